@@ -1,0 +1,104 @@
+"""What differs between discrete and continuous actions: the supports, and the random numbers they need."""
+
+import torch
+from torch import Tensor
+
+from rql.agents.state import Noise
+from rql.method.support import (
+    Support,
+    enumerate_actions,
+    enumerate_prior,
+    sample_actions,
+    sample_mixture,
+    sample_prior,
+)
+from rql.models.distributions import Categorical, SquashedGaussian, gumbel
+
+class DiscreteActions:
+    """All actions, exactly; nothing is sampled but the action that is taken."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def update_noise(self, batch: int, conservative: bool, generator: torch.Generator) -> Noise:
+        return {}
+
+    def act_noise(self, batch: int, generator: torch.Generator) -> Noise:
+        return {"gumbel": gumbel(_uniform((batch, self.count), generator))}
+
+    def prior(self, bc: Categorical, actor: Categorical | None, noise: Noise) -> Support:
+        """A support of π_BC at the next states of a batch."""
+        return enumerate_prior(bc)
+
+    def space(self, policy: Categorical, noise: Noise) -> Support:
+        """A support of the whole action space at the states of a batch."""
+        return enumerate_actions(policy)
+
+    def candidates(self, bc: Categorical, noise: Noise, with_mode: bool) -> tuple[Support, Tensor]:
+        """See `ContinuousActions.candidates`; here all actions are candidates, the mode among them."""
+        support = enumerate_prior(bc)
+        return support, support.log_weight
+
+    def sample(self, policy: Categorical, noise: Noise) -> Tensor:
+        """An action of `policy` for each state."""
+        return (policy.logits + noise["gumbel"]).argmax(-1)
+
+
+class ContinuousActions:
+    """Actions in [−1, 1]^d, sampled."""
+
+    def __init__(self, dims: int, target_samples: int, cql_samples: int, candidates: int) -> None:
+        """`candidates` is N of the resample composition; 0 where a network π_θ acts."""
+        self.dims, self.target_samples, self.cql_samples = dims, target_samples, cql_samples
+        self.num_candidates = candidates
+
+    def update_noise(self, batch: int, conservative: bool, generator: torch.Generator) -> Noise:
+        noise = {"prior": _normal((batch, self.target_samples, self.dims), generator)}
+        if conservative:
+            noise["space_uniform"] = _uniform((batch, self.cql_samples, self.dims), generator)
+            noise["space_normal"] = _normal((batch, self.cql_samples, self.dims), generator)
+        if not self.num_candidates:
+            noise["actor"] = _normal((batch, 1, self.dims), generator)
+        return noise
+
+    def act_noise(self, batch: int, generator: torch.Generator) -> Noise:
+        noise = {"normal": _normal((batch, self.dims), generator)}
+        if self.num_candidates:
+            noise["candidates"] = _normal((batch, self.num_candidates, self.dims), generator)
+            noise["gumbel"] = gumbel(_uniform((batch, self.num_candidates), generator))
+        return noise
+
+    def prior(self, bc: SquashedGaussian, actor: SquashedGaussian | None, noise: Noise) -> Support:
+        """A support of π_BC at the next states of a batch."""
+        if actor is None:
+            return sample_prior(bc, noise["prior"])
+        return sample_mixture(bc, actor, noise["prior"])
+
+    def space(self, policy: SquashedGaussian, noise: Noise) -> Support:
+        """A support of the whole action space at the states of a batch."""
+        return sample_actions(policy, noise["space_uniform"], noise["space_normal"])
+
+    def candidates(self, bc: SquashedGaussian, noise: Noise, with_mode: bool) -> tuple[Support, Tensor]:
+        """The support that π_final acts on, with the mode of π_BC in it if asked, and the log-density (B, N) of π_BC.
+
+        The density is that of the latent action, up to a constant, so that for β = 0 π_final and π_BC have one mode.
+        """
+        draws = noise["candidates"]
+        if with_mode:
+            draws = torch.cat([torch.zeros_like(draws[:, :1]), draws[:, 1:]], dim=1)
+        return sample_prior(bc, draws), -0.5 * draws.square().sum(-1)
+
+    def sample(self, policy: SquashedGaussian, noise: Noise) -> Tensor:
+        """An action of `policy` for each state."""
+        return policy.sample(noise["normal"])
+
+
+ActionModel = DiscreteActions | ContinuousActions
+
+
+def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator, device=generator.device)
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=generator, device=generator.device)

@@ -1,0 +1,49 @@
+"""Adam (Kingma & Ba 2015) as a pure function over dictionaries of parameters."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Params = dict[str, Tensor]
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class Learned(NamedTuple):
+    """Parameters with their optimiser's moments."""
+
+    params: Params
+    first_moment: Params
+    second_moment: Params
+    count: Tensor
+    """Updates so far, a float scalar."""
+
+
+def learned(params: Params) -> Learned:
+    """Parameters at the start of their training, copied."""
+    copies = {name: value.detach().clone() for name, value in params.items()}
+    first, second = ({name: torch.zeros_like(value) for name, value in copies.items()} for _ in range(2))
+    device = next(iter(copies.values())).device if copies else None
+    return Learned(copies, first, second, torch.zeros((), device=device))
+
+
+def adam_step(state: Learned, gradients: Params, learning_rate: Tensor) -> Learned:
+    """One step of Adam down `gradients`."""
+    count = state.count + 1.0
+    size = learning_rate / (1.0 - BETA1**count)
+    correction = (1.0 - BETA2**count).rsqrt()
+    params: Params = {}
+    first: Params = {}
+    second: Params = {}
+    for name, gradient in gradients.items():
+        first[name] = state.first_moment[name].lerp(gradient, 1.0 - BETA1)
+        second[name] = state.second_moment[name].lerp(gradient.square(), 1.0 - BETA2)
+        step = first[name] / (second[name].sqrt() * correction + EPSILON)
+        params[name] = state.params[name] - size * step
+    return Learned(params, first, second, count)
+
+
+def polyak(target: Params, online: Params, tau: Tensor) -> Params:
+    """Q̄ ← (1−τ) Q̄ + τ Q."""
+    return {name: value.lerp(online[name], tau) for name, value in target.items()}

@@ -1,0 +1,198 @@
+"""One agent's pure functions: clone, update, act. The losses and equations are those of `rql.method`."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value
+
+from rql.agents.actions import ActionModel
+from rql.agents.adam import Params, adam_step, learned, polyak
+from rql.agents.state import AgentState, Hyperparameters, Metrics, Noise
+from rql.data.batch import Batch
+from rql.method.composition import kl_from_prior, log_composed, prior_variance
+from rql.method.losses import amortized_loss, bc_loss, cql_loss, td_loss
+from rql.method.schedules import adapt_beta
+from rql.method.targets import td_target
+
+SCALE_RATE = 0.005
+"""Weight of a new batch in the running variance of Q; higher at first, so that the mean has no bias."""
+
+PolicyName = Literal["bc", "final"]
+Aggregator = Callable[[Tensor, Noise], Tensor]
+NextValue = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class Agent:
+    """Networks and named choices, fixed for a run; everything that changes is in an `AgentState`."""
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        critics: nn.Module,
+        actions: ActionModel,
+        next_value: NextValue,
+        aggregate: Aggregator,
+        aggregate_to_act: Callable[[Tensor], Tensor],
+        subset_of: int,
+        amortized: bool,
+        normalize_q: bool,
+        adaptive_beta: bool,
+    ) -> None:
+        """
+        Args:
+            policy: the network of π_BC, and of π_θ.
+            critics: the ensemble Q_R, (E, B, N).
+            actions: the supports of the action space.
+            next_value: one of `rql.method.targets`.
+            aggregate: from the ensemble to one value in an update.
+            aggregate_to_act: the same where actions are chosen; draws nothing at random.
+            subset_of: E where `aggregate` draws critics at random, otherwise 0.
+            amortized: whether a network π_θ follows π_final.
+            normalize_q: whether β multiplies Q divided by its running scale.
+            adaptive_beta: whether β follows a KL budget.
+        """
+        self.policy, self.critics, self.actions = policy, critics, actions
+        self.next_value, self.aggregate, self.aggregate_to_act = next_value, aggregate, aggregate_to_act
+        self.subset_of, self.amortized = subset_of, amortized
+        self.normalize_q, self.adaptive_beta = normalize_q, adaptive_beta
+
+    def update_noise(self, batch: int, conservative: bool, generator: torch.Generator) -> Noise:
+        """The random numbers of one `update`."""
+        noise = self.actions.update_noise(batch, conservative, generator)
+        if self.subset_of:
+            noise["subset"] = torch.rand(self.subset_of, generator=generator, device=generator.device)
+        return noise
+
+    def act_noise(self, count: int, generator: torch.Generator) -> Noise:
+        """The random numbers of one `act` at `count` observations."""
+        return self.actions.act_noise(count, generator)
+
+    def clone(self, state: AgentState, hparams: Hyperparameters, batch: Batch) -> tuple[AgentState, Metrics]:
+        """One update of π_BC by behaviour cloning."""
+        obs = state.normalizer(batch.obs)
+
+        def loss(params: Params) -> Tensor:
+            return bc_loss(functional_call(self.policy, params, (obs,)), batch.action)
+
+        gradients, value = grad_and_value(loss)(state.bc.params)
+        bc = adam_step(state.bc, gradients, hparams.bc_learning_rate)
+        return state._replace(bc=bc), {"loss": value}
+
+    def start_residual(self, state: AgentState) -> AgentState:
+        """The state at the start of learning Q_R: π_θ is a copy of π_BC."""
+        return state._replace(actor=learned(state.bc.params)) if self.amortized else state
+
+    def update(
+        self, state: AgentState, hparams: Hyperparameters, batch: Batch, noise: Noise, conservative: bool
+    ) -> tuple[AgentState, Metrics]:
+        """One update of Q_R, of Q̄ and, when amortized, of π_θ, then of β where it is adaptive.
+
+        `conservative` says whether the CQL term is computed at all; without it `hparams.alpha` is not read.
+        """
+        beta = state.beta if self.adaptive_beta else hparams.beta
+        state, target, metrics = self._target(state._replace(beta=beta), hparams, batch, noise)
+        state, critic_metrics = self._update_critic(state, hparams, batch, target, noise, conservative)
+        metrics |= critic_metrics
+        if self.amortized:
+            state, actor_metrics = self._update_actor(state, hparams, batch, noise)
+            metrics |= actor_metrics
+        if self.adaptive_beta:
+            adapted = adapt_beta(beta, metrics["kl"], hparams.kl_budget, hparams.kl_rate, hparams.kl_max_beta)
+            state = state._replace(beta=adapted)
+        return state, metrics | {"beta": beta, "q_scale": state.q_variance.sqrt()}
+
+    def act(self, state: AgentState, obs: Tensor, noise: Noise, policy: PolicyName, deterministic: bool) -> Tensor:
+        """Actions (B,) or (B, d) of π_BC or π_final at observations (B, obs_dim)."""
+        obs = state.normalizer(obs)
+        bc = self._policy(state.bc.params, obs)
+        if policy == "final" and not self.amortized:
+            return self._act_composed(state, obs, bc, noise, deterministic)
+        chosen = bc if policy == "bc" else self._policy(state.actor.params, obs)
+        return chosen.mode() if deterministic else self.actions.sample(chosen, noise)  # type: ignore[no-any-return]
+
+    def _act_composed(self, state: AgentState, obs: Tensor, bc: Any, noise: Noise, deterministic: bool) -> Tensor:
+        support, log_density = self.actions.candidates(bc, noise, with_mode=deterministic)
+        q = self.aggregate_to_act(self._values(state.critic.params, obs, support.actions))
+        effective = self._effective_beta(state)
+        if deterministic:
+            score = log_density + effective * q
+        else:
+            score = log_composed(q, support.log_weight, effective) + noise["gumbel"]
+        return support.actions[torch.arange(len(obs), device=obs.device), score.argmax(-1)]
+
+    def _target(
+        self, state: AgentState, hparams: Hyperparameters, batch: Batch, noise: Noise
+    ) -> tuple[AgentState, Tensor, Metrics]:
+        """The TD target y (B,), with the scale of Q brought up to date."""
+        next_obs = state.normalizer(batch.next_obs)
+        actor = self._policy(state.actor.params, next_obs) if self.amortized else None
+        support = self.actions.prior(self._policy(state.bc.params, next_obs), actor, noise)
+        q = self.aggregate(self._values(state.target, next_obs, support.actions), noise)
+        rate = (1.0 / (state.updates + 1.0)).clamp_min(SCALE_RATE)
+        state = state._replace(
+            q_variance=state.q_variance.lerp(prior_variance(q, support.log_weight).mean(), rate),
+            updates=state.updates + 1.0,
+        )
+        effective = self._effective_beta(state)
+        next_value = self.next_value(q, support.log_weight, effective)
+        target = td_target(batch.reward, batch.terminated, next_value, hparams.discount)
+        return state, target, {"kl": kl_from_prior(q, support.log_weight, effective).mean(), "target": target.mean()}
+
+    def _update_critic(
+        self,
+        state: AgentState,
+        hparams: Hyperparameters,
+        batch: Batch,
+        target: Tensor,
+        noise: Noise,
+        conservative: bool,
+    ) -> tuple[AgentState, Metrics]:
+        obs = state.normalizer(batch.obs)
+        action = batch.action.unsqueeze(1)
+        if conservative:
+            behaviour = state.actor if self.amortized else state.bc
+            support = self.actions.space(self._policy(behaviour.params, obs), noise)
+            action = torch.cat([action, support.actions], dim=1)
+
+        def loss(params: Params) -> tuple[Tensor, Metrics]:
+            q = self._values(params, obs, action)
+            td = td_loss(q[..., 0], target)
+            metrics = {"td_loss": td, "q": q[..., 0].mean()}
+            if not conservative:
+                return td, metrics
+            cql = cql_loss(q[..., 1:], support.log_weight, q[..., 0])
+            return td + hparams.alpha * cql, metrics | {"cql_loss": cql, "alpha": hparams.alpha}
+
+        gradients, (_, metrics) = grad_and_value(loss, has_aux=True)(state.critic.params)
+        critic = adam_step(state.critic, gradients, hparams.critic_learning_rate)
+        return state._replace(critic=critic, target=polyak(state.target, critic.params, hparams.tau)), metrics
+
+    def _update_actor(
+        self, state: AgentState, hparams: Hyperparameters, batch: Batch, noise: Noise
+    ) -> tuple[AgentState, Metrics]:
+        obs = state.normalizer(batch.obs)
+        bc = self._policy(state.bc.params, obs)
+        effective = self._effective_beta(state)
+
+        def loss(params: Params) -> tuple[Tensor, Metrics]:
+            actor = self._policy(params, obs)
+            q = self.aggregate(self._values(state.critic.params, obs, actor.unsqueeze().sample(noise["actor"])), noise)
+            kl = actor.kl(bc)
+            value = amortized_loss(q, kl, effective)
+            return value, {"actor_loss": value, "kl": kl.mean()}
+
+        gradients, (_, metrics) = grad_and_value(loss, has_aux=True)(state.actor.params)
+        return state._replace(actor=adam_step(state.actor, gradients, hparams.actor_learning_rate)), metrics
+
+    def _effective_beta(self, state: AgentState) -> Tensor:
+        """What multiplies Q: β, divided by the scale of Q when that is normalised."""
+        return state.beta / state.q_variance.sqrt().clamp_min(1e-6) if self.normalize_q else state.beta
+
+    def _policy(self, params: Params, obs: Tensor) -> Any:
+        return functional_call(self.policy, params, (obs,))
+
+    def _values(self, params: Params, obs: Tensor, actions: Tensor) -> Tensor:
+        values: Tensor = functional_call(self.critics, params, (obs, actions))
+        return values

@@ -1,0 +1,119 @@
+"""From the configuration and the spaces to an agent and its first state."""
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from rql.agents.actions import ActionModel, ContinuousActions, DiscreteActions
+from rql.agents.adam import learned
+from rql.agents.agent import Agent, Aggregator, NextValue
+from rql.agents.state import AgentState, Noise, Normalizer
+from rql.config.schema import (
+    Aggregate,
+    AmortizedConfig,
+    Config,
+    CriticNetworkConfig,
+    KLBetaConfig,
+    PolicyClass,
+    ResampleConfig,
+    Target,
+)
+from rql.data.transitions import Transitions
+from rql.envs.spaces import DiscreteSpec, Spaces
+from rql.errors import ConfigError
+from rql.method import ensemble, targets
+from rql.models.critics import ContinuousCritics, DiscreteCritics
+from rql.models.policies import CategoricalPolicy, SquashedGaussianPolicy
+
+NEXT_VALUES: dict[Target, NextValue] = {
+    Target.max: targets.max_value,
+    Target.soft: targets.soft_value,
+    Target.expected: targets.expected_value,
+}
+
+
+def build_agent(config: Config, view: Spaces) -> Agent:
+    """The networks and named choices of a run. Weights are drawn from torch's global generator.
+
+    Raises:
+        ConfigError: if the policy class does not suit the action space.
+    """
+    _check_policy_class(config.policy.name, view)
+    random_subset = config.network.critic.aggregate is Aggregate.random_min
+    return Agent(
+        policy=_policy(config, view),
+        critics=_critics(config.network.critic, view),
+        actions=_actions(config, view),
+        next_value=NEXT_VALUES[config.target.name],
+        aggregate=_aggregator(config.network.critic),
+        aggregate_to_act=ensemble.minimum if config.network.critic.aggregate is Aggregate.min else ensemble.mean,
+        subset_of=config.network.critic.ensemble_size if random_subset else 0,
+        amortized=isinstance(config.composition, AmortizedConfig) and not isinstance(view.action, DiscreteSpec),
+        normalize_q=config.q.normalize,
+        adaptive_beta=isinstance(config.beta, KLBetaConfig),
+    )
+
+
+def first_state(agent: Agent, data: Transitions, beta: float, device: torch.device) -> AgentState:
+    """The state before any update, with observations normalised as in `data`."""
+    agent.policy.to(device)
+    agent.critics.to(device)
+    critic = learned(dict(agent.critics.named_parameters()))
+    return AgentState(
+        normalizer=_normalizer(data, device),
+        bc=learned(dict(agent.policy.named_parameters())),
+        critic=critic,
+        target=critic.params,
+        actor=learned(dict(agent.policy.named_parameters()) if agent.amortized else {}),
+        q_variance=torch.ones((), device=device),
+        beta=torch.tensor(beta, device=device),
+        updates=torch.zeros((), device=device),
+    )
+
+
+def _normalizer(data: Transitions, device: torch.device) -> Normalizer:
+    """A dimension that never changes in the data is centred, and left in its own unit."""
+    std = data.obs.std(axis=0, dtype="float64").astype("float32")
+    std[std < 1e-3] = 1.0
+    mean = data.obs.mean(axis=0, dtype="float64").astype("float32")
+    return Normalizer(torch.from_numpy(mean).to(device), torch.from_numpy(std).to(device))
+
+
+def _check_policy_class(name: PolicyClass, view: Spaces) -> None:
+    suitable = PolicyClass.categorical if isinstance(view.action, DiscreteSpec) else PolicyClass.squashed_gaussian
+    if name not in (PolicyClass.auto, suitable):
+        raise ConfigError("policy.name", name.name, f"this environment's actions need {suitable.name} (or auto)")
+
+
+def _policy(config: Config, view: Spaces) -> nn.Module:
+    net, policy = config.network.actor, config.policy
+    if isinstance(view.action, DiscreteSpec):
+        return CategoricalPolicy(view.obs_dim, view.action.count, net.hidden, net.layer_norm)
+    return SquashedGaussianPolicy(
+        view.obs_dim, view.action.width, net.hidden, net.layer_norm, policy.log_std_min, policy.log_std_max
+    )
+
+
+def _critics(net: CriticNetworkConfig, view: Spaces) -> nn.Module:
+    if isinstance(view.action, DiscreteSpec):
+        return DiscreteCritics(net.ensemble_size, view.obs_dim, view.action.count, net.hidden, net.layer_norm)
+    return ContinuousCritics(net.ensemble_size, view.obs_dim, view.action.width, net.hidden, net.layer_norm)
+
+
+def _actions(config: Config, view: Spaces) -> ActionModel:
+    if isinstance(view.action, DiscreteSpec):
+        return DiscreteActions(view.action.count)
+    candidates = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else 0
+    return ContinuousActions(view.action.width, config.target.num_samples, config.cql.num_samples, candidates)
+
+
+def _aggregator(net: CriticNetworkConfig) -> Aggregator:
+    if net.aggregate is Aggregate.random_min:
+        return partial(_random_minimum, size=net.subset_size)
+    combine = ensemble.minimum if net.aggregate is Aggregate.min else ensemble.mean
+    return lambda q, noise: combine(q)
+
+
+def _random_minimum(q: Tensor, noise: Noise, size: int) -> Tensor:
+    return ensemble.random_minimum(q, noise["subset"], size)

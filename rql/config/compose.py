@@ -1,0 +1,41 @@
+"""Between Hydra and the dataclasses."""
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from rql.config import schema
+from rql.config.validate import validate
+
+GROUP_SCHEMAS = {
+    "dataset": {"demo": schema.DemoDatasetConfig, "minari": schema.MinariDatasetConfig},
+    "beta": {
+        "constant": schema.ConstantBetaConfig,
+        "linear": schema.LinearBetaConfig,
+        "cosine": schema.CosineBetaConfig,
+        "exponential": schema.ExponentialBetaConfig,
+        "kl": schema.KLBetaConfig,
+    },
+    "composition": {"resample": schema.ResampleConfig, "amortized": schema.AmortizedConfig},
+}
+"""The groups whose choices have fields of their own. `conf/beta/linear.yaml` builds on `schema/beta/linear`."""
+
+
+def register() -> None:
+    """Make the schemas known to Hydra, so that a typo or a wrong type is an error as the configuration is composed."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=schema.Config)
+    for group, choices in GROUP_SCHEMAS.items():
+        for name, node in choices.items():
+            store.store(group=f"schema/{group}", name=name, node=node)
+
+
+def load(composed: DictConfig) -> schema.Config:
+    """The composed configuration as checked dataclasses.
+
+    Raises:
+        ConfigError: if a value cannot work; it names the field, the value and what is allowed.
+    """
+    config = OmegaConf.to_object(composed)
+    assert isinstance(config, schema.Config)
+    validate(config)
+    return config

@@ -1,0 +1,53 @@
+"""Errors a user can cause, as one sentence and an exit code in the place of a stack trace."""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+EXIT_CODE = 2
+
+
+def fail(message: str) -> NoReturn:
+    """Print what is wrong and end the process."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(EXIT_CODE)
+
+
+@contextmanager
+def composition_errors_in_one_sentence() -> Iterator[None]:
+    """Turn what Hydra and OmegaConf raise into one sentence; `HYDRA_FULL_ERROR=1` keeps the stack trace."""
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        yield
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra lets its exceptions through to here
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        fail(_explain(error))
+    finally:
+        del os.environ["HYDRA_FULL_ERROR"]
+
+
+def _explain(error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        text = f"{cause.full_key}: {str(cause.msg).splitlines()[0]}"
+        first, *rest = str(error).splitlines()
+        if rest and first.startswith("Error merging override"):
+            text = f"{first.removeprefix('Error merging override ')}: {str(cause.msg).splitlines()[0]}"
+        return text + _allowed_keys(cause)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    searched = next((i for i, line in enumerate(lines) if line.startswith("Config search path")), len(lines))
+    return " ".join(lines[:searched])
+
+
+def _allowed_keys(error: OmegaConfBaseException) -> str:
+    if "not in" not in str(error.msg) or not dataclasses.is_dataclass(error.object_type):
+        return ""
+    return ". Its keys are: " + ", ".join(field.name for field in dataclasses.fields(error.object_type))

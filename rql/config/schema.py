@@ -1,0 +1,304 @@
+"""The typed configuration: one dataclass a section, the defaults a user meets when a YAML file is silent.
+
+`conf/` holds the values; this file holds names, types and meaning. A value marked `MISSING` has no sensible
+default and must come from `conf/` or from the command line.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from omegaconf import MISSING
+
+
+class Vectorization(Enum):
+    """How parallel environments run: one after the other in this process, or a process each."""
+
+    sync = "sync"
+    subprocess = "subprocess"
+
+
+class PolicyClass(Enum):
+    """The family of π_BC; `auto` takes what the action space asks for."""
+
+    auto = "auto"
+    categorical = "categorical"
+    squashed_gaussian = "squashed_gaussian"
+
+
+class Aggregate(Enum):
+    """How an ensemble of critics becomes one value."""
+
+    min = "min"
+    mean = "mean"
+    random_min = "random_min"
+
+
+class Target(Enum):
+    """The value of the next state in the TD target."""
+
+    max = "max"
+    soft = "soft"
+    expected = "expected"
+
+
+class ActionMode(Enum):
+    """How a policy acts: at its mode (deterministic) or sampling."""
+
+    mode = "mode"
+    sample = "sample"
+
+
+class WandbMode(Enum):
+    """`auto` is online where a W&B login exists and offline elsewhere."""
+
+    auto = "auto"
+    online = "online"
+    offline = "offline"
+    disabled = "disabled"
+
+
+@dataclass
+class EnvConfig:
+    id: str = MISSING
+    """A gymnasium id."""
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments for `gymnasium.make`."""
+    num_envs: int = 1
+    """Environments that collect in parallel during online finetuning."""
+    vectorization: Vectorization = Vectorization.sync
+
+
+@dataclass
+class BCDataConfig:
+    id: str | None = None
+    """A Minari id of the demonstrations D_bc; null clones D_offline."""
+    top_fraction: float = 1.0
+    """Clone only this fraction of the episodes, those with the highest return."""
+
+
+@dataclass
+class DatasetConfig:
+    bc: BCDataConfig = field(default_factory=BCDataConfig)
+    download: bool = True
+    """Fetch a Minari data set that is not there yet."""
+
+
+@dataclass
+class DemoDatasetConfig(DatasetConfig):
+    """Demonstrations of a scripted controller of uneven skill, made on first use."""
+
+    episodes: int = 100
+    seed: int = 0
+
+
+@dataclass
+class MinariDatasetConfig(DatasetConfig):
+    id: str = MISSING
+
+
+@dataclass
+class PolicyConfig:
+    name: PolicyClass = PolicyClass.auto
+    log_std_min: float = -5.0
+    log_std_max: float = 2.0
+
+
+@dataclass
+class ActorNetworkConfig:
+    hidden: list[int] = field(default_factory=lambda: [64, 64])
+    layer_norm: bool = True
+
+
+@dataclass
+class CriticNetworkConfig:
+    hidden: list[int] = field(default_factory=lambda: [64, 64])
+    layer_norm: bool = True
+    ensemble_size: int = 2
+    aggregate: Aggregate = Aggregate.min
+    subset_size: int = 2
+    """Critics drawn for each update by `aggregate=random_min`."""
+
+
+@dataclass
+class NetworkConfig:
+    actor: ActorNetworkConfig = field(default_factory=ActorNetworkConfig)
+    critic: CriticNetworkConfig = field(default_factory=CriticNetworkConfig)
+
+
+@dataclass
+class BetaConfig:
+    """β in π_final ∝ π_BC · exp(β Q). Offline it keeps its first value; the schedule runs over online steps."""
+
+
+@dataclass
+class ConstantBetaConfig(BetaConfig):
+    value: float = MISSING
+
+
+@dataclass
+class RampBetaConfig(BetaConfig):
+    start: float = MISSING
+    """β offline and until `start_step`."""
+    end: float = MISSING
+    start_step: int = 0
+    """Online environment step at which β starts to move."""
+    end_step: int | None = None
+    """Online environment step at which β reaches `end`; null is the last one."""
+
+
+@dataclass
+class LinearBetaConfig(RampBetaConfig):
+    pass
+
+
+@dataclass
+class CosineBetaConfig(RampBetaConfig):
+    pass
+
+
+@dataclass
+class ExponentialBetaConfig(RampBetaConfig):
+    pass
+
+
+@dataclass
+class KLBetaConfig(BetaConfig):
+    """Adapts β so that the measured KL(π_final ‖ π_BC) follows a budget in nats."""
+
+    initial: float = MISSING
+    budget_start: float = MISSING
+    """The budget offline, and at the first online step."""
+    budget_end: float = MISSING
+    """The budget at the last online step; linear in between."""
+    rate: float = 0.003
+    """Relative change of β in one update when the KL is off by the whole budget."""
+    max: float = 100.0
+
+
+@dataclass
+class CQLConfig:
+    alpha: float = MISSING
+    """Weight α_CQL of the conservative term offline."""
+    online_alpha: float = 0.0
+    """Its weight after the switch to online finetuning."""
+    fade_steps: int = 0
+    """Online environment steps over which α moves linearly from `alpha` to `online_alpha`; 0 is at once."""
+    num_samples: int = 10
+    """Actions from each proposal (uniform and policy) in the estimate of log ∫ exp Q; continuous actions only."""
+
+
+@dataclass
+class CompositionConfig:
+    """How π_final is sampled. Discrete actions need no estimate: their composition is an exact sum either way."""
+
+
+@dataclass
+class ResampleConfig(CompositionConfig):
+    num_candidates: int = 32
+    """Actions drawn from π_BC, of which softmax(β Q) picks one."""
+
+
+@dataclass
+class AmortizedConfig(CompositionConfig):
+    learning_rate: float = 3e-4
+    """Of the network π_θ that follows π_final."""
+
+
+@dataclass
+class TargetConfig:
+    name: Target = MISSING
+    num_samples: int = 10
+    """Actions in the estimate of the next state's value; continuous actions only."""
+
+
+@dataclass
+class ReplayConfig:
+    capacity: int = 1_000_000
+    """Online transitions kept; the oldest leave first."""
+    offline_fraction: float = 0.5
+    """Share of each online batch that comes from D_offline."""
+    offline_fraction_end: float | None = None
+    """Its value at the last online step, linear in between; null keeps it constant."""
+
+
+@dataclass
+class BCConfig:
+    updates: int = MISSING
+    learning_rate: float = 3e-4
+    eval_every: int = 0
+    """Updates between evaluations; 0 evaluates at the end of the stage only."""
+
+
+@dataclass
+class QConfig:
+    learning_rate: float = 3e-4
+    discount: float = 0.99
+    tau: float = 0.005
+    """Target network: Q̄ ← (1−τ) Q̄ + τ Q."""
+    normalize: bool = True
+    """Let β multiply Q divided by a running scale, its standard deviation over the actions of π_BC."""
+
+
+@dataclass
+class OfflineConfig:
+    updates: int = MISSING
+    eval_every: int = 0
+
+
+@dataclass
+class OnlineConfig:
+    env_steps: int = MISSING
+    warmup_steps: int = 1000
+    """Environment steps collected with the composed policy before the first update."""
+    utd: float = 1.0
+    """Updates to an environment step."""
+    eval_every: int = 0
+
+
+@dataclass
+class EvaluationConfig:
+    episodes: int = 10
+    boundary_episodes: int = 50
+    """Episodes at the end of each stage, for each of the modes."""
+    num_envs: int = 10
+    mode: ActionMode = ActionMode.mode
+    """The mode behind `return`; the other one is evaluated at the end of each stage only."""
+
+
+@dataclass
+class TrackingConfig:
+    mode: WandbMode = WandbMode.auto
+    project: str = "rql"
+    entity: str | None = None
+    group: str | None = None
+    name: str | None = None
+    tags: list[str] = field(default_factory=list)
+    notes: str | None = None
+    log_every: int = 250
+    """Updates between two records of the training metrics."""
+
+
+@dataclass
+class Config:
+    env: EnvConfig = field(default_factory=EnvConfig)
+    dataset: DatasetConfig = MISSING
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    bc: BCConfig = field(default_factory=BCConfig)
+    q: QConfig = field(default_factory=QConfig)
+    cql: CQLConfig = field(default_factory=CQLConfig)
+    beta: BetaConfig = MISSING
+    composition: CompositionConfig = MISSING
+    target: TargetConfig = field(default_factory=TargetConfig)
+    offline: OfflineConfig = field(default_factory=OfflineConfig)
+    online: OnlineConfig = field(default_factory=OnlineConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    batch_size: int = 256
+    seed: int = 0
+    device: str = "cpu"
+    """`cpu`, `cuda`, `cuda:1`, or `auto`: a GPU where there is one."""
+    threads: int = 2
+    """CPU threads for torch; more than the machine has cores are not used."""

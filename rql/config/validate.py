@@ -1,0 +1,126 @@
+"""Values that have the right type and still cannot work."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from rql.config.schema import (
+    Aggregate,
+    BetaConfig,
+    Config,
+    ConstantBetaConfig,
+    DemoDatasetConfig,
+    ExponentialBetaConfig,
+    KLBetaConfig,
+    RampBetaConfig,
+    ResampleConfig,
+)
+from rql.errors import ConfigError
+
+Check = tuple[str, Any, bool, str]
+"""(field, value, whether it can work, what is allowed)."""
+
+
+def validate(config: Config) -> None:
+    """Check what can be checked without data, environment or device.
+
+    Raises:
+        ConfigError: for the first field that cannot work.
+    """
+    for checks in (_numbers(config), _networks(config), _beta(config.beta), _rest(config)):
+        for field, value, possible, allowed in checks:
+            if not possible:
+                raise ConfigError(field, value, allowed)
+
+
+def _at_least(field: str, value: int | float, least: int) -> Check:
+    return field, value, math.isfinite(value) and value >= least, f"at least {least}"
+
+
+def _within(field: str, value: float, low: int, high: int) -> Check:
+    return field, value, low <= value <= high, f"in [{low}, {high}]"
+
+
+def _positive(field: str, value: float) -> Check:
+    return field, value, math.isfinite(value) and value > 0.0, "a number above 0"
+
+
+def _numbers(config: Config) -> Iterator[Check]:
+    yield _at_least("seed", config.seed, 0)
+    yield _at_least("threads", config.threads, 1)
+    yield _at_least("batch_size", config.batch_size, 1)
+    yield _at_least("env.num_envs", config.env.num_envs, 1)
+    yield _at_least("bc.updates", config.bc.updates, 0)
+    yield _at_least("offline.updates", config.offline.updates, 0)
+    yield _at_least("online.env_steps", config.online.env_steps, 0)
+    yield _at_least("online.warmup_steps", config.online.warmup_steps, 0)
+    yield _at_least("online.utd", config.online.utd, 0)
+    yield _at_least("bc.eval_every", config.bc.eval_every, 0)
+    yield _at_least("offline.eval_every", config.offline.eval_every, 0)
+    yield _at_least("online.eval_every", config.online.eval_every, 0)
+    yield _at_least("replay.capacity", config.replay.capacity, config.env.num_envs)
+    yield _positive("bc.learning_rate", config.bc.learning_rate)
+    yield _positive("q.learning_rate", config.q.learning_rate)
+    yield _within("q.discount", config.q.discount, 0, 1)
+    yield _within("q.tau", config.q.tau, 0, 1)
+    yield _at_least("cql.alpha", config.cql.alpha, 0)
+    yield _at_least("cql.online_alpha", config.cql.online_alpha, 0)
+    yield _at_least("cql.fade_steps", config.cql.fade_steps, 0)
+    yield _at_least("cql.num_samples", config.cql.num_samples, 1)
+    yield _at_least("target.num_samples", config.target.num_samples, 2)
+    yield _at_least("evaluation.episodes", config.evaluation.episodes, 1)
+    yield _at_least("evaluation.boundary_episodes", config.evaluation.boundary_episodes, 1)
+    yield _at_least("evaluation.num_envs", config.evaluation.num_envs, 1)
+    yield _at_least("tracking.log_every", config.tracking.log_every, 1)
+    yield _within("replay.offline_fraction", config.replay.offline_fraction, 0, 1)
+    if config.replay.offline_fraction_end is not None:
+        yield _within("replay.offline_fraction_end", config.replay.offline_fraction_end, 0, 1)
+
+
+def _networks(config: Config) -> Iterator[Check]:
+    for field, hidden in (
+        ("network.actor.hidden", config.network.actor.hidden),
+        ("network.critic.hidden", config.network.critic.hidden),
+    ):
+        yield field, hidden, all(width > 0 for width in hidden), "widths above 0"
+    critic = config.network.critic
+    yield _at_least("network.critic.ensemble_size", critic.ensemble_size, 1)
+    if critic.aggregate is Aggregate.random_min:
+        yield _within("network.critic.subset_size", critic.subset_size, 1, critic.ensemble_size)
+    low, high = config.policy.log_std_min, config.policy.log_std_max
+    yield "policy.log_std_min", low, low < high, f"below policy.log_std_max={high}"
+
+
+def _beta(beta: BetaConfig) -> Iterator[Check]:
+    match beta:
+        case ConstantBetaConfig():
+            yield _at_least("beta.value", beta.value, 0)
+        case RampBetaConfig():
+            if isinstance(beta, ExponentialBetaConfig):
+                yield _positive("beta.start", beta.start)
+            yield _at_least("beta.start", beta.start, 0)
+            yield "beta.end", beta.end, beta.start <= beta.end < math.inf, f"at least beta.start={beta.start}"
+            yield _at_least("beta.start_step", beta.start_step, 0)
+            if beta.end_step is not None:
+                later = beta.end_step > beta.start_step
+                yield "beta.end_step", beta.end_step, later, f"after beta.start_step={beta.start_step}"
+        case KLBetaConfig():
+            yield _positive("beta.initial", beta.initial)
+            yield _positive("beta.budget_start", beta.budget_start)
+            allowed = f"at least beta.budget_start={beta.budget_start}"
+            yield "beta.budget_end", beta.budget_end, beta.budget_start <= beta.budget_end < math.inf, allowed
+            yield _positive("beta.rate", beta.rate)
+            yield "beta.max", beta.max, beta.initial <= beta.max < math.inf, f"at least beta.initial={beta.initial}"
+
+
+def _rest(config: Config) -> Iterator[Check]:
+    fraction = config.dataset.bc.top_fraction
+    yield "dataset.bc.top_fraction", fraction, 0.0 < fraction <= 1.0, "in (0, 1]"
+    if isinstance(config.dataset, DemoDatasetConfig):
+        yield _at_least("dataset.episodes", config.dataset.episodes, 1)
+        yield _at_least("dataset.seed", config.dataset.seed, 0)
+    if isinstance(config.composition, ResampleConfig):
+        yield _at_least("composition.num_candidates", config.composition.num_candidates, 2)
+    steps, warmup = config.online.env_steps, config.online.warmup_steps
+    short = f"below online.env_steps={steps}, or nothing is learned online"
+    yield "online.warmup_steps", warmup, steps == 0 or config.online.utd == 0 or warmup < steps, short

@@ -1,0 +1,1 @@
+"""Environments: making them, and translating between their spaces and the agent's."""

@@ -1,0 +1,18 @@
+"""The errors a user can cause. Each is one sentence; `run.py` prints it and exits with a non-zero code."""
+
+from typing import Any
+
+
+class RQLError(Exception):
+    """Something the user can put right; its text says what."""
+
+
+class ConfigError(RQLError):
+    """A configuration value that cannot work."""
+
+    def __init__(self, field: str, value: Any, allowed: str) -> None:
+        super().__init__(f"{field}={value} is not possible: {allowed}")
+
+
+class DataError(RQLError):
+    """A data set that is missing, damaged or made for another environment."""

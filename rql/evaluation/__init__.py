@@ -1,0 +1,1 @@
+"""How good a policy is: whole episodes in environments and with random numbers of their own."""

@@ -1,0 +1,63 @@
+"""Evaluating an agent at a moment of its training."""
+
+from functools import partial
+
+import torch
+from gymnasium.vector import AutoresetMode
+from torch import Tensor
+
+from rql.agents.agent import Agent, PolicyName
+from rql.agents.state import AgentState
+from rql.config.schema import ActionMode, Config
+from rql.data.transitions import Reference
+from rql.envs.make import make_vector_env
+from rql.envs.spaces import Spaces
+from rql.evaluation.rollout import EpisodeResults, play
+from rql.training.random import generator, stream_seed
+
+
+class Evaluator:
+    """Has environments and random numbers of its own. All evaluations of a run play from the same start states."""
+
+    def __init__(
+        self, agent: Agent, view: Spaces, config: Config, reference: Reference | None, device: torch.device
+    ) -> None:
+        self._agent, self._view, self._config = agent, view, config
+        self._reference, self._device = reference, device
+        most = max(config.evaluation.episodes, config.evaluation.boundary_episodes)
+        self._envs = make_vector_env(config.env, min(config.evaluation.num_envs, most), AutoresetMode.DISABLED)
+
+    def at_boundary(self, state: AgentState, policy: PolicyName) -> dict[str, float]:
+        """Both modes of a policy, as at the end of a stage; the metrics of the second mode bear its name."""
+        headline = self._config.evaluation.mode
+        other = ActionMode.sample if headline is ActionMode.mode else ActionMode.mode
+        episodes = self._config.evaluation.boundary_episodes
+        second = self._metrics(state, policy, other, episodes)
+        named = {f"{other.name}_{name}": value for name, value in second.items()}
+        return self._metrics(state, policy, headline, episodes) | named
+
+    def on_the_way(self, state: AgentState, policy: PolicyName) -> dict[str, float]:
+        """The mode `evaluation.mode` of a policy, as during a stage."""
+        return self._metrics(state, policy, self._config.evaluation.mode, self._config.evaluation.episodes)
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._envs.close()
+
+    def _metrics(self, state: AgentState, policy: PolicyName, mode: ActionMode, episodes: int) -> dict[str, float]:
+        metrics = self._play(state, policy, mode, episodes).metrics()
+        if self._reference:
+            metrics["normalized_score"] = self._reference.score(metrics["return"])
+        return metrics
+
+    def _play(self, state: AgentState, policy: PolicyName, mode: ActionMode, episodes: int) -> EpisodeResults:
+        draws = generator(self._config.seed, "evaluation", self._device)
+        act = partial(self._act, state, policy, mode is ActionMode.mode, draws)
+        seed = stream_seed(self._config.seed, "evaluation envs")
+        return play(act, self._envs, self._view, episodes, seed, self._device)
+
+    def _act(
+        self, state: AgentState, policy: PolicyName, deterministic: bool, draws: torch.Generator, obs: Tensor
+    ) -> Tensor:
+        noise = self._agent.act_noise(len(obs), draws)
+        return self._agent.act(state, obs, noise, policy, deterministic)

@@ -1,0 +1,86 @@
+"""Playing episodes to their end in parallel environments."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rql.envs.make import AnyVectorEnv
+from rql.envs.spaces import Spaces, flatten
+
+Policy = Callable[[Tensor], Tensor]
+"""Observations (n, obs_dim) → actions (n,) or (n, d)."""
+
+SUCCESS_KEYS = ("is_success", "success")
+
+
+@dataclass
+class EpisodeResults:
+    """One entry an episode, in the order of their seeds."""
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    successes: NDArray[np.float64] | None = field(default=None)
+    """Whether the environment reported success at any step; None where it reports none."""
+
+    def metrics(self) -> dict[str, float]:
+        """The figures of the record; `return_std` is over episodes."""
+        summary = {
+            "return": float(self.returns.mean()),
+            "return_std": float(self.returns.std()),
+            "return_min": float(self.returns.min()),
+            "return_max": float(self.returns.max()),
+            "return_episodes": float(len(self.returns)),
+            "episode_length": float(self.lengths.mean()),
+        }
+        if self.successes is not None:
+            summary["success_rate"] = float(self.successes.mean())
+        return summary
+
+
+def play(policy: Policy, envs: AnyVectorEnv, view: Spaces, episodes: int, seed: int, device: torch.device) -> EpisodeResults:
+    """Play episodes 0, 1, …, `episodes` − 1, episode i from the start state of seed `seed` + i.
+
+    An environment that finishes takes the next episode that no other has begun, so that every episode counts,
+    however long it is. `envs` must not reset by themselves.
+    """
+    count = envs.num_envs
+    episode = np.arange(count)
+    following = count
+    obs = _reset(envs, episode, seed, np.ones(count, dtype=np.bool_))
+    returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
+    successes, reported = np.zeros_like(returns), False
+    while (episode < episodes).any():
+        action = policy(torch.from_numpy(flatten(obs)).to(device)).cpu().numpy()
+        obs, reward, terminated, truncated, infos = envs.step(view.action.to_env(action))
+        playing = episode < episodes
+        returns[episode[playing]] += reward[playing]
+        lengths[episode[playing]] += 1
+        success = _success(infos)
+        if success is not None:
+            reported = True
+            successes[episode[playing]] = np.maximum(successes[episode[playing]], success[playing])
+        done = terminated | truncated
+        if done.any():
+            for index in np.flatnonzero(done):
+                episode[index], following = following, following + 1
+            obs = _reset(envs, episode, seed, done)
+    return EpisodeResults(returns, lengths, successes if reported else None)
+
+
+def _reset(envs: AnyVectorEnv, episode: NDArray[np.int64], seed: int, mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """Begin the episodes of the environments in `mask`; the others keep their observation."""
+    seeds = [seed + int(index) for index in episode]
+    obs: NDArray[Any] = envs.reset(seed=seeds, options={"reset_mask": mask})[0]
+    return obs
+
+
+def _success(infos: dict[str, Any]) -> NDArray[np.float64] | None:
+    for key in SUCCESS_KEYS:
+        if key in infos:
+            return np.asarray(infos[key], dtype=np.float64)
+    return None

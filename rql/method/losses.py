@@ -1,0 +1,31 @@
+"""The losses. Each is a scalar: a mean over the batch and, for critics, a sum over the ensemble."""
+
+from torch import Tensor
+
+from rql.models.distributions import Categorical, SquashedGaussian
+
+
+def bc_loss(policy: Categorical | SquashedGaussian, action: Tensor) -> Tensor:
+    """L_BC = E_{(s,a)~D_bc}[ −log π_BC(a|s) ]; `action` is (B,) int64 or (B, d)."""
+    return -policy.log_prob(action).mean()
+
+
+def td_loss(q: Tensor, target: Tensor) -> Tensor:
+    """L_TD = Σ_e E[ (Q_e(s,a) − y)² ]; `q` is (E, B) and `target` y (B,), through which no gradient flows."""
+    return (q - target.detach()).square().mean(-1).sum()
+
+
+def cql_loss(q_support: Tensor, log_weight: Tensor, q_data: Tensor) -> Tensor:
+    """L_CQL / α = Σ_e E_s[ log Σ_a exp Q_e(s,a) − E_{a~D} Q_e(s,a) ] (Kumar et al. 2020, equation 4).
+
+    `q_support` is (E, B, N) on a support of the action space with `log_weight` (B, N); `q_data` is (E, B).
+    """
+    return ((q_support + log_weight).logsumexp(-1) - q_data).mean(-1).sum()
+
+
+def amortized_loss(q: Tensor, kl: Tensor, beta: Tensor) -> Tensor:
+    """KL(π_θ ‖ π_final) up to a constant: −E_{a~π_θ}[β Q(s,a)] + KL(π_θ ‖ π_BC).
+
+    `q` is (B, N) at reparameterised actions of π_θ, `kl` (B,) and `beta` a scalar.
+    """
+    return (kl - beta * q.mean(-1)).mean()

@@ -1,0 +1,40 @@
+"""How β, α_CQL and the share of offline data move with the online environment step."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Shape = Callable[[float, float, float], float]
+"""(start, end, progress ∈ [0, 1]) → value."""
+
+
+def linear(start: float, end: float, progress: float) -> float:
+    """start + (end − start) p."""
+    return start + (end - start) * progress
+
+
+def cosine(start: float, end: float, progress: float) -> float:
+    """Half a cosine: flat at both ends, steepest in the middle."""
+    return start + (end - start) * 0.5 * (1.0 - math.cos(math.pi * progress))
+
+
+def exponential(start: float, end: float, progress: float) -> float:
+    """start^(1−p) · end^p; both are positive."""
+    return math.exp(linear(math.log(start), math.log(end), progress))
+
+
+def progress(step: int, first: int, last: int) -> float:
+    """The share of the way from step `first` to step `last`, in [0, 1]."""
+    return min(1.0, max(0.0, (step - first) / max(1, last - first)))
+
+
+def adapt_beta(beta: Tensor, kl: Tensor, budget: Tensor, rate: Tensor, highest: Tensor) -> Tensor:
+    """β ← β · exp(rate · (budget − KL)/budget), in [1e-4, highest]; the relative error counts at most ±1.
+
+    A multiplicative dual ascent on the constraint KL(π_final ‖ π_BC) ≤ budget, as for the temperature of SAC
+    (Haarnoja et al. 2018b) with the KL in the place of the entropy.
+    """
+    error = ((budget - kl) / budget).clamp(-1.0, 1.0)
+    return torch.minimum(beta * (rate * error).exp(), highest).clamp_min(1e-4)

@@ -1,0 +1,37 @@
+"""The value of the next state, and the TD target made of it.
+
+`q` is Q̄(s', a_i) (B, N) on a support with `log_weight` (B, N); `beta` is a scalar. All return (B,).
+"""
+
+import torch
+from torch import Tensor
+
+from rql.method.composition import log_composed
+
+SMALLEST_BETA = 1e-4
+"""Below this the soft value is replaced by its limit, the mean under π_BC: 1/β times a rounding error is no value."""
+
+
+def max_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
+    """max_a' Q̄(s',a'): the hard backup. On a sample, the best of N; biased upwards where Q̄ is noisy."""
+    return q.amax(-1)
+
+
+def expected_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
+    """E_{a'~π_final} Q̄(s',a')."""
+    return (log_composed(q, log_weight, beta).exp() * q).sum(-1)
+
+
+def soft_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
+    """(1/β) log E_{a'~π_BC} exp(β Q̄(s',a')) = E_{π_final} Q̄ − KL(π_final ‖ π_BC)/β.
+
+    The backup for which π_final is the optimal policy of KL-regularised control. For β → 0 it is E_{π_BC} Q̄.
+    """
+    safe = beta.clamp_min(SMALLEST_BETA)
+    soft = (log_weight + safe * q).logsumexp(-1) / safe
+    return torch.where(beta < SMALLEST_BETA, (log_weight.exp() * q).sum(-1), soft)
+
+
+def td_target(reward: Tensor, terminated: Tensor, next_value: Tensor, discount: Tensor) -> Tensor:
+    """r + γ (1 − terminated) V(s'). Truncation is no termination: its next state is worth as much as any other."""
+    return reward + discount * (1.0 - terminated) * next_value

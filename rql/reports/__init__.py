@@ -1,0 +1,1 @@
+"""What a run found, made from its local record alone."""

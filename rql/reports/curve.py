@@ -1,0 +1,55 @@
+"""The learning curve of one run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rql.tracking.record import read_metrics
+
+Line = dict[str, Any]
+PANELS = {"offline": "offline updates", "online": "online environment steps"}
+
+
+def draw_curve(directory: Path, title: str) -> Path:
+    """Draw `curve.png` from the run's `metrics.jsonl`: return over offline updates, then over environment steps.
+
+    The line of π_BC runs through both panels; the boundary between them is the switch to online. Bands are one
+    standard deviation over the episodes of an evaluation.
+    """
+    evaluations = [line for line in read_metrics(directory) if "return" in line]
+    by_stage = {stage: [line for line in evaluations if line["stage"] == stage] for stage in ("bc", *PANELS)}
+    clone = by_stage["bc"][-1]
+    stages = [stage for stage in PANELS if by_stage[stage]] or ["offline"]
+    figure = Figure(figsize=(4.5 * len(stages) + 1.0, 4.0), layout="constrained")
+    panels = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
+    previous = clone
+    for axes, stage in zip(panels, stages, strict=True):
+        _draw_panel(axes, [{**previous, "step": 0}, *by_stage[stage]], clone, PANELS[stage])
+        previous = by_stage[stage][-1] if by_stage[stage] else previous
+    panels[0].set_ylabel("return of an episode")
+    panels[0].legend(frameon=False)
+    if len(stages) > 1:
+        figure.get_layout_engine().set(wspace=0.0, w_pad=0.0)  # type: ignore[union-attr]
+        panels[0].spines["right"].set(linestyle="--", color="black")
+        panels[1].set_title("online →", loc="left", fontsize=9)
+        panels[0].set_title("← offline", loc="right", fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    path = directory / "curve.png"
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def _draw_panel(axes: Axes, lines: list[Line], clone: Line, label: str) -> None:
+    steps = [line["step"] for line in lines]
+    mean = np.array([line["return"] for line in lines])
+    std = np.array([line["return_std"] for line in lines])
+    axes.axhline(clone["return"], color="tab:gray", linestyle="--", label="π_BC")
+    axes.fill_between(steps, mean - std, mean + std, color="tab:blue", alpha=0.2, linewidth=0)
+    axes.plot(steps, mean, color="tab:blue", marker="o", markersize=3, label="π_final")
+    axes.set_xlabel(label)
+    axes.margins(x=0.0)
+    axes.spines["top"].set_visible(False)
+    axes.spines["right"].set_visible(False)

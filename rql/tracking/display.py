@@ -1,0 +1,55 @@
+"""What a person sees while a run goes on: a live bar in a terminal, plain lines elsewhere."""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from rql.training.ticks import Stage
+
+TITLES: dict[Stage, str] = {"bc": "behaviour cloning", "offline": "residual Q offline", "online": "finetuning online"}
+UNITS: dict[Stage, str] = {"bc": "updates", "offline": "updates", "online": "env steps"}
+
+
+class Display:
+    """Progress of the stages, one after the other."""
+
+    def __init__(self) -> None:
+        self.console = Console()
+        self._progress = Progress(
+            TextColumn("{task.description:>18}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]} · {task.fields[rate]} ·"),
+            TimeRemainingColumn(),
+            TextColumn("· return {task.fields[last]}"),
+            console=self.console,
+            disable=not sys.stdout.isatty(),
+        )
+        self._progress.start()
+        self._task: TaskID | None = None
+
+    def begin(self, stage: Stage, total: int) -> None:
+        """A stage of `total` updates or environment steps begins."""
+        self._stage, self._total, self._last, self._start = stage, total, "–", time.monotonic()
+        self._task = self._progress.add_task(TITLES[stage], total=total, unit=UNITS[stage], rate="–", last="–")
+
+    def advance(self, step: int, mean_return: float | None) -> None:
+        """The stage has come to `step`; `mean_return` is that of an evaluation just made."""
+        rate = f"{step / max(1e-9, time.monotonic() - self._start):,.0f}/s"
+        if mean_return is not None:
+            self._last = f"{mean_return:,.1f}"
+            if self._progress.disable:
+                title = f"{TITLES[self._stage]:>18}"
+                self.say(f"{title}  {step:>9,} / {self._total:,} {UNITS[self._stage]}  {rate:>8}  return {self._last}")
+        assert self._task is not None
+        self._progress.update(self._task, completed=min(step, self._total), rate=rate, last=self._last)
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._progress.stop()

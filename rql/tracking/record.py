@@ -1,0 +1,65 @@
+"""The local record: `config.yaml`, `metrics.jsonl` and `summary.json` in the run's folder."""
+
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rql.errors import RQLError
+from rql.training.ticks import Stage
+
+METRICS_FILE, CONFIG_FILE, SUMMARY_FILE = "metrics.jsonl", "config.yaml", "summary.json"
+
+
+class LocalRecord:
+    """Writes the record of one run."""
+
+    def __init__(self, directory: Path, config: dict[str, Any]) -> None:
+        """Begin a record.
+
+        Raises:
+            RQLError: if the folder holds a run already, or cannot be written.
+        """
+        self.directory = directory
+        self._start = time.monotonic()
+        if (directory / METRICS_FILE).exists():
+            raise RQLError(f"{directory} holds a run already; hydra.run.dir=FOLDER names another place")
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            write_atomically(directory / CONFIG_FILE, yaml.safe_dump(config, sort_keys=False))
+            self._metrics = (directory / METRICS_FILE).open("x", encoding="utf-8")
+        except OSError as error:
+            raise RQLError(f"the run cannot be recorded in {directory}: {error}") from error
+
+    def log(self, stage: Stage, step: int, metrics: dict[str, float]) -> None:
+        """Add one line: `stage`, `step` (updates, or environment steps online), `time` in seconds, and the metrics."""
+        line = {"stage": stage, "step": step, "time": round(time.monotonic() - self._start, 3)} | metrics
+        self._metrics.write(json.dumps(line) + "\n")
+        self._metrics.flush()
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write the summary; that it exists says that the run came to its end."""
+        write_atomically(self.directory / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
+
+    def close(self) -> None:
+        """Close the files."""
+        self._metrics.close()
+
+
+def read_metrics(directory: Path) -> list[dict[str, Any]]:
+    """The lines of `metrics.jsonl`."""
+    with (directory / METRICS_FILE).open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False, encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(file.name, path)

@@ -1,0 +1,97 @@
+"""Weights & Biases as a view of the local record. Whatever goes wrong with it, the run goes on."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rql.config.schema import TrackingConfig, WandbMode
+from rql.training.ticks import Stage
+
+STEP_NAMES: dict[Stage, str] = {"bc": "bc/update", "offline": "offline/update", "online": "online/env_step"}
+INIT_SECONDS = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+class WandbView:
+    """One W&B run, or nothing where tracking is disabled or W&B has failed."""
+
+    def __init__(self, settings: TrackingConfig, directory: Path, config: dict[str, Any]) -> None:
+        self._run: Any = None
+        if settings.mode is not WandbMode.disabled:
+            self._attempt(lambda: self._start(settings, directory, config))
+
+    @property
+    def where(self) -> str:
+        """What a person needs to find the run, or an empty string."""
+        if self._run is None:
+            return ""
+        return str(self._run.url or f"wandb sync {Path(self._run.dir).parent}")
+
+    def log(self, stage: Stage, step: int, metrics: dict[str, float]) -> None:
+        """Send one line of the record, as `stage/metric` over `bc/update`, `offline/update` or `online/env_step`."""
+        if self._run is not None:
+            line = {f"{stage}/{name}": value for name, value in metrics.items()} | {STEP_NAMES[stage]: step}
+            self._attempt(lambda: self._run.log(line))
+
+    def finish(self, summary: dict[str, Any], exit_code: int) -> None:
+        """Send the summary and close the run."""
+        if self._run is not None:
+            self._attempt(lambda: self._run.summary.update(summary))
+        if self._run is not None:
+            self._attempt(lambda: self._run.finish(exit_code=exit_code))
+
+    def _start(self, settings: TrackingConfig, directory: Path, config: dict[str, Any]) -> None:
+        import wandb
+
+        mode = _mode(settings.mode)
+        try:
+            run = self._init(mode, settings, directory, config)
+        except Exception as error:
+            if mode == "offline":
+                raise
+            logger.warning("W&B cannot be reached (%s); this run is logged offline", _first_line(error))
+            wandb.teardown()
+            run = self._init("offline", settings, directory, config)
+        for stage, name in STEP_NAMES.items():
+            run.define_metric(name, hidden=True)
+            run.define_metric(f"{stage}/*", step_metric=name)
+        self._run = run
+
+    @staticmethod
+    def _init(mode: str, settings: TrackingConfig, directory: Path, config: dict[str, Any]) -> Any:
+        import wandb
+
+        return wandb.init(
+            mode=mode,  # type: ignore[arg-type]
+            project=settings.project,
+            entity=settings.entity,
+            group=settings.group,
+            name=settings.name,
+            tags=settings.tags,
+            notes=settings.notes,
+            config=config,
+            dir=directory,
+            reinit="create_new",
+            settings=wandb.Settings(console="off", silent=True, init_timeout=INIT_SECONDS),
+        )
+
+    def _attempt(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except Exception as error:  # whatever a third party's service does, the run goes on
+            logger.warning("W&B failed and is left alone from here on; the local record goes on: %s", _first_line(error))
+            self._run = None
+
+
+def _mode(mode: WandbMode) -> str:
+    if mode is not WandbMode.auto:
+        return mode.name
+    import wandb
+
+    return "online" if wandb.api.api_key else "offline"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

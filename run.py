@@ -1,0 +1,30 @@
+"""The entry point: compose the configuration, build, run. `python run.py --help` says how to use it."""
+
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from rql.config.compose import load, register
+from rql.config.explain import composition_errors_in_one_sentence, fail
+from rql.errors import RQLError
+
+register()
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(composed: DictConfig) -> None:
+    """One run, or one job of a sweep."""
+    try:
+        config = load(composed)
+        from rql.experiment import run  # imports torch, which --help and a misspelt key need not wait for
+
+        run(config, Path(HydraConfig.get().runtime.output_dir))
+    except RQLError as error:
+        fail(str(error))
+
+
+if __name__ == "__main__":
+    with composition_errors_in_one_sentence():
+        main()
