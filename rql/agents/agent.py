@@ -11,13 +11,13 @@ from rql.agents.actions import ActionModel
 from rql.agents.adam import Params, adam_step, learned, polyak
 from rql.agents.state import AgentState, Hyperparameters, Metrics, Noise
 from rql.data.batch import Batch
-from rql.method.composition import kl_from_prior, log_composed, prior_variance
+from rql.method.composition import kl_from_prior, log_composed, prior_std
 from rql.method.losses import amortized_loss, bc_loss, cql_loss, td_loss
 from rql.method.schedules import adapt_beta
 from rql.method.targets import td_target
 
 SCALE_RATE = 0.005
-"""Weight of a new batch in the running variance of Q; higher at first, so that the mean has no bias."""
+"""Weight of a new batch in the running scale of Q; higher at first, so that the mean has no bias."""
 
 PolicyName = Literal["bc", "final"]
 Aggregator = Callable[[Tensor, Noise], Tensor]
@@ -101,7 +101,7 @@ class Agent:
         if self.adaptive_beta:
             adapted = adapt_beta(beta, metrics["kl"], hparams.kl_budget, hparams.kl_rate, hparams.kl_max_beta)
             state = state._replace(beta=adapted)
-        return state, metrics | {"beta": beta, "q_scale": state.q_variance.sqrt()}
+        return state, metrics | {"beta": beta, "q_scale": state.q_scale}
 
     def act(self, state: AgentState, obs: Tensor, noise: Noise, policy: PolicyName, deterministic: bool) -> Tensor:
         """Actions (B,) or (B, d) of π_BC or π_final at observations (B, obs_dim)."""
@@ -132,7 +132,7 @@ class Agent:
         q = self.aggregate(self._values(state.target, next_obs, support.actions), noise)
         rate = (1.0 / (state.updates + 1.0)).clamp_min(SCALE_RATE)
         state = state._replace(
-            q_variance=state.q_variance.lerp(prior_variance(q, support.log_weight).mean(), rate),
+            q_scale=state.q_scale.lerp(prior_std(q, support.log_weight).mean(), rate),
             updates=state.updates + 1.0,
         )
         effective = self._effective_beta(state)
@@ -188,7 +188,7 @@ class Agent:
 
     def _effective_beta(self, state: AgentState) -> Tensor:
         """What multiplies Q: β, divided by the scale of Q when that is normalised."""
-        return state.beta / state.q_variance.sqrt().clamp_min(1e-6) if self.normalize_q else state.beta
+        return state.beta / state.q_scale.clamp_min(1e-6) if self.normalize_q else state.beta
 
     def _policy(self, params: Params, obs: Tensor) -> Any:
         return functional_call(self.policy, params, (obs,))

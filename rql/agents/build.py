@@ -66,7 +66,7 @@ def first_state(agent: Agent, data: Transitions, beta: float, device: torch.devi
         critic=critic,
         target=critic.params,
         actor=learned(dict(agent.policy.named_parameters()) if agent.amortized else {}),
-        q_variance=torch.ones((), device=device),
+        q_scale=torch.ones((), device=device),
         beta=torch.tensor(beta, device=device),
         updates=torch.zeros((), device=device),
     )

@@ -33,8 +33,8 @@ class AgentState(NamedTuple):
     """Q̄."""
     actor: Learned
     """π_θ; empty where the composition needs no network."""
-    q_variance: Tensor
-    """Running mean of Var_{a~π_BC} Q(s,a); its square root is the scale of Q."""
+    q_scale: Tensor
+    """Running mean over states of the standard deviation of Q(s,a) over a ~ π_BC."""
     beta: Tensor
     updates: Tensor
     """Updates of the critic, a float scalar."""

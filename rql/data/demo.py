@@ -20,7 +20,7 @@ RECIPE = 1
 """Counted up with every change of the demonstrations, so that no old set is taken for a new one."""
 BLOCK = 10
 """Steps that the controller keeps control, or leaves it to chance."""
-WORST = 0.8
+WORST = 0.5
 """The chance of a random block in the least skilful episode; the best has none."""
 
 

@@ -17,8 +17,12 @@ def kl_from_prior(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
     return (log_final.exp() * (log_final - log_weight)).sum(-1)
 
 
-def prior_variance(q: Tensor, log_weight: Tensor) -> Tensor:
-    """Var_{a~π_BC} Q(s,a) on the support: (B,). To second order KL(π_final ‖ π_BC) = ½ β² Var Q."""
+def prior_std(q: Tensor, log_weight: Tensor) -> Tensor:
+    """The standard deviation of Q(s,a) over a ~ π_BC, on the support: (B,).
+
+    To second order KL(π_final ‖ π_BC) = ½ β² Var Q, so that β in units of this deviation means the same for rewards
+    of any scale.
+    """
     weight = log_weight.exp()
     mean = (weight * q).sum(-1, keepdim=True)
-    return (weight * (q - mean).square()).sum(-1)
+    return (weight * (q - mean).square()).sum(-1).sqrt()

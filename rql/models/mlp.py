@@ -11,9 +11,14 @@ def mlp(inputs: int, hidden: Sequence[int], outputs: int, layer_norm: bool) -> n
     layers: list[nn.Module] = []
     for width in hidden:
         layers.append(nn.Linear(inputs, width))
-        layers += [nn.LayerNorm(width), nn.ReLU()] if layer_norm else [nn.ReLU()]
+        layers += _activation(width, layer_norm)
         inputs = width
     return nn.Sequential(*layers, nn.Linear(inputs, outputs))
+
+
+def _activation(width: int, layer_norm: bool) -> list[nn.Module]:
+    """Layer norm has no scale and shift of its own: the linear layers around it can do nearly the same for less."""
+    return [nn.LayerNorm(width, elementwise_affine=False), nn.ReLU()] if layer_norm else [nn.ReLU()]
 
 
 class EnsembleLinear(nn.Module):
@@ -29,23 +34,11 @@ class EnsembleLinear(nn.Module):
         return torch.baddbmm(self.bias, x, self.weight)
 
 
-class EnsembleLayerNorm(nn.Module):
-    """Layer norm with a scale and a shift for each member: (size, rows, width) → the same."""
-
-    def __init__(self, size: int, width: int) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(size, 1, width))
-        self.shift = nn.Parameter(torch.zeros(size, 1, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.addcmul(self.shift, nn.functional.layer_norm(x, x.shape[-1:]), self.scale)
-
-
 def ensemble_mlp(size: int, inputs: int, hidden: Sequence[int], outputs: int, layer_norm: bool) -> nn.Sequential:
     """The same as `mlp` for `size` members: (size, rows, inputs) → (size, rows, outputs)."""
     layers: list[nn.Module] = []
     for width in hidden:
         layers.append(EnsembleLinear(size, inputs, width))
-        layers += [EnsembleLayerNorm(size, width), nn.ReLU()] if layer_norm else [nn.ReLU()]
+        layers += _activation(width, layer_norm)
         inputs = width
     return nn.Sequential(*layers, EnsembleLinear(size, inputs, outputs))
