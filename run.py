@@ -10,15 +10,19 @@ from rql.config.compose import load, register
 from rql.config.explain import composition_errors_in_one_sentence, fail
 from rql.errors import RQLError
 
+CONFIGURATION = Path(__file__).resolve().parent / "conf"
+
 register()
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="config")
 def main(composed: DictConfig) -> None:
     """One run, or one job of a sweep."""
     try:
         config = load(composed)
-        from rql.experiment import run  # imports torch, which --help and a misspelt key need not wait for
+        from rql.experiment import (
+            run,  # imports torch, which --help and a misspelt key need not wait for
+        )
 
         run(config, Path(HydraConfig.get().runtime.output_dir))
     except RQLError as error:

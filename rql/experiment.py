@@ -19,7 +19,6 @@ from rql.data.replay import PackedDataset, RowLayout
 from rql.data.sources import load_datasets
 from rql.data.transitions import Transitions
 from rql.envs.make import inspect_env, make_vector_env
-from rql.envs.spaces import Spaces
 from rql.errors import ConfigError
 from rql.evaluation.evaluator import Evaluator
 from rql.evaluation.reference_scores import reference_score
@@ -57,7 +56,7 @@ def run(config: Config, directory: Path) -> Summary:
     reference = offline.reference or reference_score(config.env.id)
     with ExitStack() as stack:
         run = Run(config, directory, agent, Evaluator(agent, view, config, reference, device), stack)
-        run.introduce(view, offline, demonstrations)
+        run.introduce(offline, demonstrations)
         layout = RowLayout(view)
         packed = PackedDataset(offline, layout, device)
         cloned = packed if demonstrations is offline else PackedDataset(demonstrations, layout, device)
@@ -67,18 +66,14 @@ def run(config: Config, directory: Path) -> Summary:
             state = run.stage("offline", learn_offline(agent, state, schedule, packed, config), state)
         if config.online.env_steps:
             with closing(make_vector_env(config.env, config.env.num_envs, AutoresetMode.SAME_STEP)) as envs:
-                state = run.stage(
-                    "online", finetune_online(agent, state, schedule, packed, envs, view, config), state
-                )
+                state = run.stage("online", finetune_online(agent, state, schedule, packed, envs, view, config), state)
         return run.finish(time.monotonic() - started)
 
 
 class Run:
     """The audience of the stages: evaluates when it is due, records everything, keeps the person informed."""
 
-    def __init__(
-        self, config: Config, directory: Path, agent: Agent, evaluator: Evaluator, stack: ExitStack
-    ) -> None:
+    def __init__(self, config: Config, directory: Path, agent: Agent, evaluator: Evaluator, stack: ExitStack) -> None:
         plain = to_plain(config)
         self._config, self._agent, self._evaluator = config, agent, evaluator
         stack.callback(evaluator.close)
@@ -95,7 +90,7 @@ class Run:
             "online": config.online.env_steps,
         }
 
-    def introduce(self, view: Spaces, offline: Transitions, demonstrations: Transitions) -> None:
+    def introduce(self, offline: Transitions, demonstrations: Transitions) -> None:
         """Say what is about to happen."""
         self._display.say(
             f"{self._config.env.id}: {len(offline):,} transitions, {len(offline.starts):,} episodes of return "

@@ -14,6 +14,7 @@ from rql.method.support import (
 )
 from rql.models.distributions import Categorical, SquashedGaussian, gumbel
 
+
 class DiscreteActions:
     """All actions, exactly; nothing is sampled but the action that is taken."""
 
@@ -21,9 +22,11 @@ class DiscreteActions:
         self.count = count
 
     def update_noise(self, batch: int, conservative: bool, generator: torch.Generator) -> Noise:
+        """The random numbers of one update: none."""
         return {}
 
     def act_noise(self, batch: int, generator: torch.Generator) -> Noise:
+        """The random numbers of one action for each of `batch` states."""
         return {"gumbel": gumbel(_uniform((batch, self.count), generator))}
 
     def prior(self, bc: Categorical, actor: Categorical | None, noise: Noise) -> Support:
@@ -53,6 +56,7 @@ class ContinuousActions:
         self.num_candidates = candidates
 
     def update_noise(self, batch: int, conservative: bool, generator: torch.Generator) -> Noise:
+        """The random numbers of one update; `conservative` asks for those of the CQL term too."""
         noise = {"prior": _normal((batch, self.target_samples, self.dims), generator)}
         if conservative:
             noise["space_uniform"] = _uniform((batch, self.cql_samples, self.dims), generator)
@@ -62,6 +66,7 @@ class ContinuousActions:
         return noise
 
     def act_noise(self, batch: int, generator: torch.Generator) -> Noise:
+        """The random numbers of one action for each of `batch` states."""
         noise = {"normal": _normal((batch, self.dims), generator)}
         if self.num_candidates:
             noise["candidates"] = _normal((batch, self.num_candidates, self.dims), generator)

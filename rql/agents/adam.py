@@ -16,7 +16,7 @@ class Learned(NamedTuple):
     params: Params
     first_moment: Params
     second_moment: Params
-    count: Tensor
+    steps: Tensor
     """Updates so far, a float scalar."""
 
 
@@ -30,9 +30,9 @@ def learned(params: Params) -> Learned:
 
 def adam_step(state: Learned, gradients: Params, learning_rate: Tensor) -> Learned:
     """One step of Adam down `gradients`."""
-    count = state.count + 1.0
-    size = learning_rate / (1.0 - BETA1**count)
-    correction = (1.0 - BETA2**count).rsqrt()
+    steps = state.steps + 1.0
+    size = learning_rate / (1.0 - BETA1**steps)
+    correction = (1.0 - BETA2**steps).rsqrt()
     params: Params = {}
     first: Params = {}
     second: Params = {}
@@ -41,7 +41,7 @@ def adam_step(state: Learned, gradients: Params, learning_rate: Tensor) -> Learn
         second[name] = state.second_moment[name].lerp(gradient.square(), 1.0 - BETA2)
         step = first[name] / (second[name].sqrt() * correction + EPSILON)
         params[name] = state.params[name] - size * step
-    return Learned(params, first, second, count)
+    return Learned(params, first, second, steps)
 
 
 def polyak(target: Params, online: Params, tau: Tensor) -> Params:

@@ -110,7 +110,7 @@ class Agent:
         if policy == "final" and not self.amortized:
             return self._act_composed(state, obs, bc, noise, deterministic)
         chosen = bc if policy == "bc" else self._policy(state.actor.params, obs)
-        return chosen.mode() if deterministic else self.actions.sample(chosen, noise)  # type: ignore[no-any-return]
+        return chosen.mode() if deterministic else self.actions.sample(chosen, noise)
 
     def _act_composed(self, state: AgentState, obs: Tensor, bc: Any, noise: Noise, deterministic: bool) -> Tensor:
         support, log_density = self.actions.candidates(bc, noise, with_mode=deterministic)

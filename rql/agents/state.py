@@ -20,6 +20,7 @@ class Normalizer(NamedTuple):
     std: Tensor
 
     def __call__(self, obs: Tensor) -> Tensor:
+        """Normalised observations, (..., obs_dim) → (..., obs_dim)."""
         return (obs - self.mean) / self.std
 
 

@@ -1,12 +1,14 @@
 """Between Hydra and the dataclasses."""
 
+from typing import Any
+
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from rql.config import schema
 from rql.config.validate import validate
 
-GROUP_SCHEMAS = {
+GROUP_SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "dataset": {"demo": schema.DemoDatasetConfig, "minari": schema.MinariDatasetConfig},
     "beta": {
         "constant": schema.ConstantBetaConfig,

@@ -60,6 +60,8 @@ class WandbMode(Enum):
 
 @dataclass
 class EnvConfig:
+    """The environment, in training and in evaluation."""
+
     id: str = MISSING
     """A gymnasium id."""
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -71,6 +73,8 @@ class EnvConfig:
 
 @dataclass
 class BCDataConfig:
+    """What π_BC is cloned from."""
+
     id: str | None = None
     """A Minari id of the demonstrations D_bc; null clones D_offline."""
     top_fraction: float = 1.0
@@ -79,6 +83,8 @@ class BCDataConfig:
 
 @dataclass
 class DatasetConfig:
+    """D_offline, and D_bc where it is another set."""
+
     bc: BCDataConfig = field(default_factory=BCDataConfig)
     download: bool = True
     """Fetch a Minari data set that is not there yet."""
@@ -94,11 +100,15 @@ class DemoDatasetConfig(DatasetConfig):
 
 @dataclass
 class MinariDatasetConfig(DatasetConfig):
+    """A Minari data set by its id."""
+
     id: str = MISSING
 
 
 @dataclass
 class PolicyConfig:
+    """The policy class of π_BC and π_θ."""
+
     name: PolicyClass = PolicyClass.auto
     log_std_min: float = -5.0
     log_std_max: float = 2.0
@@ -106,12 +116,16 @@ class PolicyConfig:
 
 @dataclass
 class ActorNetworkConfig:
+    """The network of π_BC and of π_θ."""
+
     hidden: list[int] = field(default_factory=lambda: [64, 64])
     layer_norm: bool = True
 
 
 @dataclass
 class CriticNetworkConfig:
+    """The ensemble of critics."""
+
     hidden: list[int] = field(default_factory=lambda: [64, 64])
     layer_norm: bool = True
     ensemble_size: int = 2
@@ -122,6 +136,8 @@ class CriticNetworkConfig:
 
 @dataclass
 class NetworkConfig:
+    """Sizes of the networks."""
+
     actor: ActorNetworkConfig = field(default_factory=ActorNetworkConfig)
     critic: CriticNetworkConfig = field(default_factory=CriticNetworkConfig)
 
@@ -133,11 +149,15 @@ class BetaConfig:
 
 @dataclass
 class ConstantBetaConfig(BetaConfig):
+    """β(t) = value."""
+
     value: float = MISSING
 
 
 @dataclass
 class RampBetaConfig(BetaConfig):
+    """β moves from `start` to `end`; never down, for Q is trusted more as it learns."""
+
     start: float = MISSING
     """β offline and until `start_step`."""
     end: float = MISSING
@@ -149,17 +169,17 @@ class RampBetaConfig(BetaConfig):
 
 @dataclass
 class LinearBetaConfig(RampBetaConfig):
-    pass
+    """In a straight line."""
 
 
 @dataclass
 class CosineBetaConfig(RampBetaConfig):
-    pass
+    """Slowly, fast, slowly."""
 
 
 @dataclass
 class ExponentialBetaConfig(RampBetaConfig):
-    pass
+    """By the same factor at every step."""
 
 
 @dataclass
@@ -178,6 +198,8 @@ class KLBetaConfig(BetaConfig):
 
 @dataclass
 class CQLConfig:
+    """The conservative term L_CQL."""
+
     alpha: float = MISSING
     """Weight α_CQL of the conservative term offline."""
     online_alpha: float = 0.0
@@ -195,18 +217,24 @@ class CompositionConfig:
 
 @dataclass
 class ResampleConfig(CompositionConfig):
+    """N candidates from π_BC, one of them by softmax(β Q)."""
+
     num_candidates: int = 32
     """Actions drawn from π_BC, of which softmax(β Q) picks one."""
 
 
 @dataclass
 class AmortizedConfig(CompositionConfig):
+    """A network π_θ, at first a copy of π_BC, that minimises KL(π_θ ‖ π_final)."""
+
     learning_rate: float = 3e-4
     """Of the network π_θ that follows π_final."""
 
 
 @dataclass
 class TargetConfig:
+    """The value of the next state in the TD target."""
+
     name: Target = MISSING
     num_samples: int = 10
     """Actions in the estimate of the next state's value; continuous actions only."""
@@ -214,6 +242,8 @@ class TargetConfig:
 
 @dataclass
 class ReplayConfig:
+    """The replay buffer, and how batches mix it with D_offline."""
+
     capacity: int = 1_000_000
     """Online transitions kept; the oldest leave first."""
     offline_fraction: float = 0.5
@@ -224,6 +254,8 @@ class ReplayConfig:
 
 @dataclass
 class BCConfig:
+    """The first stage: behaviour cloning."""
+
     updates: int = MISSING
     learning_rate: float = 3e-4
     eval_every: int = 0
@@ -232,6 +264,8 @@ class BCConfig:
 
 @dataclass
 class QConfig:
+    """Learning Q_R."""
+
     learning_rate: float = 3e-4
     discount: float = 0.99
     tau: float = 0.005
@@ -242,12 +276,16 @@ class QConfig:
 
 @dataclass
 class OfflineConfig:
+    """The second stage: Q_R on D_offline."""
+
     updates: int = MISSING
     eval_every: int = 0
 
 
 @dataclass
 class OnlineConfig:
+    """The third stage: finetuning in the environment."""
+
     env_steps: int = MISSING
     warmup_steps: int = 1000
     """Environment steps collected with the composed policy before the first update."""
@@ -258,6 +296,8 @@ class OnlineConfig:
 
 @dataclass
 class EvaluationConfig:
+    """Evaluations, in environments of their own."""
+
     episodes: int = 10
     boundary_episodes: int = 50
     """Episodes at the end of each stage, for each of the modes."""
@@ -268,6 +308,8 @@ class EvaluationConfig:
 
 @dataclass
 class TrackingConfig:
+    """Weights & Biases, and how often metrics are recorded."""
+
     mode: WandbMode = WandbMode.auto
     project: str = "rql"
     entity: str | None = None
@@ -281,6 +323,8 @@ class TrackingConfig:
 
 @dataclass
 class Config:
+    """A whole experiment."""
+
     env: EnvConfig = field(default_factory=EnvConfig)
     dataset: DatasetConfig = MISSING
     policy: PolicyConfig = field(default_factory=PolicyConfig)

@@ -33,7 +33,7 @@ def validate(config: Config) -> None:
                 raise ConfigError(field, value, allowed)
 
 
-def _at_least(field: str, value: int | float, least: int) -> Check:
+def _at_least(field: str, value: float, least: int) -> Check:
     return field, value, math.isfinite(value) and value >= least, f"at least {least}"
 
 

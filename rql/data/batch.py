@@ -6,6 +6,8 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
+    """B transitions."""
+
     obs: Tensor
     """(B, obs_dim) float32."""
     action: Tensor

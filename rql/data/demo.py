@@ -56,11 +56,13 @@ def _write(path: Path, env_id: str, episodes: int, seed: int) -> None:
             action_space=env.action_space,
             env_spec=env.spec,
         )
-        storage.update_metadata({
-            "dataset_id": f"rql-demo-{env_id}",
-            "algorithm_name": "scripted controller of uneven skill",
-            "minari_version": version("minari"),
-        })
+        storage.update_metadata(
+            {
+                "dataset_id": f"rql-demo-{env_id}",
+                "algorithm_name": "scripted controller of uneven skill",
+                "minari_version": version("minari"),
+            }
+        )
         storage.update_episodes(_collect(env, CONTROLLERS[env_id], episodes, seed))
         try:
             part.rename(path)
@@ -84,7 +86,9 @@ def _episode(
 ) -> EpisodeBuffer:
     """One episode in which each block of steps is left to random actions with probability `chance`."""
     obs, _ = env.reset(seed=seed)
-    observations, actions, rewards, terminations, truncations = [obs], [], [], [], []
+    observations, actions = [obs], list[Any]()
+    rewards, terminations, truncations = list[float](), list[bool](), list[bool]()
+    random_block = False
     while not (terminations and (terminations[-1] or truncations[-1])):
         if len(rewards) % BLOCK == 0:
             random_block = rng.random() < chance

@@ -21,10 +21,9 @@ def pendulum(obs: Observation) -> NDArray[np.float32]:
     """
     cos, sin, speed = obs
     energy = speed**2 / 6.0 + 5.0 * cos
-    if cos > 0.8:
-        torque = -(12.0 * np.arctan2(sin, cos) + 3.0 * speed)
-    else:
-        torque = np.tanh(3.0 * speed) * 1.2 * (5.0 - energy)
+    swing_up = np.tanh(3.0 * speed) * 1.2 * (5.0 - energy)
+    balance = -(12.0 * np.arctan2(sin, cos) + 3.0 * speed)
+    torque = balance if cos > 0.8 else swing_up
     return np.clip(np.array([torque], dtype=np.float32), -1.0, 1.0)
 
 

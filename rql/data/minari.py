@@ -8,7 +8,13 @@ import minari
 from minari import MinariDataset
 from minari.storage.datasets_root_dir import get_dataset_path
 
-from rql.data.transitions import Episode, Reference, Transitions, check_spaces, from_episodes
+from rql.data.transitions import (
+    Episode,
+    Reference,
+    Transitions,
+    check_spaces,
+    from_episodes,
+)
 from rql.envs.spaces import Spaces
 from rql.errors import DataError
 
@@ -39,9 +45,7 @@ def read_minari(name: str, path: Path, view: Spaces, env: gymnasium.Env[Any, Any
         ]
     except (OSError, KeyError, ValueError, AttributeError, TypeError) as error:
         raise DataError(f"data set {label} cannot be read: {type(error).__name__}: {error}") from error
-    check_spaces(
-        label, (dataset.observation_space, dataset.action_space), (env.observation_space, env.action_space)
-    )
+    check_spaces(label, (dataset.observation_space, dataset.action_space), (env.observation_space, env.action_space))
     return from_episodes(label, episodes, view, _reference(dataset))
 
 

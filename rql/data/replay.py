@@ -37,7 +37,7 @@ class RowLayout:
 
     def unpack(self, rows: Tensor) -> Batch:
         """(n, width) → a batch of n transitions."""
-        obs, action, reward, next_obs, terminated = rows.split(self.widths, dim=1)
+        obs, action, reward, next_obs, terminated = torch.split(rows, self.widths, dim=1)
         if self.discrete:
             action = action.squeeze(1).long()
         return Batch(obs, action, reward.squeeze(1), next_obs, terminated.squeeze(1))

@@ -11,9 +11,7 @@ from rql.data.transitions import Transitions
 from rql.envs.spaces import Spaces
 
 
-def load_datasets(
-    config: DatasetConfig, view: Spaces, env: gymnasium.Env[Any, Any]
-) -> tuple[Transitions, Transitions]:
+def load_datasets(config: DatasetConfig, view: Spaces, env: gymnasium.Env[Any, Any]) -> tuple[Transitions, Transitions]:
     """(D_offline, D_bc).
 
     Raises:

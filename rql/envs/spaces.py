@@ -1,4 +1,4 @@
-"""Between an environment's spaces and the agent's: flat float32 observations, actions that are indices or in [−1, 1]^d."""
+"""Between an environment's spaces and the agent's: flat observations, actions that are indices or in [−1, 1]^d."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,8 @@ class DiscreteSpec:
 
     def to_env(self, action: Array) -> Array:
         """Indices (n,) to the environment's actions (n,)."""
-        return action + self.start
+        shifted: Array = action + self.start
+        return shifted
 
     def from_env(self, action: Array) -> Array:
         """The environment's actions (n,) to indices (n,) int64."""
@@ -34,7 +35,7 @@ class DiscreteSpec:
 
     def outside(self, action: Array) -> NDArray[np.bool_]:
         """Which indices (n,) are no action."""
-        wrong: NDArray[np.bool_] = (action < 0) | (action >= self.count)
+        wrong: NDArray[np.bool_] = np.logical_or(action < 0, action >= self.count)
         return wrong
 
 
@@ -62,7 +63,7 @@ class ContinuousSpec:
 
     def outside(self, action: Array) -> NDArray[np.bool_]:
         """Which actions (n, d) leave [−1, 1]^d by more than rounding."""
-        wrong: NDArray[np.bool_] = (np.abs(action) > 1.0 + 1e-5).any(axis=1)
+        wrong: NDArray[np.bool_] = np.any(np.abs(action) > 1.0 + 1e-5, axis=1)
         return wrong
 
 

@@ -42,7 +42,9 @@ class EpisodeResults:
         return summary
 
 
-def play(policy: Policy, envs: AnyVectorEnv, view: Spaces, episodes: int, seed: int, device: torch.device) -> EpisodeResults:
+def play(
+    policy: Policy, envs: AnyVectorEnv, view: Spaces, episodes: int, seed: int, device: torch.device
+) -> EpisodeResults:
     """Play episodes 0, 1, …, `episodes` − 1, episode i from the start state of seed `seed` + i.
 
     An environment that finishes takes the next episode that no other has begun, so that every episode counts,
@@ -75,7 +77,8 @@ def play(policy: Policy, envs: AnyVectorEnv, view: Spaces, episodes: int, seed: 
 def _reset(envs: AnyVectorEnv, episode: NDArray[np.int64], seed: int, mask: NDArray[np.bool_]) -> NDArray[Any]:
     """Begin the episodes of the environments in `mask`; the others keep their observation."""
     seeds = [seed + int(index) for index in episode]
-    obs: NDArray[Any] = envs.reset(seed=seeds, options={"reset_mask": mask})[0]
+    # the base class knows a single seed only; the synchronous and the asynchronous one take a list
+    obs: NDArray[Any] = envs.reset(seed=seeds, options={"reset_mask": mask})[0]  # type: ignore[arg-type]
     return obs
 
 

@@ -18,7 +18,7 @@ class DiscreteCritics(nn.Module):
 
     def forward(self, obs: Tensor, actions: Tensor) -> Tensor:
         """obs (B, obs_dim) and actions (B, N) int64 → (E, B, N)."""
-        values = self.net(obs.expand(self.size, -1, -1))
+        values: Tensor = self.net(obs.expand(self.size, -1, -1))
         return values.gather(-1, actions.expand(self.size, -1, -1))
 
 
@@ -34,5 +34,5 @@ class ContinuousCritics(nn.Module):
         """obs (B, obs_dim) and actions (B, N, d) → (E, B, N)."""
         batch, number, _ = actions.shape
         pairs = torch.cat([obs.unsqueeze(1).expand(-1, number, -1), actions], dim=-1)
-        values = self.net(pairs.reshape(1, batch * number, -1).expand(self.size, -1, -1))
+        values: Tensor = self.net(pairs.reshape(1, batch * number, -1).expand(self.size, -1, -1))
         return values.view(self.size, batch, number)

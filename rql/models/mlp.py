@@ -31,6 +31,7 @@ class EnsembleLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(size, 1, outputs).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(size, rows, inputs) → (size, rows, outputs)."""
         return torch.baddbmm(self.bias, x, self.weight)
 
 

@@ -23,7 +23,8 @@ def draw_curve(directory: Path, title: str) -> Path:
     by_stage = {stage: [line for line in evaluations if line["stage"] == stage] for stage in ("bc", *PANELS)}
     clone = by_stage["bc"][-1]
     stages = [stage for stage in PANELS if by_stage[stage]] or ["offline"]
-    figure = Figure(figsize=(4.5 * len(stages) + 1.0, 4.0), layout="constrained")
+    figure = Figure(figsize=(4.5 * len(stages) + 1.0, 4.0))
+    figure.subplots_adjust(wspace=0.0, left=0.1, right=0.97, top=0.86, bottom=0.14)
     panels = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
     previous = clone
     for axes, stage in zip(panels, stages, strict=True):
@@ -32,10 +33,7 @@ def draw_curve(directory: Path, title: str) -> Path:
     panels[0].set_ylabel("return of an episode")
     panels[0].legend(frameon=False)
     if len(stages) > 1:
-        figure.get_layout_engine().set(wspace=0.0, w_pad=0.0)  # type: ignore[union-attr]
-        panels[0].spines["right"].set(linestyle="--", color="black")
-        panels[1].set_title("online →", loc="left", fontsize=9)
-        panels[0].set_title("← offline", loc="right", fontsize=9)
+        panels[1].axvline(0.0, color="black", linewidth=2.0, label="switch to online")
     figure.suptitle(title, fontsize=11)
     path = directory / "curve.png"
     figure.savefig(path, dpi=150)

@@ -81,7 +81,7 @@ class WandbView:
         try:
             action()
         except Exception as error:  # whatever a third party's service does, the run goes on
-            logger.warning("W&B failed and is left alone from here on; the local record goes on: %s", _first_line(error))
+            logger.warning("W&B failed; the run goes on with its local record alone: %s", _first_line(error))
             self._run = None
 
 

@@ -1,1 +1,1 @@
-"""The three stages. Each is a generator that trains and now and then yields a `Tick`; it knows nothing of its audience."""
+"""The three stages. Each is a generator that trains and yields a `Tick` at times; who listens is not its business."""

@@ -1,0 +1,103 @@
+"""Shared by all tests: a cache of their own, W&B offline, and the ways to run the program."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from hydra import compose, initialize_config_dir
+from minari.data_collector.episode_buffer import EpisodeBuffer
+from minari.dataset.minari_storage import MinariStorage
+
+import run as program
+from rql.config.compose import load
+from rql.config.schema import Config
+
+ROOT = Path(__file__).parents[1]
+TINY = [
+    "tracking=disabled",
+    "dataset.episodes=4",
+    "batch_size=16",
+    "bc.updates=6",
+    "offline.updates=6",
+    "online.env_steps=24",
+    "online.warmup_steps=8",
+    "online.eval_every=12",
+    "tracking.log_every=3",
+    "evaluation.episodes=2",
+    "evaluation.boundary_episodes=2",
+    "evaluation.num_envs=2",
+    "threads=1",
+]
+"""Overrides for a run of a second or two."""
+
+Cli = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RQL_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("minari")))
+        patch.setenv("WANDB_MODE", "offline")
+        patch.delenv("WANDB_API_KEY", raising=False)
+        torch.set_num_threads(1)
+        yield
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """`python run.py …` in this process: returns the run's folder, and exits as the program does."""
+
+    def call(*overrides: str, name: str = "run") -> Path:
+        directory = tmp_path / name
+        monkeypatch.setattr(sys, "argv", ["run.py", f"hydra.run.dir={directory}", *overrides])
+        with program.composition_errors_in_one_sentence():
+            program.main()
+        return directory
+
+    return call
+
+
+def compose_config(*overrides: str) -> Config:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return load(compose("config", overrides=list(overrides)))
+
+
+def metrics_of(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def summary_of(directory: Path) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads((directory / "summary.json").read_text())
+    return summary
+
+
+def episode(steps: int, obs_dim: int, actions: Any, **changes: Any) -> EpisodeBuffer:
+    """An episode that ends in truncation, for data sets that a test writes."""
+    rng = np.random.default_rng(steps)
+    fields: dict[str, Any] = {
+        "observations": rng.normal(size=(steps + 1, obs_dim)).astype(np.float32),
+        "actions": actions,
+        "rewards": list(rng.normal(size=steps)),
+        "terminations": [False] * steps,
+        "truncations": [False] * (steps - 1) + [True],
+    }
+    return EpisodeBuffer(**(fields | changes))
+
+
+def write_minari(
+    root: Path, id: str, episodes: list[EpisodeBuffer], observation: spaces.Space[Any], action: spaces.Space[Any]
+) -> Path:
+    """A Minari data set below `root`."""
+    path = root / id / "data"
+    path.parent.mkdir(parents=True)
+    storage = MinariStorage.new(path, observation_space=observation, action_space=action, env_spec=None)
+    storage.update_metadata({"dataset_id": id, "minari_version": "0.5.3", "algorithm_name": "test"})
+    storage.update_episodes(episodes)
+    return path

@@ -1,0 +1,125 @@
+"""What the command line accepts, and what it refuses before any work."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, TINY, Cli, compose_config
+
+GROUPS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("hydra", "experiment"))
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=lambda path: f"{path.parent.name}={path.stem}")
+def test_every_choice_of_every_group_composes(path: Path) -> None:
+    group, choice = path.parent.name, path.stem
+    extra = ["dataset.id=some/set-v0"] if choice == "minari" else []
+    config = compose_config(f"{group}={choice}", *extra)
+    assert getattr(config, group, config) is not None
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf/experiment").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_preset_composes(path: Path) -> None:
+    compose_config(f"experiment={path.stem}")
+
+
+def test_the_ranges_of_the_method_are_the_defaults() -> None:
+    config = compose_config("budget=paper")
+    assert (config.q.discount, config.q.tau, config.q.learning_rate, config.bc.learning_rate) == (
+        0.99,
+        0.005,
+        3e-4,
+        3e-4,
+    )
+    assert [compose_config(f"cql={name}").cql.alpha for name in ("off", "seed", "light", "strong")] == [
+        0.0,
+        1e-3,
+        3e-4,
+        5.0,
+    ]
+
+
+def test_locomotion_environments_bring_their_data_set_and_the_command_line_has_the_last_word() -> None:
+    assert compose_config("env=walker2d").dataset.id == "mujoco/walker2d/medium-v0"  # type: ignore[attr-defined]
+    chosen = compose_config("env=walker2d", "dataset=minari", "dataset.id=mine/walker-v1").dataset
+    assert chosen.id == "mine/walker-v1"  # type: ignore[attr-defined]
+
+
+def test_help_names_every_group_and_choice_and_answers_at_once() -> None:
+    started = time.monotonic()
+    answer = subprocess.run([sys.executable, "run.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert time.monotonic() - started < 10.0  # about a second; the margin is for a busy machine
+    for path in GROUPS:
+        line = next(line for line in answer.stdout.splitlines() if line.startswith(f"{path.parent.name}:"))
+        assert path.stem in line
+    loaded = "import sys, run; assert not {'torch', 'wandb', 'gymnasium', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, check=True)
+
+
+REFUSED: list[tuple[list[str], list[str]]] = [
+    (["beta=quadratic"], ["beta/quadratic", "constant", "linear"]),
+    (["env=pendulun"], ["env/pendulun", "pendulum"]),
+    (["beta.strat=0.1"], ["beta.strat", "start", "end"]),
+    (["beta=constant", "beta.end=2"], ["beta.end", "value"]),
+    (["sed=3"], ["sed", "seed"]),
+    (["seed=x"], ["seed", "'x'", "Integer"]),
+    (["seed=-1"], ["seed=-1", "at least 0"]),
+    (["network.critic.aggregate=median"], ["aggregate", "median", "min, mean, random_min"]),
+    (["network.critic.hidden=[64,-1]"], ["network.critic.hidden", "above 0"]),
+    (["network.critic.aggregate=random_min", "network.critic.subset_size=3"], ["subset_size=3", "[1, 2]"]),
+    (["beta.start=1", "beta.end=0.5"], ["beta.end=0.5", "beta.start=1.0"]),
+    (["beta.start_step=100", "beta.end_step=50"], ["beta.end_step=50", "beta.start_step=100"]),
+    (["beta=exponential", "beta.start=0"], ["beta.start=0", "above 0"]),
+    (["beta=kl", "beta.budget_end=0.01"], ["beta.budget_end=0.01", "beta.budget_start=0.1"]),
+    (["beta=constant", "beta.value=-1"], ["beta.value=-1", "at least 0"]),
+    (["cql.alpha=-0.1"], ["cql.alpha=-0.1", "at least 0"]),
+    (["cql.alpha=nan"], ["cql.alpha=nan", "at least 0"]),
+    (["q.discount=1.5"], ["q.discount=1.5", "[0, 1]"]),
+    (["q.tau=2"], ["q.tau=2", "[0, 1]"]),
+    (["bc.learning_rate=0"], ["bc.learning_rate=0", "above 0"]),
+    (["bc.updates=-1"], ["bc.updates=-1", "at least 0"]),
+    (["replay.offline_fraction=1.1"], ["replay.offline_fraction=1.1", "[0, 1]"]),
+    (["dataset.bc.top_fraction=0"], ["dataset.bc.top_fraction=0", "(0, 1]"]),
+    (["online.warmup_steps=5000"], ["online.warmup_steps=5000", "online.env_steps=5000"]),
+    (["tracking.mode=sometimes"], ["tracking.mode", "auto, online, offline, disabled"]),
+    (["device=gpu"], ["device=gpu", "cpu, cuda"]),
+    (["device=cuda:77"], ["device=cuda:77", "CUDA devices here"]),
+    (["env.id=NoSuchEnv-v0"], ["env.id=NoSuchEnv-v0"]),
+    (["env.kwargs={gravity: 3}", "env=cartpole"], ["env.kwargs"]),
+    (["env=cartpole", "policy=squashed_gaussian"], ["policy.name=squashed_gaussian", "categorical"]),
+    (["policy=categorical"], ["policy.name=categorical", "squashed_gaussian"]),
+    (["env.id=FrozenLake-v1"], ["env.id=FrozenLake-v1", "Discrete(16)", "Box"]),
+    (["env.id=Reacher-v5"], ["dataset=demo", "Reacher-v5", "Pendulum-v1"]),
+    (["batch_size=5000", "dataset.episodes=4"], ["batch_size=5000", "800"]),
+]
+
+
+@pytest.mark.parametrize(("overrides", "named"), REFUSED, ids=lambda value: " ".join(value))
+def test_wrong_input_ends_in_one_sentence_that_names_field_value_and_what_is_allowed(
+    overrides: list[str], named: list[str], cli: Cli, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli("tracking=disabled", *overrides)
+    message = capsys.readouterr().err.strip()
+    assert stop.value.code == 2
+    assert message.startswith("error: ") and "\n" not in message and "Traceback" not in message
+    for part in named:
+        assert part in message
+    assert not list(tmp_path.rglob("metrics.jsonl"))
+
+
+def test_the_exit_code_reaches_the_shell(tmp_path: Path) -> None:
+    command: list[Any] = [sys.executable, ROOT / "run.py", "q.discount=2", f"hydra.run.dir={tmp_path}"]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    assert answer.returncode == 2 and answer.stderr.startswith("error: q.discount=2.0")
+
+
+def test_a_folder_that_holds_a_run_is_left_alone(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = cli(*TINY, "offline.updates=0", "online.env_steps=0")
+    before = (directory / "metrics.jsonl").read_bytes()
+    with pytest.raises(SystemExit):
+        cli(*TINY, "seed=1")
+    assert "holds a run already" in capsys.readouterr().err
+    assert (directory / "metrics.jsonl").read_bytes() == before

@@ -1,0 +1,284 @@
+"""The equations against brute force: a tabular MDP enumerated by hand, and numerical integrals in one dimension."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rql.method import ensemble, targets
+from rql.method.composition import kl_from_prior, log_composed, prior_std
+from rql.method.losses import amortized_loss, bc_loss, cql_loss, td_loss
+from rql.method.schedules import adapt_beta, cosine, exponential, linear, progress
+from rql.method.support import (
+    Support,
+    enumerate_actions,
+    enumerate_prior,
+    sample_actions,
+    sample_mixture,
+    sample_prior,
+)
+from rql.models.distributions import Categorical, SquashedGaussian
+
+STATES, ACTIONS, BETA, DISCOUNT = 4, 3, 0.7, 0.9
+
+
+@pytest.fixture
+def mdp() -> dict[str, NDArray[Any]]:
+    """Q, π_BC, rewards and deterministic transitions of a small MDP; state 3 is terminal."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(STATES, ACTIONS))
+    return {
+        "q": rng.normal(size=(STATES, ACTIONS)),
+        "prior": np.exp(logits) / np.exp(logits).sum(1, keepdims=True),
+        "reward": rng.normal(size=(STATES, ACTIONS)),
+        "next": rng.integers(STATES, size=(STATES, ACTIONS)),
+    }
+
+
+def discrete(mdp: dict[str, NDArray[Any]]) -> tuple[Tensor, Support]:
+    bc = Categorical(torch.tensor(np.log(mdp["prior"])) + 5.0)  # logits need not be normalised
+    return torch.tensor(mdp["q"]), enumerate_prior(bc)
+
+
+def test_the_discrete_composition_is_the_prior_times_exp_beta_q_over_z(mdp: dict[str, NDArray[Any]]) -> None:
+    q, support = discrete(mdp)
+    for s in range(STATES):
+        z = sum(mdp["prior"][s, a] * math.exp(BETA * mdp["q"][s, a]) for a in range(ACTIONS))
+        for a in range(ACTIONS):
+            expected = mdp["prior"][s, a] * math.exp(BETA * mdp["q"][s, a]) / z
+            assert log_composed(q, support.log_weight, torch.tensor(BETA))[s, a].exp().item() == pytest.approx(expected)
+
+
+def test_discrete_next_values_equal_enumeration(mdp: dict[str, NDArray[Any]]) -> None:
+    q, support = discrete(mdp)
+    beta = torch.tensor(BETA)
+    for s in range(STATES):
+        prior, value = mdp["prior"][s], mdp["q"][s]
+        z = sum(prior * np.exp(BETA * value))
+        final = prior * np.exp(BETA * value) / z
+        kl = sum(final * np.log(final / prior))
+        at_s = {name: getattr(targets, name)(q, support.log_weight, beta)[s].item() for name in dir(targets) if "_value" in name}
+        assert at_s["max_value"] == pytest.approx(max(value))
+        assert at_s["expected_value"] == pytest.approx(sum(final * value))
+        assert at_s["soft_value"] == pytest.approx(math.log(z) / BETA)
+        assert at_s["soft_value"] == pytest.approx(sum(final * value) - kl / BETA)
+        assert kl_from_prior(q, support.log_weight, beta)[s].item() == pytest.approx(kl)
+        spread = math.sqrt(sum(prior * (value - sum(prior * value)) ** 2))
+        assert prior_std(q, support.log_weight)[s].item() == pytest.approx(spread)
+
+
+def test_the_soft_value_goes_from_the_mean_of_the_prior_to_the_maximum(mdp: dict[str, NDArray[Any]]) -> None:
+    q, support = discrete(mdp)
+    mean = torch.tensor((mdp["prior"] * mdp["q"]).sum(1))
+    for small in (0.0, 1e-6, 1e-3):
+        assert torch.allclose(targets.soft_value(q, support.log_weight, torch.tensor(small)), mean, atol=1e-3)
+    assert torch.allclose(targets.soft_value(q, support.log_weight, torch.tensor(1e3)), q.amax(1), atol=1e-2)
+
+
+def test_soft_backups_iterated_solve_the_kl_regularised_mdp(mdp: dict[str, NDArray[Any]]) -> None:
+    """The fixed point of the soft target is the value of π_final, reward less KL/β, by solving the linear system."""
+    q = torch.zeros(STATES, ACTIONS, dtype=torch.float64)
+    _, support = discrete(mdp)
+    reward, following = torch.tensor(mdp["reward"]), torch.tensor(mdp["next"])
+    terminated = (following == STATES - 1).double()
+    beta, discount = torch.tensor(BETA, dtype=torch.float64), torch.tensor(DISCOUNT, dtype=torch.float64)
+    for _ in range(400):
+        value = targets.soft_value(q, support.log_weight, beta)
+        q = targets.td_target(reward, terminated, value[following], discount)
+    final = log_composed(q, support.log_weight, beta).exp().numpy()
+    kl = kl_from_prior(q, support.log_weight, beta).numpy()
+    moves = np.zeros((STATES, STATES))
+    for s in range(STATES):
+        for a in range(ACTIONS):
+            if not terminated[s, a]:
+                moves[s, mdp["next"][s, a]] += final[s, a]
+    gain = (final * mdp["reward"]).sum(1) - kl / BETA
+    solved = np.linalg.solve(np.eye(STATES) - DISCOUNT * moves, gain)
+    assert np.allclose(targets.soft_value(q, support.log_weight, beta).numpy(), solved)
+
+
+def test_termination_stops_the_bootstrap_and_truncation_does_not() -> None:
+    target = targets.td_target(
+        reward=torch.tensor([1.0, 1.0]),
+        terminated=torch.tensor([1.0, 0.0]),
+        next_value=torch.tensor([10.0, 10.0]),
+        discount=torch.tensor(0.5),
+    )
+    assert target.tolist() == [1.0, 6.0]
+
+
+def test_td_and_cql_losses_equal_sums_by_hand(mdp: dict[str, NDArray[Any]]) -> None:
+    q = torch.tensor(np.stack([mdp["q"], 2.0 * mdp["q"]]))
+    action, target = [0, 2, 1, 1], np.array([0.5, -1.0, 0.0, 2.0])
+    chosen = q[:, range(STATES), action]
+    by_hand = sum((scale * mdp["q"][s, action[s]] - target[s]) ** 2 / STATES for scale in (1, 2) for s in range(STATES))
+    assert td_loss(chosen, torch.tensor(target)).item() == pytest.approx(by_hand)
+    support = enumerate_actions(Categorical(torch.zeros(STATES, ACTIONS, dtype=torch.float64)))
+    by_hand = sum(
+        (math.log(sum(math.exp(scale * v) for v in mdp["q"][s])) - scale * mdp["q"][s, action[s]]) / STATES
+        for scale in (1, 2)
+        for s in range(STATES)
+    )
+    assert cql_loss(q, support.log_weight, chosen).item() == pytest.approx(by_hand)
+
+
+def test_the_cql_gradient_pushes_every_action_down_by_its_softmax_and_the_data_action_up() -> None:
+    q = torch.tensor([[[0.0, 1.0, -1.0]]], dtype=torch.float64, requires_grad=True)
+    cql_loss(q, torch.zeros(1, 3, dtype=torch.float64), q[..., 1]).backward()  # type: ignore[no-untyped-call]
+    softmax = np.exp([0.0, 1.0, -1.0]) / np.exp([0.0, 1.0, -1.0]).sum()
+    assert q.grad is not None
+    assert np.allclose(q.grad.numpy().ravel(), softmax - [0.0, 1.0, 0.0])
+
+
+def test_no_gradient_flows_through_the_target() -> None:
+    target = torch.tensor([1.0], requires_grad=True)
+    q = torch.tensor([[3.0]], requires_grad=True)
+    td_loss(q, target).backward()  # type: ignore[no-untyped-call]
+    assert target.grad is None and q.grad is not None and q.grad.item() == pytest.approx(4.0)
+
+
+def test_aggregates() -> None:
+    q = torch.tensor([[1.0, 5.0], [2.0, 4.0], [3.0, 3.0]])
+    assert ensemble.minimum(q).tolist() == [1.0, 3.0]
+    assert ensemble.mean(q).tolist() == [2.0, 4.0]
+    assert ensemble.random_minimum(q, torch.tensor([0.9, 0.1, 0.5]), 2).tolist() == [2.0, 3.0]
+
+
+# One action dimension: π_BC and Q are known functions, and a fine grid gives every integral.
+
+GRID = torch.linspace(-1 + 1e-6, 1 - 1e-6, 400_001, dtype=torch.float64)
+STEP = (GRID[1] - GRID[0]).item()
+SAMPLES = 400_000
+
+
+def q_of(action: Tensor) -> Tensor:
+    return 2.0 * torch.sin(3.0 * action) + action
+
+
+def one_state(mean: float, log_std: float) -> SquashedGaussian:
+    return SquashedGaussian(*(torch.tensor([[x]], dtype=torch.float64) for x in (mean, log_std)))
+
+
+@pytest.fixture
+def laws() -> tuple[SquashedGaussian, SquashedGaussian]:
+    return one_state(-0.3, -0.4), one_state(0.6, -1.0)
+
+
+def normal(count: int, seed: int = 0) -> Tensor:
+    return torch.randn((1, count, 1), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def density(law: SquashedGaussian) -> Tensor:
+    return law.unsqueeze().log_density(GRID.atanh()[None, :, None])[0].exp()
+
+
+def test_the_squashed_gaussian_has_the_density_of_its_samples(laws: tuple[SquashedGaussian, ...]) -> None:
+    for law in laws:
+        assert (density(law).sum() * STEP).item() == pytest.approx(1.0, abs=1e-4)
+        samples = law.unsqueeze().sample(normal(SAMPLES))[0, :, 0]
+        assert samples.mean().item() == pytest.approx((density(law) * GRID).sum().item() * STEP, abs=5e-3)
+        action = torch.tensor([[0.25]], dtype=torch.float64)
+        by_hand = torch.distributions.Normal(law.mean, law.log_std.exp()).log_prob(action.atanh()) - torch.log(
+            1 - action**2
+        )
+        assert law.log_prob(action).item() == pytest.approx(by_hand.item())
+        assert bc_loss(law, action).item() == pytest.approx(-by_hand.item())
+
+
+def test_actions_on_the_bound_have_a_finite_log_density() -> None:
+    law = one_state(0.0, 0.0)
+    assert torch.isfinite(law.log_prob(torch.tensor([[1.0]], dtype=torch.float64))).all()
+
+
+def test_the_kl_of_two_squashed_gaussians_is_the_integral(laws: tuple[SquashedGaussian, ...]) -> None:
+    p, q = density(laws[1]), density(laws[0])
+    integral = (p * (p.clamp_min(1e-300) / q.clamp_min(1e-300)).log()).sum().item() * STEP
+    assert laws[1].kl(laws[0]).item() == pytest.approx(integral, abs=1e-4)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("proposal", ["prior", "mixture"])
+def test_continuous_estimates_converge_to_integrals(
+    beta: float, proposal: str, laws: tuple[SquashedGaussian, SquashedGaussian]
+) -> None:
+    bc, actor = laws
+    noise = normal(SAMPLES)
+    support = sample_prior(bc, noise) if proposal == "prior" else sample_mixture(bc, actor, noise)
+    assert support.log_weight.logsumexp(-1).item() == pytest.approx(0.0, abs=1e-9)
+    q, b = q_of(support.actions[..., 0]), torch.tensor(beta, dtype=torch.float64)
+    prior = density(bc)
+    tilted = prior * (beta * q_of(GRID)).exp()
+    z = tilted.sum().item() * STEP
+    final = tilted / z
+    mean_q = (final * q_of(GRID)).sum().item() * STEP
+    soft = math.log(z) / beta if beta else (prior * q_of(GRID)).sum().item() * STEP
+    assert targets.expected_value(q, support.log_weight, b).item() == pytest.approx(mean_q, abs=0.02)
+    assert targets.soft_value(q, support.log_weight, b).item() == pytest.approx(soft, abs=0.02)
+    assert kl_from_prior(q, support.log_weight, b).item() == pytest.approx(beta * mean_q - math.log(z), abs=0.02)
+    assert targets.max_value(q, support.log_weight, b).item() == pytest.approx(q_of(GRID).max().item(), abs=1e-3)
+
+
+def test_errors_of_the_estimates_shrink_with_the_sample(laws: tuple[SquashedGaussian, SquashedGaussian]) -> None:
+    beta = torch.tensor(1.0, dtype=torch.float64)
+    exact = math.log((density(laws[0]) * q_of(GRID).exp()).sum().item() * STEP)
+
+    def error(count: int) -> float:
+        supports = [sample_mixture(*laws, normal(count, seed)) for seed in range(40)]
+        values = [targets.soft_value(q_of(s.actions[..., 0]), s.log_weight, beta).item() for s in supports]
+        return float(np.sqrt(np.mean((np.array(values) - exact) ** 2)))
+
+    assert error(4_000) < 0.35 * error(40)
+
+
+@pytest.mark.parametrize("concentrated", [False, True])
+def test_the_conservative_integral_is_unbiased_whatever_the_policy(concentrated: bool) -> None:
+    policy = one_state(1.5, -3.0) if concentrated else one_state(0.0, 0.0)
+    uniform = torch.rand((1, SAMPLES, 1), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    support = sample_actions(policy, uniform, normal(SAMPLES))
+    exact = q_of(GRID).exp().sum().item() * STEP
+    log_sum = (q_of(support.actions[..., 0]) + support.log_weight).logsumexp(-1)
+    assert log_sum.exp().item() == pytest.approx(exact, rel=0.01)
+    assert support.log_weight.max().item() <= math.log(2.0 / SAMPLES) + 1e-9
+    q_data = torch.zeros(1, 1, dtype=torch.float64)
+    estimate = cql_loss(q_of(support.actions[..., 0])[None], support.log_weight, q_data)
+    assert estimate.item() == pytest.approx(math.log(exact), abs=0.01)
+
+
+def test_the_amortized_loss_differs_from_the_kl_to_the_composition_by_log_z_alone() -> None:
+    bc, beta = one_state(-0.3, -0.4), 1.5
+    z = (density(bc) * (beta * q_of(GRID)).exp()).sum().item() * STEP
+    final = density(bc) * (beta * q_of(GRID)).exp() / z
+    for actor in (one_state(0.6, -1.0), one_state(0.0, -0.5)):
+        p = density(actor)
+        kl_to_final = (p * (p.clamp_min(1e-300) / final.clamp_min(1e-300)).log()).sum().item() * STEP
+        q = q_of(actor.unsqueeze().sample(normal(SAMPLES))[..., 0])
+        loss = amortized_loss(q, actor.kl(bc), torch.tensor(beta, dtype=torch.float64))
+        assert loss.item() == pytest.approx(kl_to_final - math.log(z), abs=0.02)
+
+
+def test_the_gumbel_trick_samples_the_categorical_law() -> None:
+    law = Categorical(torch.tensor([0.5, -1.0, 1.0]).expand(200_000, 3))
+    uniform = torch.rand((200_000, 3), generator=torch.Generator().manual_seed(0))
+    frequencies = torch.bincount(law.sample(uniform), minlength=3) / 200_000
+    assert torch.allclose(frequencies, law.log_probs()[0].exp(), atol=5e-3)
+
+
+def test_schedules() -> None:
+    assert [linear(1.0, 3.0, p) for p in (0.0, 0.25, 1.0)] == [1.0, 1.5, 3.0]
+    assert [cosine(1.0, 3.0, p) for p in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 2.0, 3.0])
+    assert cosine(0.0, 1.0, 0.25) == pytest.approx(0.5 * (1 - math.cos(math.pi / 4)))
+    assert [exponential(1.0, 4.0, p) for p in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 2.0, 4.0])
+    assert [progress(step, 10, 20) for step in (0, 10, 15, 20, 99)] == [0.0, 0.0, 0.5, 1.0, 1.0]
+
+
+def test_an_adaptive_beta_settles_where_the_kl_meets_the_budget() -> None:
+    beta, budget = torch.tensor(0.1), torch.tensor(0.5)
+    for _ in range(2000):
+        kl = 0.5 * beta.square()  # what the KL is to second order
+        beta = adapt_beta(beta, kl, budget, torch.tensor(0.01), torch.tensor(100.0))
+    assert (0.5 * beta.square()).item() == pytest.approx(0.5, abs=0.01)
+    assert adapt_beta(torch.tensor(99.9), torch.tensor(0.0), budget, torch.tensor(1.0), torch.tensor(100.0)) == 100.0
