@@ -16,6 +16,7 @@ from minari.dataset.minari_storage import MinariStorage
 
 import run as program
 from rql.config.compose import load
+from rql.config.explain import composition_errors_in_one_sentence
 from rql.config.schema import Config
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +58,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     def call(*overrides: str, name: str = "run") -> Path:
         directory = tmp_path / name
         monkeypatch.setattr(sys, "argv", ["run.py", f"hydra.run.dir={directory}", *overrides])
-        with program.composition_errors_in_one_sentence():
+        with composition_errors_in_one_sentence():
             program.main()
         return directory
 

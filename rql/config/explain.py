@@ -48,6 +48,8 @@ def _explain(error: Exception) -> str:
 
 
 def _allowed_keys(error: OmegaConfBaseException) -> str:
-    if "not in" not in str(error.msg) or not dataclasses.is_dataclass(error.object_type):
+    if "not in" not in str(error.msg):
         return ""
+    if not dataclasses.is_dataclass(error.object_type):
+        return f"; +{error.full_key}=… adds it"
     return ". Its keys are: " + ", ".join(field.name for field in dataclasses.fields(error.object_type))

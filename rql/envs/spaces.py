@@ -54,12 +54,12 @@ class ContinuousSpec:
     def to_env(self, action: Array) -> Array:
         """From [−1, 1]: (n, d) → (n, d)."""
         scaled: Array = self.low + 0.5 * (np.clip(action, -1.0, 1.0) + 1.0) * (self.high - self.low)
-        return scaled.astype(self.low.dtype)
+        return np.asarray(scaled, dtype=self.low.dtype)
 
     def from_env(self, action: Array) -> Array:
         """To [−1, 1]: (n, d) → (n, d) float32."""
         flat = np.asarray(action, dtype=np.float64).reshape(len(action), -1)
-        return (2.0 * (flat - self.low) / (self.high - self.low) - 1.0).astype(np.float32)
+        return np.asarray(2.0 * (flat - self.low) / (self.high - self.low) - 1.0, dtype=np.float32)
 
     def outside(self, action: Array) -> NDArray[np.bool_]:
         """Which actions (n, d) leave [−1, 1]^d by more than rounding."""

@@ -59,7 +59,12 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False, encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
+        part = Path(file.name)
+        try:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink()
+            raise

@@ -1,0 +1,236 @@
+"""The update: what it changes, by how much, and that it is a pure function."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import compose_config
+from torch import Tensor
+from torch.func import functional_call
+
+from rql.agents.adam import adam_step, learned
+from rql.agents.agent import Agent
+from rql.agents.build import build_agent, first_state
+from rql.agents.state import AgentState
+from rql.data.batch import Batch
+from rql.data.transitions import Transitions
+from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces
+from rql.training.hyperparameters import HyperparameterSchedule
+
+CPU = torch.device("cpu")
+OBS, BATCH = 3, 8
+VIEWS = {
+    "discrete": Spaces(OBS, DiscreteSpec(4, 0)),
+    "continuous": Spaces(OBS, ContinuousSpec(-np.ones(2, np.float32), np.ones(2, np.float32))),
+}
+CONTINUOUS = VIEWS["continuous"]
+
+
+def transitions(view: Spaces, count: int = 64) -> Transitions:
+    rng = np.random.default_rng(0)
+    discrete = isinstance(view.action, DiscreteSpec)
+    action = rng.integers(4, size=count) if discrete else rng.uniform(-1, 1, (count, 2)).astype(np.float32)
+    obs = rng.normal(2.0, 3.0, (count + 1, OBS)).astype(np.float32)
+    flags = np.zeros(count, dtype=np.bool_)
+    return Transitions(
+        "test", obs[:-1], action, rng.normal(size=count).astype(np.float32), obs[1:], flags, flags, np.array([0])
+    )
+
+
+def batch_of(view: Spaces) -> Batch:
+    data = transitions(view)
+    parts = (data.obs, data.action, data.reward, data.next_obs)
+    obs, action, reward, next_obs = (torch.from_numpy(part[:BATCH]) for part in parts)
+    return Batch(obs, action, reward, next_obs, terminated=torch.tensor([1.0] + [0.0] * (BATCH - 1)))
+
+
+class Setup:
+    """An agent, its state at the start of learning Q_R, and one update of it."""
+
+    def __init__(self, view: Spaces, *overrides: str, seed: int = 0) -> None:
+        self.config = compose_config(*overrides)
+        self.view = view
+        torch.manual_seed(seed)
+        self.agent: Agent = build_agent(self.config, view)
+        self.schedule = HyperparameterSchedule(self.config, CPU)
+        self.hparams, self.conservative = self.schedule.offline()
+        first = first_state(self.agent, transitions(view), self.schedule.first_beta, CPU)
+        self.state = self.agent.start_residual(first)
+        self.batch = batch_of(view)
+        self.noise = self.agent.update_noise(BATCH, self.conservative, torch.Generator().manual_seed(1))
+
+    def update(self, **changes: Any) -> tuple[AgentState, dict[str, Tensor]]:
+        args = {"state": self.state, "hparams": self.hparams, "batch": self.batch, "noise": self.noise} | changes
+        return self.agent.update(**args, conservative=self.conservative)
+
+
+def leaves(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in torch.utils._pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def same(one: Any, other: Any) -> bool:
+    pairs = zip(leaves(one), leaves(other), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_an_update_is_a_pure_function(view: Spaces) -> None:
+    setup = Setup(view)
+    before = torch.utils._pytree.tree_map(lambda leaf: leaf.clone(), setup.state)
+    first, second = setup.update(), setup.update()
+    assert same(first, second)
+    assert same(before, setup.state)
+    assert not same(first[0].critic, setup.state.critic)
+    assert same(first[0].bc, setup.state.bc)
+
+
+@pytest.mark.parametrize("aggregate", ["min", "random_min"])
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_a_population_trained_by_vmap_is_its_members_trained_alone(view: Spaces, aggregate: str) -> None:
+    setups = [
+        Setup(view, f"network.critic.aggregate={aggregate}", f"q.discount={g}", seed=s)
+        for s, g in ((0, 0.9), (1, 0.99))
+    ]
+    alone = [setup.update() for setup in setups]
+    inputs = [(s.state, s.hparams, s.batch, s.noise) for s in setups]
+    stacked = torch.utils._pytree.tree_map(lambda *parts: torch.stack(parts), *inputs)
+
+    def update(state: Any, hparams: Any, batch: Any, noise: Any) -> Any:
+        return setups[0].agent.update(state, hparams, batch, noise, conservative=True)
+
+    together = torch.vmap(update)(*stacked)
+    for member, result in enumerate(alone):
+        for a, b in zip(leaves(result), leaves(together), strict=True):
+            assert torch.allclose(a, b[member], atol=1e-5)
+
+
+def test_the_td_gradient_is_that_of_a_target_computed_by_hand() -> None:
+    """One discrete update without CQL: the TD loss and the step of Adam, written out with autograd."""
+    setup = Setup(VIEWS["discrete"], "cql=off", "target=soft", "beta=constant", "beta.value=0.8", "q.normalize=false")
+    state, batch, agent = setup.state, setup.batch, setup.agent
+    obs, next_obs = state.normalizer(batch.obs), state.normalizer(batch.next_obs)
+    every = torch.arange(4).expand(BATCH, 4)
+    log_prior = functional_call(agent.policy, state.bc.params, (next_obs,)).logits.log_softmax(-1)
+    next_q = functional_call(agent.critics, state.target, (next_obs, every)).amin(0)
+    value = (log_prior.exp() * (0.8 * next_q).exp()).sum(-1).log() / 0.8
+    target = batch.reward + 0.99 * (1 - batch.terminated) * value
+    assert target[0] == batch.reward[0]
+    params = {name: p.clone().requires_grad_() for name, p in state.critic.params.items()}
+    q = functional_call(agent.critics, params, (obs, every))
+    chosen = torch.stack([q[:, i, a] for i, a in enumerate(batch.action)], dim=1)
+    loss = ((chosen - target.detach()) ** 2).mean(1).sum()
+    loss.backward()
+    after, metrics = setup.update()
+    assert metrics["td_loss"].item() == pytest.approx(loss.item(), rel=1e-5)
+    for name, p in params.items():
+        assert p.grad is not None
+        first_step = p - setup.hparams.critic_learning_rate * p.grad / (p.grad.abs() + 1e-8)
+        assert torch.allclose(after.critic.params[name], first_step, atol=1e-5)
+        moved = state.target[name].lerp(after.critic.params[name], setup.config.q.tau)
+        assert torch.allclose(after.target[name], moved)
+
+
+def test_truncated_transitions_bootstrap_and_terminated_ones_do_not() -> None:
+    setup = Setup(CONTINUOUS)
+    changed = setup.batch._replace(next_obs=setup.batch.next_obs + 1.0)
+    stopped = torch.ones(BATCH)
+    end, other_end = (setup.update(batch=b._replace(terminated=stopped))[1]["td_loss"] for b in (setup.batch, changed))
+    assert end == other_end
+    goes_on, other = (
+        setup.update(batch=b._replace(terminated=0 * stopped))[1]["td_loss"] for b in (setup.batch, changed)
+    )
+    assert goes_on != other
+
+
+def test_the_actor_starts_as_the_clone_and_moves_to_actions_of_higher_value() -> None:
+    setup = Setup(CONTINUOUS, "q.normalize=false", "beta=constant", "beta.value=5", "composition.learning_rate=0.01")
+    state = setup.state
+    assert same(state.actor.params, state.bc.params)
+    obs = state.normalizer(setup.batch.obs)
+
+    def value_of_the_mode(params: Any) -> float:
+        actions = functional_call(setup.agent.policy, params, (obs,)).mode().unsqueeze(1)
+        return float(functional_call(setup.agent.critics, setup.state.critic.params, (obs, actions)).amin(0).mean())
+
+    frozen = setup.hparams._replace(critic_learning_rate=torch.tensor(0.0), tau=torch.tensor(0.0))
+    for _ in range(100):
+        state, _ = setup.update(state=state, hparams=frozen)
+    assert value_of_the_mode(state.actor.params) > value_of_the_mode(setup.state.actor.params) + 0.05
+
+
+def test_a_beta_of_zero_keeps_the_actor_at_the_clone() -> None:
+    setup = Setup(CONTINUOUS, "beta=constant", "beta.value=0")
+    state = setup.state
+    for _ in range(20):
+        state, metrics = setup.update(state=state)
+    assert metrics["kl"].item() < 1e-6
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1e2])
+def test_a_normalised_q_makes_beta_independent_of_the_reward_scale(scale: float) -> None:
+    setup = Setup(VIEWS["discrete"])
+    scaled = setup.state._replace(target=_times(setup.state.target, scale))
+    one, other = setup.update()[1], setup.update(state=scaled)[1]
+    assert other["kl"].item() == pytest.approx(one["kl"].item(), rel=1e-3)
+    assert other["q_scale"].item() == pytest.approx(scale * one["q_scale"].item(), rel=1e-3)
+
+
+def _times(params: dict[str, Tensor], scale: float) -> dict[str, Tensor]:
+    """Critics whose values are `scale` times as large."""
+    last = max(int(name.split(".")[1]) for name in params)
+    return {name: value * scale if name.split(".")[1] == str(last) else value for name, value in params.items()}
+
+
+def test_an_adaptive_beta_grows_while_the_kl_is_within_the_budget() -> None:
+    setup = Setup(CONTINUOUS, "beta=kl")
+    state, metrics = setup.update()
+    assert metrics["kl"] < 0.1 and state.beta > setup.state.beta
+
+
+@pytest.mark.parametrize("policy", ["bc", "final"])
+@pytest.mark.parametrize("composition", ["resample", "amortized"])
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_actions_have_the_right_shape_and_range(view: Spaces, composition: str, policy: Any) -> None:
+    setup = Setup(view, f"composition={composition}")
+    for deterministic in (True, False):
+        noise = setup.agent.act_noise(BATCH, torch.Generator().manual_seed(0))
+        action = setup.agent.act(setup.state, setup.batch.obs, noise, policy, deterministic)
+        assert action.shape == setup.batch.action.shape and action.dtype == setup.batch.action.dtype
+        assert not view.action.outside(action.numpy()).any()
+
+
+def test_with_a_beta_of_zero_the_composed_policy_has_the_mode_of_the_clone() -> None:
+    for view in VIEWS.values():
+        setup = Setup(view, "composition=resample", "beta=constant", "beta.value=0")
+        noise = setup.agent.act_noise(BATCH, torch.Generator().manual_seed(0))
+        modes = [setup.agent.act(setup.state, setup.batch.obs, noise, name, True) for name in ("bc", "final")]
+        assert torch.allclose(modes[0].float(), modes[1].float(), atol=1e-6)
+
+
+def test_the_resampled_policy_acts_as_often_as_the_composition_says() -> None:
+    setup = Setup(VIEWS["discrete"], "beta=constant", "beta.value=3", "q.normalize=false")
+    obs = setup.batch.obs[:1].expand(100_000, OBS)
+    noise = setup.agent.act_noise(100_000, torch.Generator().manual_seed(0))
+    action = setup.agent.act(setup.state, obs, noise, "final", deterministic=False)
+    normal = setup.state.normalizer(obs[:1])
+    prior = functional_call(setup.agent.policy, setup.state.bc.params, (normal,)).log_probs()
+    q = functional_call(setup.agent.critics, setup.state.critic.params, (normal, torch.arange(4)[None])).amin(0)
+    final = prior.exp() * (3 * q).exp() / (prior.exp() * (3 * q).exp()).sum()
+    assert torch.allclose(torch.bincount(action, minlength=4) / 100_000, final[0], atol=6e-3)
+
+
+def test_adam_equals_torchs() -> None:
+    torch.manual_seed(0)
+    parameter = torch.nn.Parameter(torch.randn(5))
+    ours = learned({"p": parameter})
+    theirs = torch.optim.Adam([parameter], lr=0.01)
+    loss: Callable[[Tensor], Tensor] = lambda p: (p**4).sum()  # noqa: E731
+    for _ in range(10):
+        gradient = torch.func.grad(loss)(ours.params["p"])
+        ours = adam_step(ours, {"p": gradient}, torch.tensor(0.01))
+        theirs.zero_grad()
+        loss(parameter).backward()  # type: ignore[no-untyped-call]
+        theirs.step()
+    assert torch.allclose(ours.params["p"], parameter, atol=1e-6)

@@ -1,0 +1,123 @@
+"""Evaluation and collection: every episode counts once, and an episode's last observation is its own."""
+
+from contextlib import closing
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from conftest import compose_config
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+from test_agent import CPU, transitions
+
+from rql.agents.build import build_agent, first_state
+from rql.config.schema import EnvConfig, Vectorization
+from rql.data.replay import RowLayout
+from rql.envs.make import make_vector_env
+from rql.envs.spaces import describe
+from rql.evaluation.evaluator import Evaluator
+from rql.evaluation.reference_scores import reference_score
+from rql.evaluation.rollout import play
+from rql.training.collector import Collector
+
+
+class Counter(gymnasium.Env[Any, Any]):
+    """Observes (start, steps so far, 0); ends after `start` steps, by a time limit where `start` is even."""
+
+    observation_space = spaces.Box(-1.0, 1000.0, (3,), np.float32)
+    action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.length = 2 + (seed % 9 if seed is not None else int(self.np_random.integers(9)))
+        self.steps = 0
+        return self._obs(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        done, even = self.steps >= self.length, self.length % 2 == 0
+        return self._obs(), float(self.length), done and not even, done and even, {"is_success": done and even}
+
+    def _obs(self) -> Any:
+        return np.array([self.length, self.steps, 0], dtype=np.float32)
+
+
+gymnasium.register("RQLTestCounter-v0", entry_point=lambda **_: Counter())
+CONFIG = EnvConfig(id="RQLTestCounter-v0")
+VIEW = describe("counter", Counter.observation_space, Counter.action_space)
+
+
+def idle(obs: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(len(obs), 2)
+
+
+@pytest.mark.parametrize("vectorization", Vectorization)
+@pytest.mark.parametrize("num_envs", [1, 3, 7])
+def test_each_episode_counts_once_however_long_it_is(num_envs: int, vectorization: Vectorization) -> None:
+    envs = make_vector_env(EnvConfig(id=CONFIG.id, vectorization=vectorization), num_envs, AutoresetMode.DISABLED)
+    results = play(idle, envs, VIEW, 20, seed=100, device=CPU)
+    envs.close()
+    lengths = np.array([2 + (100 + i) % 9 for i in range(20)])
+    assert results.lengths.tolist() == lengths.tolist()
+    assert results.returns.tolist() == (lengths**2).tolist()
+    assert results.successes is not None and results.successes.tolist() == (lengths % 2 == 0).astype(float).tolist()
+    metrics = results.metrics()
+    assert metrics["return"] == pytest.approx(np.mean(lengths**2)) and metrics["return_episodes"] == 20
+    assert metrics["return_std"] == pytest.approx(np.std(lengths**2)) and metrics["return_max"] == max(lengths**2)
+    assert metrics["success_rate"] == pytest.approx(np.mean(lengths % 2 == 0))
+
+
+def test_environments_that_report_no_success_have_no_success_rate() -> None:
+    envs = make_vector_env(EnvConfig(id="CartPole-v1"), 2, AutoresetMode.DISABLED)
+    view = describe("CartPole-v1", envs.single_observation_space, envs.single_action_space)
+    results = play(lambda obs: torch.zeros(len(obs), dtype=torch.int64), envs, view, 3, 0, CPU)
+    assert "success_rate" not in results.metrics()
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_collected_transitions_are_whole_and_their_flags_survive(num_envs: int) -> None:
+    config = compose_config(f"env.id={CONFIG.id}")
+    agent = build_agent(config, VIEW)
+    state = agent.start_residual(first_state(agent, transitions(VIEW), 0.5, CPU))
+    layout = RowLayout(VIEW)
+    with closing(make_vector_env(CONFIG, num_envs, AutoresetMode.SAME_STEP)) as envs:
+        collector = Collector(agent, envs, VIEW, layout, torch.Generator().manual_seed(0), seed=3)
+        steps = [collector.step(state) for _ in range(60)]
+    batch = layout.unpack(torch.cat([rows for rows, _ in steps]))
+    length, step = batch.obs[:, 0], batch.obs[:, 1]
+    assert torch.equal(batch.next_obs[:, 0], length) and torch.equal(batch.next_obs[:, 1], step + 1)
+    assert torch.equal(batch.reward, length)
+    last = step + 1 == length
+    assert last.sum() > 5
+    assert torch.equal(batch.terminated, (last & (length % 2 == 1)).float())
+    assert sorted(r for _, finished in steps for r in finished) == sorted((length[last] ** 2).tolist())
+
+
+def test_evaluation_is_repeatable_and_leaves_other_random_numbers_alone() -> None:
+    config = compose_config("env=cartpole", "evaluation.boundary_episodes=3", "evaluation.num_envs=2")
+    view = describe("CartPole-v1", *_spaces("CartPole-v1"))
+    agent = build_agent(config, view)
+    state = first_state(agent, transitions(describe("x", Counter.observation_space, spaces.Discrete(2))), 0.5, CPU)
+    state = state._replace(normalizer=state.normalizer._replace(mean=torch.zeros(4), std=torch.ones(4)))
+    evaluator = Evaluator(agent, view, config, None, CPU)
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # type: ignore[index]
+    first = evaluator.at_boundary(state, "final")
+    evaluator.on_the_way(state, "bc")
+    assert evaluator.at_boundary(state, "final") == first
+    assert {"return", "return_std", "sample_return", "episode_length"} <= first.keys()
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == np.random.get_state()[1].tolist()  # type: ignore[index]
+
+
+def _spaces(env_id: str) -> tuple[Any, Any]:
+    env = gymnasium.make(env_id)
+    return env.observation_space, env.action_space
+
+
+def test_reference_scores_are_those_of_d4rl_for_every_version_of_a_task() -> None:
+    for version in ("Hopper-v4", "Hopper-v5"):
+        reference = reference_score(version)
+        assert reference is not None and reference.score(3234.3) == pytest.approx(100.0)
+    assert reference_score("Pendulum-v1") is None

@@ -1,0 +1,105 @@
+"""That it learns: better than the clone where deviating pays, and where is known."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from conftest import Cli, episode, metrics_of, summary_of, write_minari
+from gymnasium import spaces
+
+
+class Corridor(gymnasium.Env[Any, Any]):
+    """Six cells in a row. The demonstrator mostly goes left, for 0.1 at the end of it; the right end pays 1."""
+
+    observation_space = spaces.Box(0.0, 1.0, (6,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.cell, self.steps = 2, 0
+        return self._obs(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.cell += 1 if action == 1 else -1
+        self.steps += 1
+        reward = {0: 0.1, 5: 1.0}.get(self.cell, 0.0)
+        return self._obs(), reward, self.cell in (0, 5), self.steps >= 30, {}
+
+    def _obs(self) -> Any:
+        return np.eye(6, dtype=np.float32)[self.cell]
+
+
+gymnasium.register("RQLTestCorridor-v0", entry_point=lambda **_: Corridor())
+
+
+@pytest.fixture
+def corridor_data(tmp_path: Any, monkeypatch: Any) -> str:
+    """Demonstrations that go right with probability 0.4: a few find the better end."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    rng, env, episodes = np.random.default_rng(0), Corridor(), []
+    for _ in range(100):
+        obs, actions, rewards, ends = [env.reset(seed=0)[0]], list[int](), list[float](), list[bool]()
+        while not ends or not ends[-1]:
+            action = int(rng.random() < 0.4)
+            following, reward, terminated, truncated, _ = env.step(action)
+            obs.append(following)
+            actions.append(action)
+            rewards.append(reward)
+            ends.append(terminated or truncated)
+        cut = env.steps >= 30
+        flags = {"terminations": [*ends[:-1], not cut], "truncations": [*ends[:-1], cut]}
+        episodes.append(
+            episode(len(actions), 6, np.array(actions), observations=np.array(obs), rewards=rewards, **flags)
+        )
+    write_minari(tmp_path, "corridor-v0", episodes, Corridor.observation_space, Corridor.action_space)
+    return "corridor-v0"
+
+
+CORRIDOR = [
+    "env.id=RQLTestCorridor-v0", "dataset=minari", "tracking=disabled", "network.actor.hidden=[16]",
+    "network.critic.hidden=[16]", "bc.updates=300", "bc.learning_rate=0.01", "q.learning_rate=0.01", "q.tau=0.05",
+    "evaluation.boundary_episodes=20", "batch_size=64", "threads=1", "online.warmup_steps=50", "online.eval_every=0",
+    "offline.eval_every=0", "beta=linear", "beta.start=0.5", "beta.end=5",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["max", "soft", "expected"])
+def test_the_finetuned_policy_finds_the_end_that_pays(target: str, corridor_data: str, cli: Cli) -> None:
+    stages = ["offline.updates=300", "online.env_steps=400", "q.discount=0.8"]
+    summary = summary_of(cli(*CORRIDOR, *stages, f"dataset.id={corridor_data}", f"target={target}"))
+    assert summary["bc/return"] == pytest.approx(0.1)
+    assert summary["online/return"] == pytest.approx(1.0)
+    assert summary["online/sample_return"] > summary["bc/sample_return"] + 0.3
+
+
+def test_q_converges_to_the_value_of_the_composed_policy(corridor_data: str, cli: Cli) -> None:
+    """With β = 0 the soft backup evaluates π_BC, whose value in the corridor is a linear system."""
+    beta = ["beta=constant", "beta.value=0", "cql=off", "q.discount=0.9", "offline.updates=1500", "online.env_steps=0"]
+    overrides = [o for o in CORRIDOR if not o.startswith("beta")]
+    directory = cli(*overrides, *beta, f"dataset.id={corridor_data}")
+    learned = [line["q"] for line in metrics_of(directory) if line["stage"] == "offline"][-1]
+    visits, moves = _empirical(corridor_data)
+    expected = sum(count * moves[key] for key, count in visits.items()) / sum(visits.values())
+    assert learned == pytest.approx(expected, abs=0.03)
+
+
+def _empirical(id: str) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int], float]]:
+    """How often each (cell, action) is in the data, and its Q-value under the data's own policy at γ = 0.9."""
+    import minari
+
+    visits: dict[tuple[int, int], int] = {}
+    for e in minari.load_dataset(id).iterate_episodes():
+        for cell, action in zip(e.observations[:-1].argmax(1), e.actions, strict=True):
+            visits[int(cell), int(action)] = visits.get((int(cell), int(action)), 0) + 1
+    value = np.zeros(6)
+    q: dict[tuple[int, int], float] = {}
+    for _ in range(500):
+        for cell in range(1, 5):
+            for action in (0, 1):
+                following = cell + (1 if action else -1)
+                end = {0: 0.1, 5: 1.0}.get(following)
+                q[cell, action] = end if end is not None else 0.9 * value[following]
+            total = visits[cell, 0] + visits[cell, 1]
+            value[cell] = sum(visits[cell, a] * q[cell, a] for a in (0, 1)) / total
+    return visits, q

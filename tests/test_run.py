@@ -1,0 +1,131 @@
+"""`python run.py`, from the command line to the files it leaves."""
+
+import itertools
+import random
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import yaml
+from conftest import TINY, Cli, episode, metrics_of, summary_of, write_minari
+from gymnasium import spaces
+
+GRID = list(
+    itertools.product(
+        ("pendulum", "cartpole"),
+        ("resample", "amortized"),
+        ("max", "soft", "expected"),
+        ("constant", "linear", "cosine", "exponential", "kl"),
+        ("off", "seed", "light", "strong"),
+    )
+)
+CHANGING = {"time"}
+
+
+def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in line.items() if key not in CHANGING} for line in lines]
+
+
+def test_a_run_leaves_a_whole_record(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = cli(*TINY, "seed=3", "+env.kwargs.g=9.5")
+    lines, summary = metrics_of(directory), summary_of(directory)
+    config = yaml.safe_load((directory / "config.yaml").read_text())
+    assert config["seed"] == 3 and config["env"]["kwargs"] == {"g": 9.5} and config["beta"]["end"] == 1.0
+    assert [stage for stage, _ in itertools.groupby(line["stage"] for line in lines)] == ["bc", "offline", "online"]
+    assert [line["step"] for line in lines if line["stage"] == "online" and "return" in line] == [12, 24]
+    for stage in ("bc", "offline", "online"):
+        final = [line for line in lines if line["stage"] == stage][-1]
+        for name in ("return", "return_std", "return_episodes", "return_min", "return_max", "sample_return"):
+            assert summary[f"{stage}/{name}"] == final[name]
+        assert summary[f"{stage}/updates_per_second"] > 0
+    assert summary["env_steps_per_second"] > 0 and summary["wall_seconds"] > 0
+    assert (directory / "curve.png").stat().st_size > 10_000
+    printed = capsys.readouterr().out
+    assert "π_final, finetuned" in printed
+    assert printed.strip().splitlines()[-1].startswith(f"config, metrics, summary and curve are in {directory}")
+
+
+@pytest.mark.parametrize("env", ["pendulum", "cartpole"])
+def test_the_same_command_gives_the_same_metrics_and_another_seed_others(cli: Cli, env: str) -> None:
+    runs = [
+        without_times(metrics_of(cli(*TINY, f"env={env}", f"seed={seed}", name=f"run{index}")))
+        for index, seed in enumerate((5, 5, 6))
+    ]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_evaluation_does_not_change_what_is_learned(cli: Cli) -> None:
+    def losses(*overrides: str, name: str) -> list[float]:
+        lines = metrics_of(cli(*TINY, *overrides, name=name))
+        return [line["td_loss"] for line in lines if "td_loss" in line and line["step"] % 12 == 0]
+
+    often = losses("evaluation.episodes=3", "evaluation.num_envs=1", "offline.eval_every=1", name="often")
+    assert often == losses("offline.eval_every=0", name="seldom")
+
+
+@pytest.mark.parametrize("choices", random.Random(0).sample(GRID, 12), ids=lambda choices: "-".join(choices))
+def test_every_combination_runs(choices: tuple[str, ...], cli: Cli) -> None:
+    env, composition, target, beta, cql = choices
+    groups = [f"env={env}", f"composition={composition}", f"target={target}", f"beta={beta}", f"cql={cql}"]
+    summary = summary_of(cli(*TINY, *groups))
+    assert {"bc/return", "offline/return", "online/return"} <= summary.keys()
+
+
+@pytest.mark.parametrize(
+    ("skipped", "stages"),
+    [
+        (["online.env_steps=0"], ["bc", "offline"]),
+        (["offline.updates=0"], ["bc", "online"]),
+        (["offline.updates=0", "online.env_steps=0"], ["bc"]),
+        (["bc.updates=0"], ["bc", "offline", "online"]),
+    ],
+    ids=" ".join,
+)
+def test_stages_can_be_skipped(skipped: list[str], stages: list[str], cli: Cli) -> None:
+    directory = cli(*TINY, *skipped)
+    assert list(dict.fromkeys(line["stage"] for line in metrics_of(directory))) == stages
+    summary = summary_of(directory)
+    assert [stage for stage in ("bc", "offline", "online") if f"{stage}/return" in summary] == stages
+    assert (directory / "curve.png").exists()
+
+
+def test_parallel_collection_in_processes(cli: Cli) -> None:
+    directory = cli(*TINY, "env.num_envs=2", "env.vectorization=subprocess", "replay=fading")
+    last = metrics_of(directory)[-1]
+    assert last["replay_size"] == 24 and last["offline_fraction"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("preset", [[], ["experiment=hopper_medium"]], ids=["plain", "preset"])
+def test_hopper_from_a_local_minari_data_set_has_normalised_scores(
+    preset: list[str], cli: Cli, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    with gymnasium.make("Hopper-v5") as env:
+        assert isinstance(env.action_space, spaces.Box)
+        env.action_space.seed(0)
+        actions = [np.array([env.action_space.sample() for _ in range(n)]) for n in (30, 20)]
+        episodes = [episode(len(a), 11, a) for a in actions]
+        write_minari(tmp_path, "rql/hopper/medium-v0", episodes, env.observation_space, env.action_space)
+    directory = cli(
+        *preset, "env=hopper", "dataset=minari", "dataset.id=rql/hopper/medium-v0", "dataset.bc.top_fraction=0.5",
+        *[tiny for tiny in TINY if "dataset" not in tiny], "network.critic.hidden=[32]", "network.actor.hidden=[16,16]",
+    )  # fmt: skip
+    summary = summary_of(directory)
+    for stage in ("bc", "offline", "online"):
+        expected = 100 * (summary[f"{stage}/return"] + 20.272305) / (3234.3 + 20.272305)
+        assert summary[f"{stage}/normalized_score"] == pytest.approx(expected)
+
+
+def test_a_sweep_runs_every_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    import run as program
+
+    arguments = [f"hydra.sweep.dir={tmp_path}", "seed=0,1", "beta=constant,linear", *TINY, "online.env_steps=0"]
+    monkeypatch.setattr(sys, "argv", ["run.py", "-m", *arguments])
+    program.main()
+    found = [yaml.safe_load(path.read_text()) for path in sorted(tmp_path.glob("*/config.yaml"))]
+    assert sorted((c["seed"], "value" in c["beta"]) for c in found) == [(0, False), (0, True), (1, False), (1, True)]

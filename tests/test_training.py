@@ -1,0 +1,112 @@
+"""The stages' schedules: when they tick, how much they update, and that they learn."""
+
+import math
+from contextlib import closing
+
+import pytest
+import torch
+from conftest import compose_config
+from gymnasium.vector import AutoresetMode
+from test_agent import CPU, transitions
+from test_evaluation import CONFIG, VIEW
+
+from rql.agents.build import build_agent, first_state
+from rql.config.schema import Config
+from rql.data.replay import PackedDataset, RowLayout
+from rql.envs.make import make_vector_env
+from rql.errors import RQLError
+from rql.training.hyperparameters import HyperparameterSchedule
+from rql.training.random import stream_seed
+from rql.training.stages import clone_demonstrations, finetune_online, learn_offline
+from rql.training.ticks import Tick, Window, due
+
+
+def schedule(*overrides: str) -> HyperparameterSchedule:
+    return HyperparameterSchedule(compose_config("online.env_steps=1000", *overrides), CPU)
+
+
+def test_beta_keeps_its_first_value_offline_and_moves_online() -> None:
+    moving = schedule("beta=linear", "beta.start=0.2", "beta.end=1", "beta.start_step=200", "beta.end_step=600")
+    assert moving.offline()[0].beta.item() == pytest.approx(0.2)
+    assert [round(moving.online(step)[0].beta.item(), 4) for step in (0, 200, 400, 600, 1000)] == [0.2, 0.2, 0.6, 1, 1]
+    assert schedule("beta=constant", "beta.value=0.7").online(500)[0].beta.item() == pytest.approx(0.7)
+    kl = schedule("beta=kl", "beta.budget_start=0.1", "beta.budget_end=0.5")
+    assert kl.offline()[0].kl_budget.item() == pytest.approx(0.1)
+    assert kl.online(500)[0].kl_budget.item() == pytest.approx(0.3)
+
+
+def test_alpha_switches_at_once_or_fades() -> None:
+    at_once = schedule("cql.alpha=0.1")
+    assert at_once.offline()[1] and not at_once.online(1)[1]
+    fading = schedule("cql.alpha=0.1", "cql.online_alpha=0.02", "cql.fade_steps=100")
+    assert [round(fading.online(step)[0].alpha.item(), 4) for step in (0, 50, 100, 900)] == [0.1, 0.06, 0.02, 0.02]
+    assert not schedule("cql=off").offline()[1]
+
+
+def test_the_share_of_offline_data_moves() -> None:
+    fading = schedule("replay=fading")
+    assert [round(fading.offline_fraction(step), 4) for step in (0, 500, 1000)] == [0.5, 0.3, 0.1]
+    assert schedule().offline_fraction(1000) == 0.5
+
+
+def test_due() -> None:
+    assert [step for step in range(1, 11) if due(step - 1, step, 4, 10)] == [4, 8, 10]
+    assert [step for step in range(1, 11) if due(step - 1, step, 0, 10)] == [10]
+    assert due(6, 9, 4, 100) and not due(4, 7, 4, 100)
+
+
+def test_random_streams_differ_by_use_and_by_seed() -> None:
+    seeds = {stream_seed(seed, use) for seed in range(20) for use in ("bc", "offline", "envs")}
+    assert len(seeds) == 60 and max(seeds) < 2**31
+
+
+def test_a_diverged_training_stops_and_says_where() -> None:
+    window = Window("offline")
+    window.add({"td_loss": torch.tensor(math.nan)})
+    with pytest.raises(RQLError, match="offline/td_loss is nan at step 7"):
+        window.means(7)
+
+
+def finetune(config: Config) -> list[Tick]:
+    torch.manual_seed(0)
+    agent = build_agent(config, VIEW)
+    data = transitions(VIEW)
+    times = HyperparameterSchedule(config, CPU)
+    state = agent.start_residual(first_state(agent, data, times.first_beta, CPU))
+    packed = PackedDataset(data, RowLayout(VIEW), CPU)
+    with closing(make_vector_env(CONFIG, config.env.num_envs, AutoresetMode.SAME_STEP)) as envs:
+        return list(finetune_online(agent, state, times, packed, envs, VIEW, config))
+
+
+ONLINE = ["batch_size=8", "online.env_steps=40", "online.warmup_steps=10", "online.eval_every=20", "cql=off"]
+
+
+@pytest.mark.parametrize(("num_envs", "utd", "updates"), [(1, 1, 30), (1, 0.5, 15), (1, 3, 90), (4, 1, 32)])
+def test_updates_follow_the_utd_ratio_after_the_warm_up(num_envs: int, utd: float, updates: int) -> None:
+    ticks = finetune(compose_config(*ONLINE, f"online.utd={utd}", f"env.num_envs={num_envs}"))
+    assert ticks[-1].state.updates.item() == updates
+    assert [tick.step for tick in ticks if tick.evaluate] == [20, 40]
+    assert ticks[-1].metrics["replay_size"] == 40
+
+
+def test_a_small_replay_buffer_is_full_and_stays_so() -> None:
+    ticks = finetune(compose_config(*ONLINE, "replay.capacity=16"))
+    assert ticks[-1].metrics["replay_size"] == 16
+
+
+def test_the_first_two_stages_tick_when_told() -> None:
+    config = compose_config(
+        "batch_size=8", "bc.updates=10", "bc.eval_every=4", "offline.updates=7", "tracking.log_every=3"
+    )
+    agent = build_agent(config, VIEW)
+    times, data = HyperparameterSchedule(config, CPU), transitions(VIEW)
+    state = agent.start_residual(first_state(agent, data, times.first_beta, CPU))
+    packed = PackedDataset(data, RowLayout(VIEW), CPU)
+    ticks = list(clone_demonstrations(agent, state, times, packed, config))
+    assert [(tick.step, tick.evaluate) for tick in ticks] == [
+        (3, False), (4, True), (6, False), (8, True), (9, False), (10, True),
+    ]  # fmt: skip
+    assert ticks[-1].metrics["loss"] < ticks[0].metrics["loss"]
+    ticks = list(learn_offline(agent, state, times, packed, config))
+    assert [(tick.step, tick.evaluate) for tick in ticks] == [(3, False), (6, False), (7, True)]
+    assert {"td_loss", "cql_loss", "kl", "beta", "q_scale", "q"} <= ticks[0].metrics.keys()
