@@ -93,6 +93,9 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["policy=categorical"], ["policy.name=categorical", "squashed_gaussian"]),
     (["env.id=FrozenLake-v1"], ["env.id=FrozenLake-v1", "Discrete(16)", "Box"]),
     (["env.id=Reacher-v5"], ["dataset=demo", "Reacher-v5", "Pendulum-v1"]),
+    (["dataset=minari", "dataset.id=no-version"], ["no-version is no Minari id"]),
+    (["dataset=minari", "dataset.id=no/where-v0", "dataset.download=false"], ["no/where-v0", "dataset.download=true"]),
+    (["dataset=minari"], ["dataset.id=???", "must be given"]),
     (["batch_size=5000", "dataset.episodes=4"], ["batch_size=5000", "800"]),
 ]
 

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rql.config import schema
 from rql.config.validate import validate
+from rql.errors import ConfigError
 
 GROUP_SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "dataset": {"demo": schema.DemoDatasetConfig, "minari": schema.MinariDatasetConfig},
@@ -37,6 +38,9 @@ def load(composed: DictConfig) -> schema.Config:
     Raises:
         ConfigError: if a value cannot work; it names the field, the value and what is allowed.
     """
+    missing = OmegaConf.missing_keys(composed)
+    if missing:
+        raise ConfigError(min(missing), "???", "it has no default and must be given")
     config = OmegaConf.to_object(composed)
     assert isinstance(config, schema.Config)
     validate(config)

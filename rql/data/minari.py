@@ -1,11 +1,14 @@
 """Minari data sets, local or remote."""
 
+import logging
+import re
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import minari
 from minari import MinariDataset
+from minari.dataset.minari_dataset import DATASET_ID_RE
 from minari.storage.datasets_root_dir import get_dataset_path
 
 from rql.data.transitions import (
@@ -18,6 +21,8 @@ from rql.data.transitions import (
 from rql.envs.spaces import Spaces
 from rql.errors import DataError
 
+logger = logging.getLogger(__name__)
+
 
 def load_minari(id: str, download: bool, view: Spaces, env: gymnasium.Env[Any, Any]) -> Transitions:
     """The Minari data set `id`, fetched first if it is missing and `download` is true.
@@ -25,6 +30,8 @@ def load_minari(id: str, download: bool, view: Spaces, env: gymnasium.Env[Any, A
     Raises:
         DataError: if it is neither here nor to be had, damaged, or made for another environment.
     """
+    if not DATASET_ID_RE.fullmatch(id) or not re.search(r"-v\d+$", id):
+        raise DataError(f"{id} is no Minari id; one looks like mujoco/hopper/medium-v0")
     if not (get_dataset_path(id) / "data").exists():
         _fetch(id, download)
     return read_minari(id, get_dataset_path(id) / "data", view, env)
@@ -59,6 +66,8 @@ def _fetch(id: str, download: bool) -> None:
     missing = f"data set {id} is not in {get_dataset_path()}; there: {_available()}"
     if not download:
         raise DataError(f"{missing} (dataset.download=true fetches it)")
+    logger.info("fetching data set %s", id)
+    logging.getLogger("huggingface_hub.utils._http").setLevel(logging.ERROR)  # it reports every attempt
     try:
         minari.download_dataset(id)
     except Exception as error:  # whatever the transport of the day raises

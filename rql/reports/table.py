@@ -28,12 +28,16 @@ def results_table(summary: dict[str, Any], mode: str) -> Table:
         cells = [
             _spread(summary, f"{stage}/return"),
             _spread(summary, f"{stage}/{other}_return"),
-            f"{summary[f'{stage}/return_min']:,.1f}",
-            f"{summary[f'{stage}/return_max']:,.1f}",
+            _short(summary[f"{stage}/return_min"]),
+            _short(summary[f"{stage}/return_max"]),
         ]
         table.add_row(title, *cells, *([f"{summary[f'{stage}/normalized_score']:.1f}"] if scored else []))
     return table
 
 
 def _spread(summary: dict[str, Any], name: str) -> str:
-    return f"{summary[name]:,.1f} ± {summary[f'{name}_std']:,.1f}"
+    return f"{_short(summary[name])} ± {_short(summary[f'{name}_std'])}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000.0 else f"{value:.1f}"

@@ -1,6 +1,7 @@
 """Weights & Biases as a view of the local record. Whatever goes wrong with it, the run goes on."""
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def _mode(mode: WandbMode) -> str:
         return mode.name
     import wandb
 
-    return "online" if wandb.api.api_key else "offline"
+    return os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
 
 
 def _first_line(error: Exception) -> str:
