@@ -19,7 +19,7 @@ def run(directory: Path, overrides: Sequence[str]) -> Path:
         RuntimeError: if the run fails; with the end of its output.
     """
     directory.mkdir(parents=True)
-    command = [sys.executable, str(ROOT / "run.py"), f"hydra.run.dir={directory}", "threads=1", "tracking=disabled"]
+    command = [sys.executable, str(ROOT / "run.py"), f"hydra.run.dir={directory}", "tracking=disabled"]
     log = directory / "run.log"
     with log.open("w") as output:
         finished = subprocess.run([*command, *overrides], stdout=output, stderr=subprocess.STDOUT, check=False)

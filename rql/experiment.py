@@ -42,7 +42,7 @@ def run(config: Config, directory: Path) -> Summary:
         RQLError: for whatever the user can put right, before anything is trained or written if it can be known then.
     """
     started = time.monotonic()
-    torch.set_num_threads(min(config.threads, torch.get_num_threads()))
+    torch.set_num_threads(config.threads)
     device = _device(config.device)
     view, env = inspect_env(config.env)
     with env:

@@ -33,7 +33,6 @@ TINY = [
     "evaluation.episodes=2",
     "evaluation.boundary_episodes=2",
     "evaluation.num_envs=2",
-    "threads=1",
 ]
 """Overrides for a run of a second or two."""
 

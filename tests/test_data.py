@@ -161,12 +161,12 @@ def test_demonstrations_for_cloning_may_be_another_set(
     view: Spaces, pendulum: Any, monkeypatch: Any, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    write_minari(tmp_path, "a/all-v0", [episode(9, 3, torques(9))], BOX, TORQUE)
-    write_minari(tmp_path, "a/good-v0", [episode(4, 3, torques(4)), episode(3, 3, torques(3))], BOX, TORQUE)
-    config = MinariDatasetConfig(id="a/all-v0", bc=BCDataConfig(id="a/good-v0", top_fraction=0.5))
+    write_minari(tmp_path, "two/all-v0", [episode(9, 3, torques(9))], BOX, TORQUE)
+    write_minari(tmp_path, "two/good-v0", [episode(4, 3, torques(4)), episode(3, 3, torques(3))], BOX, TORQUE)
+    config = MinariDatasetConfig(id="two/all-v0", bc=BCDataConfig(id="two/good-v0", top_fraction=0.5))
     offline, demonstrations = load_datasets(config, view, pendulum)
     assert len(offline) == 9 and len(demonstrations.starts) == 1
-    config = MinariDatasetConfig(id="a/all-v0")
+    config = MinariDatasetConfig(id="two/all-v0")
     assert load_datasets(config, view, pendulum)[1] is not None
 
 

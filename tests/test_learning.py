@@ -59,7 +59,7 @@ def corridor_data(tmp_path: Any, monkeypatch: Any) -> str:
 CORRIDOR = [
     "env.id=RQLTestCorridor-v0", "dataset=minari", "tracking=disabled", "network.actor.hidden=[16]",
     "network.critic.hidden=[16]", "bc.updates=300", "bc.learning_rate=0.01", "q.learning_rate=0.01", "q.tau=0.05",
-    "evaluation.boundary_episodes=20", "batch_size=64", "threads=1", "online.warmup_steps=50", "online.eval_every=0",
+    "evaluation.boundary_episodes=20", "batch_size=64", "online.warmup_steps=50", "online.eval_every=0",
     "offline.eval_every=0", "beta=linear", "beta.start=0.5", "beta.end=5",
 ]  # fmt: skip
 

@@ -344,5 +344,5 @@ class Config:
     seed: int = 0
     device: str = "cpu"
     """`cpu`, `cuda`, `cuda:1`, or `auto`: a GPU where there is one."""
-    threads: int = 2
-    """CPU threads for torch; more than the machine has cores are not used."""
+    threads: int = 1
+    """CPU threads for torch. More pay for large networks on cores that are otherwise idle, and cost dearly elsewhere."""

@@ -28,7 +28,7 @@ class WandbView:
         """What a person needs to find the run, or an empty string."""
         if self._run is None:
             return ""
-        return str(self._run.url or f"wandb sync {Path(self._run.dir).parent}")
+        return f"wandb sync {Path(self._run.dir).parent}" if self._run.offline else str(self._run.url)
 
     def log(self, stage: Stage, step: int, metrics: dict[str, float]) -> None:
         """Send one line of the record, as `stage/metric` over `bc/update`, `offline/update` or `online/env_step`."""
