@@ -345,4 +345,4 @@ class Config:
     device: str = "cpu"
     """`cpu`, `cuda`, `cuda:1`, or `auto`: a GPU where there is one."""
     threads: int = 1
-    """CPU threads for torch. More pay for large networks on cores that are otherwise idle, and cost dearly elsewhere."""
+    """CPU threads for torch. More pay for large networks on idle cores, and cost dearly on busy ones."""

@@ -24,16 +24,18 @@ def draw_curve(directory: Path, title: str) -> Path:
     clone = by_stage["bc"][-1]
     stages = [stage for stage in PANELS if by_stage[stage]] or ["offline"]
     figure = Figure(figsize=(4.5 * len(stages) + 1.0, 4.0))
-    figure.subplots_adjust(wspace=0.0, left=0.1, right=0.97, top=0.86, bottom=0.14)
+    figure.subplots_adjust(wspace=0.0, left=0.1, right=0.97, top=0.9, bottom=0.14)
     panels = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
     previous = clone
     for axes, stage in zip(panels, stages, strict=True):
         _draw_panel(axes, [{**previous, "step": 0}, *by_stage[stage]], clone, PANELS[stage])
         previous = by_stage[stage][-1] if by_stage[stage] else previous
     panels[0].set_ylabel("return of an episode")
-    panels[0].legend(frameon=False)
+    panels[0].legend(frameon=False, loc="upper left")
     if len(stages) > 1:
-        panels[1].axvline(0.0, color="black", linewidth=2.0, label="switch to online")
+        panels[1].axvline(0.0, color="black", linewidth=1.5)
+        panels[1].annotate(" switch to online", (0.0, 0.98), xycoords="axes fraction", va="top", fontsize=9)
+        panels[1].tick_params(left=False)
     figure.suptitle(title, fontsize=11)
     path = directory / "curve.png"
     figure.savefig(path, dpi=150)
