@@ -84,9 +84,9 @@ def test_a_wandb_that_breaks_half_way_is_left_alone(tmp_path: Path, monkeypatch:
 
 KILL_WANDB = """
 import os, signal, sys
-import run, rql.experiment as experiment
+import run, rql.observer as observer
 from pathlib import Path
-log = experiment.LocalRecord.log
+log = observer.LocalRecord.log
 def log_and_kill(self, stage, step, metrics):
     log(self, stage, step, metrics)
     if stage == "offline":
@@ -96,7 +96,7 @@ def log_and_kill(self, stage, step, metrics):
             if words and b"wandb-core" in words[0] and str(os.getpid()).encode() in words:
                 os.kill(int(pid), signal.SIGKILL)
                 print("killed", pid)
-experiment.LocalRecord.log = log_and_kill
+observer.LocalRecord.log = log_and_kill
 run.main()
 """
 

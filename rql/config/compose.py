@@ -1,5 +1,7 @@
 """Between Hydra and the dataclasses."""
 
+import dataclasses
+from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -45,3 +47,14 @@ def load(composed: DictConfig) -> schema.Config:
     assert isinstance(config, schema.Config)
     validate(config)
     return config
+
+
+def to_plain(config: Any) -> Any:
+    """A configuration as dictionaries, lists and plain values."""
+    if dataclasses.is_dataclass(config):
+        return {field.name: to_plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    if isinstance(config, Enum):
+        return config.name
+    if isinstance(config, dict):
+        return {key: to_plain(value) for key, value in config.items()}
+    return [to_plain(value) for value in config] if isinstance(config, list) else config

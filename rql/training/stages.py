@@ -51,6 +51,8 @@ def _repeat(
     log_every: int,
 ) -> Iterator[Tick]:
     window = Window(stage)
+    if not last:
+        yield Tick(0, state, {}, evaluate=True)
     for step in range(1, last + 1):
         state, metrics = update(state)
         window.add(metrics)
