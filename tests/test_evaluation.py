@@ -13,7 +13,8 @@ from gymnasium.vector import AutoresetMode
 from test_agent import CPU, transitions
 
 from rql.agents.build import build_agent, first_state
-from rql.config.schema import EnvConfig, Vectorization
+from rql.config.choices import Vectorization
+from rql.config.schema import EnvConfig
 from rql.data.replay import RowLayout
 from rql.envs.make import make_vector_env
 from rql.envs.spaces import describe

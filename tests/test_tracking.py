@@ -12,7 +12,8 @@ import pytest
 import wandb
 from conftest import ROOT, TINY, Cli, metrics_of, summary_of
 
-from rql.config.schema import TrackingConfig, WandbMode
+from rql.config.choices import WandbMode
+from rql.config.schema import TrackingConfig
 from rql.errors import RQLError
 from rql.tracking.record import LocalRecord, write_atomically
 from rql.tracking.wandb import WandbView

@@ -9,16 +9,8 @@ from rql.agents.actions import ActionModel, ContinuousActions, DiscreteActions
 from rql.agents.adam import learned
 from rql.agents.agent import Agent, Aggregator, NextValue
 from rql.agents.state import AgentState, Noise, Normalizer
-from rql.config.schema import (
-    Aggregate,
-    AmortizedConfig,
-    Config,
-    CriticNetworkConfig,
-    KLBetaConfig,
-    PolicyClass,
-    ResampleConfig,
-    Target,
-)
+from rql.config.choices import Aggregate, PolicyClass, Target
+from rql.config.schema import AmortizedConfig, Config, CriticNetworkConfig, KLBetaConfig, ResampleConfig
 from rql.data.transitions import Transitions
 from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.errors import ConfigError

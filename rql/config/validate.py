@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from rql.config.choices import Aggregate
 from rql.config.schema import (
-    Aggregate,
     BetaConfig,
     Config,
     ConstantBetaConfig,

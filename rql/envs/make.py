@@ -7,7 +7,8 @@ from typing import Any
 import gymnasium
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-from rql.config.schema import EnvConfig, Vectorization
+from rql.config.choices import Vectorization
+from rql.config.schema import EnvConfig
 from rql.envs.spaces import Spaces, describe
 from rql.errors import ConfigError
 

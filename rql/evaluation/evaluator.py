@@ -8,7 +8,8 @@ from torch import Tensor
 
 from rql.agents.agent import Agent, PolicyName
 from rql.agents.state import AgentState
-from rql.config.schema import ActionMode, Config
+from rql.config.choices import ActionMode
+from rql.config.schema import Config
 from rql.data.transitions import Reference
 from rql.envs.make import make_vector_env
 from rql.envs.spaces import Spaces

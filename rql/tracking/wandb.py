@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rql.config.schema import TrackingConfig, WandbMode
+from rql.config.choices import WandbMode
+from rql.config.schema import TrackingConfig
 from rql.training.ticks import Stage
 
 STEP_NAMES: dict[Stage, str] = {"bc": "bc/update", "offline": "offline/update", "online": "online/env_step"}

@@ -1,0 +1,50 @@
+"""The named choices of the configuration."""
+
+from enum import Enum
+
+
+class Vectorization(Enum):
+    """How parallel environments run: one after the other in this process, or a process each."""
+
+    sync = "sync"
+    subprocess = "subprocess"
+
+
+class PolicyClass(Enum):
+    """The family of π_BC; `auto` takes what the action space asks for."""
+
+    auto = "auto"
+    categorical = "categorical"
+    squashed_gaussian = "squashed_gaussian"
+
+
+class Aggregate(Enum):
+    """How an ensemble of critics becomes one value."""
+
+    min = "min"
+    mean = "mean"
+    random_min = "random_min"
+
+
+class Target(Enum):
+    """The value of the next state in the TD target."""
+
+    max = "max"
+    soft = "soft"
+    expected = "expected"
+
+
+class ActionMode(Enum):
+    """How a policy acts: at its mode (deterministic) or sampling."""
+
+    mode = "mode"
+    sample = "sample"
+
+
+class WandbMode(Enum):
+    """`auto` is online where a W&B login exists and offline elsewhere."""
+
+    auto = "auto"
+    online = "online"
+    offline = "offline"
+    disabled = "disabled"
