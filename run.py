@@ -1,9 +1,11 @@
 """The entry point: compose the configuration, build, run. `python run.py --help` says how to use it."""
 
+import sys
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from rql.config.compose import load, register
@@ -26,7 +28,10 @@ def main(composed: DictConfig) -> None:
 
         run(config, Path(HydraConfig.get().runtime.output_dir))
     except RQLError as error:
-        fail(str(error))
+        if HydraConfig.get().mode is RunMode.RUN:
+            fail(str(error))
+        print(f"error: {error}", file=sys.stderr)
+        raise  # the other jobs of the sweep run; it ends with a non-zero exit code
 
 
 if __name__ == "__main__":

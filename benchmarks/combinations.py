@@ -24,7 +24,6 @@ SHORT = [
     "bc.updates=20",
     "offline.updates=20",
     "online.env_steps=60",
-    "online.warmup_steps=20",
     "evaluation.episodes=2",
     "evaluation.boundary_episodes=2",
 ]

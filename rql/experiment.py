@@ -33,7 +33,7 @@ def run(config: Config, directory: Path) -> Summary:
     device = _device(config.device)
     view, env = inspect_env(config.env)
     with env:
-        offline, demonstrations = load_datasets(config.dataset, view, env)
+        offline, demonstrations = load_datasets(config.dataset, config.env, view, env)
     _check_batch(config, offline, demonstrations)
     schedule = HyperparameterSchedule(config, device)
     with torch.random.fork_rng(devices=[]):

@@ -27,7 +27,7 @@ TINY = [
     "bc.updates=6",
     "offline.updates=6",
     "online.env_steps=24",
-    "online.warmup_steps=8",
+    "online.warmup_fraction=0.3",
     "online.eval_every=12",
     "tracking.log_every=3",
     "evaluation.episodes=2",
@@ -42,7 +42,6 @@ Cli = Callable[..., Path]
 @pytest.fixture(scope="session", autouse=True)
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RQL_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("minari")))
         patch.setenv("WANDB_MODE", "offline")
         patch.delenv("WANDB_API_KEY", raising=False)

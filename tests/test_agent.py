@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 OBS, BATCH = 3, 8
 VIEWS = {
     "discrete": Spaces(OBS, DiscreteSpec(4, 0)),
-    "continuous": Spaces(OBS, ContinuousSpec(-np.ones(2, np.float32), np.ones(2, np.float32))),
+    "continuous": Spaces(OBS, ContinuousSpec(-np.ones(2, np.float32), np.ones(2, np.float32), (2,))),
 }
 CONTINUOUS = VIEWS["continuous"]
 
@@ -171,16 +171,47 @@ def test_a_beta_of_zero_keeps_the_actor_at_the_clone() -> None:
 @pytest.mark.parametrize("scale", [1e-2, 1e2])
 def test_a_normalised_q_makes_beta_independent_of_the_reward_scale(scale: float) -> None:
     setup = Setup(VIEWS["discrete"])
-    scaled = setup.state._replace(target=_times(setup.state.target, scale))
-    one, other = setup.update()[1], setup.update(state=scaled)[1]
-    assert other["kl"].item() == pytest.approx(one["kl"].item(), rel=1e-3)
-    assert other["q_scale"].item() == pytest.approx(scale * one["q_scale"].item(), rel=1e-3)
+    larger = _times(setup.state.target, scale)
+    scaled = setup.state._replace(target=larger, critic=setup.state.critic._replace(params=larger))
+    frozen = setup.hparams._replace(critic_learning_rate=torch.tensor(0.0))
+    one, other = (setup.update(state=state, hparams=frozen) for state in (setup.state, scaled))
+    assert other[1]["q_scale"].item() == pytest.approx(scale * one[1]["q_scale"].item(), rel=1e-3)
+    kls = [setup.agent.diagnose(state, setup.batch, {})["kl"].item() for state, _ in (one, other)]
+    assert kls[0] > 1e-3 and kls[1] == pytest.approx(kls[0], rel=1e-3)
 
 
 def _times(params: dict[str, Tensor], scale: float) -> dict[str, Tensor]:
     """Critics whose values are `scale` times as large."""
     last = max(int(name.split(".")[1]) for name in params)
     return {name: value * scale if name.split(".")[1] == str(last) else value for name, value in params.items()}
+
+
+def test_the_diagnosis_is_that_of_the_policy_that_acts() -> None:
+    setup = Setup(VIEWS["discrete"], "beta=constant", "beta.value=3", "q.normalize=false")
+    found = setup.agent.diagnose(setup.state, setup.batch, {})
+    obs = setup.state.normalizer(setup.batch.obs)
+    prior = functional_call(setup.agent.policy, setup.state.bc.params, (obs,)).log_probs().exp()
+    q = functional_call(setup.agent.critics, setup.state.critic.params, (obs, torch.arange(4).expand(BATCH, 4))).amin(0)
+    final = prior * (3 * q).exp() / (prior * (3 * q).exp()).sum(-1, keepdim=True)
+    assert found["kl"].item() == pytest.approx((final * (final / prior).log()).sum(-1).mean().item(), rel=1e-4)
+    assert found["ess"].item() == pytest.approx((1 / (final**2 / prior).sum(-1)).mean().item(), rel=1e-4)
+    assert found["q_policy"].item() == pytest.approx((final * q).sum(-1).mean().item(), rel=1e-4)
+    chosen = setup.batch.action
+    assert found["q_data"].item() == pytest.approx(q[range(BATCH), chosen].mean().item(), rel=1e-4)
+    assert found["bc_log_prob"].item() == pytest.approx(prior[range(BATCH), chosen].log().mean().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+@pytest.mark.parametrize("composition", ["resample", "amortized"])
+def test_an_adaptive_beta_is_steered_by_the_kl_of_the_policy_that_acts(view: Spaces, composition: str) -> None:
+    setup = Setup(view, f"composition={composition}", "beta=kl", "cql=off")
+    noise = setup.agent.update_noise(BATCH, False, torch.Generator().manual_seed(1))
+    frozen = setup.hparams._replace(critic_learning_rate=torch.tensor(0.0), actor_learning_rate=torch.tensor(0.0))
+    state, metrics = setup.agent.update(setup.state, frozen, setup.batch, noise, conservative=False)
+    before = state._replace(beta=setup.state.beta)
+    assert metrics["kl"].item() == pytest.approx(
+        setup.agent.diagnose(before, setup.batch, noise)["kl"].item(), abs=1e-6
+    )
 
 
 def test_an_adaptive_beta_grows_while_the_kl_is_within_the_budget() -> None:

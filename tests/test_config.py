@@ -1,5 +1,6 @@
 """What the command line accepts, and what it refuses before any work."""
 
+import re
 import subprocess
 import sys
 import time
@@ -9,6 +10,9 @@ from typing import Any
 import pytest
 from conftest import ROOT, TINY, Cli, compose_config
 
+from rql.config.compose import GROUP_SCHEMAS
+from rql.config.schema import MinariDatasetConfig
+
 GROUPS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("hydra", "experiment"))
 
 
@@ -17,7 +21,8 @@ def test_every_choice_of_every_group_composes(path: Path) -> None:
     group, choice = path.parent.name, path.stem
     extra = ["dataset.id=some/set-v0"] if choice == "minari" else []
     config = compose_config(f"{group}={choice}", *extra)
-    assert getattr(config, group, config) is not None
+    if group in ("beta", "dataset", "composition"):
+        assert type(getattr(config, group)) is GROUP_SCHEMAS[group].get(choice, MinariDatasetConfig)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/experiment").glob("*.yaml")), ids=lambda path: path.stem)
@@ -82,7 +87,15 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["bc.updates=-1"], ["bc.updates=-1", "at least 0"]),
     (["replay.offline_fraction=1.1"], ["replay.offline_fraction=1.1", "[0, 1]"]),
     (["dataset.bc.top_fraction=0"], ["dataset.bc.top_fraction=0", "(0, 1]"]),
-    (["online.warmup_steps=5000"], ["online.warmup_steps=5000", "online.env_steps=5000"]),
+    (["online.warmup_fraction=2"], ["online.warmup_fraction=2", "[0, 1]"]),
+    (["env.num_envs=64", "online.env_steps=20"], ["env.num_envs=64", "online.env_steps=20"]),
+    (["beta.start_step=9000"], ["beta.start_step=9000", "online.env_steps=5000"]),
+    (["composition.learning_rate=-1"], ["composition.learning_rate=-1", "above 0"]),
+    (["policy.log_std_min=-inf"], ["policy.log_std_min=-inf", "a number below"]),
+    (["composition=resample", "beta=kl", "beta.budget_end=4"], ["beta.budget_end=4", "num_candidates = 3.47"]),
+    (["+cql.alfa=1"], ["cql.alfa", "no such key"]),
+    (["+env.kwargs.g=abc"], ["env.kwargs", "first step failed"]),
+    (["env=hopper", "+env.kwargs.xml_file=nope.xml"], ["env.kwargs", "nope.xml"]),
     (["tracking.mode=sometimes"], ["tracking.mode", "auto, online, offline, disabled"]),
     (["device=gpu"], ["device=gpu", "cpu, cuda"]),
     (["device=cuda:77"], ["device=cuda:77", "CUDA devices here"]),
@@ -127,3 +140,25 @@ def test_a_folder_that_holds_a_run_is_left_alone(cli: Cli, capsys: pytest.Captur
         cli(*TINY, "seed=1")
     assert "holds a run already" in capsys.readouterr().err
     assert (directory / "metrics.jsonl").read_bytes() == before
+
+
+ROOMS = [
+    "errors",
+    "config",
+    "envs",
+    "data",
+    "models",
+    "method",
+    "agents",
+    "training",
+    "evaluation",
+    "tracking",
+    "reports",
+]
+
+
+def test_imports_run_one_way() -> None:
+    for position, room in enumerate(ROOMS):
+        for path in (ROOT / "rql" / room).glob("*.py"):
+            for imported in re.findall(r"^ *from rql\.(\w+)", path.read_text(), flags=re.MULTILINE):
+                assert ROOMS.index(imported) <= position, f"{path} imports rql.{imported}"

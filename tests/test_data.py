@@ -15,8 +15,8 @@ import torch
 from conftest import episode, write_minari
 from gymnasium import spaces
 
-from rql.config.schema import BCDataConfig, MinariDatasetConfig
-from rql.data.demo import demo_path
+from rql.config.schema import BCDataConfig, DemoDatasetConfig, EnvConfig, MinariDatasetConfig
+from rql.data.demo import demo_dataset
 from rql.data.demonstrators import CONTROLLERS
 from rql.data.minari import load_minari, read_minari
 from rql.data.replay import PackedDataset, ReplayBuffer, RowLayout
@@ -26,6 +26,7 @@ from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces, describe
 from rql.errors import DataError, RQLError
 
 BOX = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+PENDULUM = EnvConfig(id="Pendulum-v1")
 TORQUE = spaces.Box(-2.0, 2.0, (1,), np.float32)
 
 
@@ -164,17 +165,18 @@ def test_demonstrations_for_cloning_may_be_another_set(
     write_minari(tmp_path, "two/all-v0", [episode(9, 3, torques(9))], BOX, TORQUE)
     write_minari(tmp_path, "two/good-v0", [episode(4, 3, torques(4)), episode(3, 3, torques(3))], BOX, TORQUE)
     config = MinariDatasetConfig(id="two/all-v0", bc=BCDataConfig(id="two/good-v0", top_fraction=0.5))
-    offline, demonstrations = load_datasets(config, view, pendulum)
+    offline, demonstrations = load_datasets(config, PENDULUM, view, pendulum)
     assert len(offline) == 9 and len(demonstrations.starts) == 1
     config = MinariDatasetConfig(id="two/all-v0")
-    assert load_datasets(config, view, pendulum)[1] is not None
+    offline, demonstrations = load_datasets(config, PENDULUM, view, pendulum)
+    assert demonstrations is offline
 
 
 @pytest.mark.parametrize("env_id", CONTROLLERS)
 def test_every_controller_beats_chance_and_its_demonstrations_fit_the_environment(env_id: str) -> None:
     with gymnasium.make(env_id) as env:
-        path = demo_path(env_id, 3, 0)
-        data = read_minari("demo", path, describe(env_id, env.observation_space, env.action_space), env)
+        id, path = demo_dataset(EnvConfig(id=env_id), 3, 0)
+        data = read_minari(id, path, describe(env_id, env.observation_space, env.action_space), env)
         env.action_space.seed(0)
         chance = []
         for seed in range(3):
@@ -188,28 +190,41 @@ def test_every_controller_beats_chance_and_its_demonstrations_fit_the_environmen
     assert bool((data.terminated | data.truncated)[np.append(data.starts[1:], len(data)) - 1].all())
 
 
+def test_demonstrations_are_a_minari_data_set_in_the_folder_that_the_configuration_names(
+    tmp_path: Path, view: Spaces, pendulum: Any, monkeypatch: Any
+) -> None:
+    config = DemoDatasetConfig(episodes=2, root=str(tmp_path))
+    offline, _ = load_datasets(config, PENDULUM, view, pendulum)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    (id,) = minari.list_local_datasets()
+    assert id.startswith("rql/pendulum/demo-") and minari.load_dataset(id).total_steps == len(offline) == 400
+    heavier = demo_dataset(EnvConfig(id="Pendulum-v1", kwargs={"g": 5.0}), 2, 0)[0]
+    assert heavier != id and minari.load_dataset(heavier).spec.env_spec.kwargs == {"g": 5.0}
+
+
 def _make_demo(_: int) -> Path:
-    return demo_path("CartPole-v1", 5, 7)
+    path: Path = demo_dataset(EnvConfig(id="CartPole-v1"), 5, 7)[1]
+    return path
 
 
 def test_many_processes_may_make_the_demonstrations_at_once(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setenv("RQL_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     with ProcessPoolExecutor(4) as pool:
         paths = set(pool.map(_make_demo, range(8)))
     assert len(paths) == 1
-    assert [path.name for path in (tmp_path / "demo").iterdir()] == [paths.pop().parent.name]
+    assert [path.name for path in (tmp_path / "rql/cartpole").iterdir()] == [paths.pop().parent.name]
 
 
-def test_a_cache_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path, monkeypatch: Any) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    monkeypatch.setenv("RQL_CACHE_DIR", str(blocked))
-    with pytest.raises(RQLError, match=f"{blocked}.*RQL_CACHE_DIR"):
-        demo_path("CartPole-v1", 1, 0)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(blocked))
+    with pytest.raises(RQLError, match=f"{blocked}.*dataset.root"):
+        demo_dataset(EnvConfig(id="CartPole-v1"), 1, 0)
 
 
 def test_actions_are_rescaled_and_back() -> None:
-    spec = ContinuousSpec(np.array([-2.0, 0.0], np.float32), np.array([2.0, 10.0], np.float32))
+    spec = ContinuousSpec(np.array([-2.0, 0.0], np.float32), np.array([2.0, 10.0], np.float32), (2,))
     native = np.array([[-2.0, 10.0], [1.0, 2.5]], np.float32)
     assert spec.from_env(native).tolist() == [[-1.0, 1.0], [0.5, -0.5]]
     assert np.allclose(spec.to_env(spec.from_env(native)), native)
@@ -220,7 +235,7 @@ def numbered(count: int, discrete: bool) -> tuple[Transitions, Spaces]:
     """Transitions whose every field says which one it is."""
     n = np.arange(count, dtype=np.float32)
     action = (n % 3).astype(np.int64) if discrete else n[:, None] / count
-    view = Spaces(2, DiscreteSpec(3, 0) if discrete else ContinuousSpec(-np.ones(1), np.ones(1)))
+    view = Spaces(2, DiscreteSpec(3, 0) if discrete else ContinuousSpec(-np.ones(1), np.ones(1), (1,)))
     obs = np.stack([n, n], axis=1)
     flags = n % 2 == 1
     return Transitions("n", obs, action, n, obs + 0.5, flags, ~flags, np.array([0])), view

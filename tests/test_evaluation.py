@@ -58,7 +58,7 @@ def idle(obs: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("num_envs", [1, 3, 7])
 def test_each_episode_counts_once_however_long_it_is(num_envs: int, vectorization: Vectorization) -> None:
     envs = make_vector_env(EnvConfig(id=CONFIG.id, vectorization=vectorization), num_envs, AutoresetMode.DISABLED)
-    results = play(idle, envs, VIEW, 20, seed=100, device=CPU)
+    results = play(idle, envs, VIEW, 20, seed=100, discount=0.5, device=CPU)
     envs.close()
     lengths = np.array([2 + (100 + i) % 9 for i in range(20)])
     assert results.lengths.tolist() == lengths.tolist()
@@ -67,13 +67,15 @@ def test_each_episode_counts_once_however_long_it_is(num_envs: int, vectorizatio
     metrics = results.metrics()
     assert metrics["return"] == pytest.approx(np.mean(lengths**2)) and metrics["return_episodes"] == 20
     assert metrics["return_std"] == pytest.approx(np.std(lengths**2)) and metrics["return_max"] == max(lengths**2)
+    assert results.discounted == pytest.approx(lengths * (2 - 2.0 ** (1 - lengths)))
+    assert results.first_obs.tolist() == [[length, 0, 0] for length in lengths]
     assert metrics["success_rate"] == pytest.approx(np.mean(lengths % 2 == 0))
 
 
 def test_environments_that_report_no_success_have_no_success_rate() -> None:
     envs = make_vector_env(EnvConfig(id="CartPole-v1"), 2, AutoresetMode.DISABLED)
     view = describe("CartPole-v1", envs.single_observation_space, envs.single_action_space)
-    results = play(lambda obs: torch.zeros(len(obs), dtype=torch.int64), envs, view, 3, 0, CPU)
+    results = play(lambda obs: torch.zeros(len(obs), dtype=torch.int64), envs, view, 3, 0, 0.9, CPU)
     assert "success_rate" not in results.metrics()
 
 

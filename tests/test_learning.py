@@ -59,7 +59,7 @@ def corridor_data(tmp_path: Any, monkeypatch: Any) -> str:
 CORRIDOR = [
     "env.id=RQLTestCorridor-v0", "dataset=minari", "tracking=disabled", "network.actor.hidden=[16]",
     "network.critic.hidden=[16]", "bc.updates=300", "bc.learning_rate=0.01", "q.learning_rate=0.01", "q.tau=0.05",
-    "evaluation.boundary_episodes=20", "batch_size=64", "online.warmup_steps=50", "online.eval_every=0",
+    "evaluation.boundary_episodes=20", "batch_size=64", "online.warmup_fraction=0.1", "online.eval_every=0",
     "offline.eval_every=0", "beta=linear", "beta.start=0.5", "beta.end=5",
 ]  # fmt: skip
 
@@ -78,7 +78,7 @@ def test_q_converges_to_the_value_of_the_composed_policy(corridor_data: str, cli
     beta = ["beta=constant", "beta.value=0", "cql=off", "q.discount=0.9", "offline.updates=1500", "online.env_steps=0"]
     overrides = [o for o in CORRIDOR if not o.startswith("beta")]
     directory = cli(*overrides, *beta, f"dataset.id={corridor_data}")
-    learned = [line["q"] for line in metrics_of(directory) if line["stage"] == "offline"][-1]
+    learned = [line["q_data"] for line in metrics_of(directory) if line["stage"] == "offline"][-1]
     visits, moves = _empirical(corridor_data)
     expected = sum(count * moves[key] for key, count in visits.items()) / sum(visits.values())
     assert learned == pytest.approx(expected, abs=0.03)

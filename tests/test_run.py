@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 import yaml
 from conftest import TINY, Cli, episode, metrics_of, summary_of, write_minari
 from gymnasium import spaces
+
+import run as program
+from rql.config.explain import composition_errors_in_one_sentence
 
 GRID = list(
     itertools.product(
@@ -41,7 +45,9 @@ def test_a_run_leaves_a_whole_record(cli: Cli, capsys: pytest.CaptureFixture[str
             assert summary[f"{stage}/{name}"] == final[name]
         assert summary[f"{stage}/updates_per_second"] > 0
     assert summary["env_steps_per_second"] > 0 and summary["wall_seconds"] > 0
-    assert (directory / "curve.png").stat().st_size > 10_000
+    assert sorted(path.name for path in directory.iterdir()) == [
+        "config.yaml", "curve.png", "metrics.jsonl", "summary.json",
+    ]  # fmt: skip
     printed = capsys.readouterr().out
     assert "π_final, finetuned" in printed
     assert printed.strip().splitlines()[-1].startswith(f"config, metrics, summary and curve are in {directory}")
@@ -119,11 +125,47 @@ def test_hopper_from_a_local_minari_data_set_has_normalised_scores(
         assert summary[f"{stage}/normalized_score"] == pytest.approx(expected)
 
 
+def test_the_diagnostics_of_the_method_are_recorded(cli: Cli) -> None:
+    lines = metrics_of(cli(*TINY))
+    offline, online = (next(line for line in reversed(lines) if line["stage"] == s) for s in ("offline", "online"))
+    named = {"kl", "ess", "q_data", "q_policy", "td_error", "bc_log_prob", "overestimation", "beta", "q_scale"}
+    assert named <= offline.keys() and named | {"out_of_range"} <= online.keys()
+    assert 0.0 < online["ess"] <= 1.0 and 0.0 <= online["out_of_range"] <= 1.0
+
+
+def test_actions_of_any_shape(cli: Cli, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    action = spaces.Box(-2.0, 2.0, (2, 2), np.float32)
+
+    class Square(gymnasium.Env[Any, Any]):
+        observation_space, action_space = spaces.Box(-1.0, 1.0, (3,), np.float32), action
+
+        def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+            return np.zeros(3, np.float32), {}
+
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            assert action.shape == (2, 2)
+            return np.zeros(3, np.float32), 1.0, False, self.np_random.random() < 0.3, {}
+
+    gymnasium.register("RQLTestSquare-v0", entry_point=lambda **_: Square())
+    episodes = [episode(20, 3, np.random.default_rng(0).uniform(-2, 2, (20, 2, 2)).astype(np.float32))]
+    write_minari(tmp_path, "square-v0", episodes, Square.observation_space, action)
+    tiny = [override for override in TINY if "dataset" not in override]
+    cli("env.id=RQLTestSquare-v0", "dataset=minari", "dataset.id=square-v0", *tiny)
+
+
+def test_a_sweep_goes_on_after_a_job_that_cannot_work_and_ends_with_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"hydra.sweep.dir={tmp_path}", "cql.alpha=-1,1e-3", *TINY, "offline.updates=0", "online.env_steps=0"]
+    monkeypatch.setattr(sys, "argv", ["run.py", "-m", *arguments])
+    with pytest.raises(SystemExit) as stop, composition_errors_in_one_sentence():
+        program.main()
+    assert stop.value.code == 2 and "cql.alpha=-1" in capsys.readouterr().err
+    assert [path.parent.name for path in tmp_path.glob("*/summary.json")] == ["1"]
+
+
 def test_a_sweep_runs_every_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    import run as program
-
     arguments = [f"hydra.sweep.dir={tmp_path}", "seed=0,1", "beta=constant,linear", *TINY, "online.env_steps=0"]
     monkeypatch.setattr(sys, "argv", ["run.py", "-m", *arguments])
     program.main()

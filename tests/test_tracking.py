@@ -52,7 +52,7 @@ def test_an_offline_wandb_run_holds_config_history_and_summary_under_the_documen
     text = json.dumps(shown)
     summary = summary_of(directory)
     for name in ("bc/return", "offline/return", "online/return", "online/normalized_score", "wall_seconds"):
-        assert (name in text) == (name in summary), name
+        assert (f'"{name}"' in text) == (name in summary), name
     for name in ("bc/update", "offline/update", "online/env_step", "offline/td_loss", "Pendulum-v1", "grid", "first"):
         assert name in text, name
 

@@ -78,7 +78,7 @@ def finetune(config: Config) -> list[Tick]:
         return list(finetune_online(agent, state, times, packed, envs, VIEW, config))
 
 
-ONLINE = ["batch_size=8", "online.env_steps=40", "online.warmup_steps=10", "online.eval_every=20", "cql=off"]
+ONLINE = ["batch_size=8", "online.env_steps=40", "online.warmup_fraction=0.25", "online.eval_every=20", "cql=off"]
 
 
 @pytest.mark.parametrize(("num_envs", "utd", "updates"), [(1, 1, 30), (1, 0.5, 15), (1, 3, 90), (4, 1, 32)])
@@ -109,4 +109,4 @@ def test_the_first_two_stages_tick_when_told() -> None:
     assert ticks[-1].metrics["loss"] < ticks[0].metrics["loss"]
     ticks = list(learn_offline(agent, state, times, packed, config))
     assert [(tick.step, tick.evaluate) for tick in ticks] == [(3, False), (6, False), (7, True)]
-    assert {"td_loss", "cql_loss", "kl", "beta", "q_scale", "q"} <= ticks[0].metrics.keys()
+    assert {"td_loss", "cql_loss", "kl", "beta", "q_scale", "q_data", "q_policy", "ess"} <= ticks[0].metrics.keys()

@@ -12,7 +12,7 @@ from rql.method.support import (
     sample_mixture,
     sample_prior,
 )
-from rql.models.distributions import Categorical, SquashedGaussian, gumbel
+from rql.models.distributions import Categorical, SquashedGaussian
 
 
 class DiscreteActions:
@@ -27,7 +27,7 @@ class DiscreteActions:
 
     def act_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one action for each of `batch` states."""
-        return {"gumbel": gumbel(_uniform((batch, self.count), generator))}
+        return {"uniform": _uniform((batch, self.count), generator)}
 
     def prior(self, bc: Categorical, actor: Categorical | None, noise: Noise) -> Support:
         """A support of π_BC at the next states of a batch."""
@@ -37,14 +37,22 @@ class DiscreteActions:
         """A support of the whole action space at the states of a batch."""
         return enumerate_actions(policy)
 
-    def candidates(self, bc: Categorical, noise: Noise, with_mode: bool) -> tuple[Support, Tensor]:
-        """See `ContinuousActions.candidates`; here all actions are candidates, the mode among them."""
+    def candidate_noise(self, batch: int, generator: torch.Generator) -> Noise:
+        """The random numbers of `candidates`: none."""
+        return {}
+
+    def candidates(self, bc: Categorical, noise: Noise) -> Support:
+        """The support that π_final acts on."""
+        return enumerate_prior(bc)
+
+    def mode_candidates(self, bc: Categorical) -> tuple[Support, Tensor]:
+        """The actions among which the mode of π_final is sought, and log π_BC (B, N)."""
         support = enumerate_prior(bc)
         return support, support.log_weight
 
     def sample(self, policy: Categorical, noise: Noise) -> Tensor:
         """An action of `policy` for each state."""
-        return (policy.logits + noise["gumbel"]).argmax(-1)
+        return policy.sample(noise["uniform"])
 
 
 class ContinuousActions:
@@ -54,6 +62,8 @@ class ContinuousActions:
         """`candidates` is N of the resample composition; 0 where a network π_θ acts."""
         self.dims, self.target_samples, self.cql_samples = dims, target_samples, cql_samples
         self.num_candidates = candidates
+        self._mode_draws = torch.randn((candidates, dims), generator=torch.Generator().manual_seed(0))
+        self._mode_draws[:1] = 0.0
 
     def update_noise(self, batch: int, conservative: bool, generator: torch.Generator) -> Noise:
         """The random numbers of one update; `conservative` asks for those of the CQL term too."""
@@ -69,9 +79,13 @@ class ContinuousActions:
         """The random numbers of one action for each of `batch` states."""
         noise = {"normal": _normal((batch, self.dims), generator)}
         if self.num_candidates:
-            noise["candidates"] = _normal((batch, self.num_candidates, self.dims), generator)
-            noise["gumbel"] = gumbel(_uniform((batch, self.num_candidates), generator))
+            noise |= self.candidate_noise(batch, generator)
+            noise["uniform"] = _uniform((batch, self.num_candidates), generator)
         return noise
+
+    def candidate_noise(self, batch: int, generator: torch.Generator) -> Noise:
+        """The random numbers of `candidates`."""
+        return {"candidates": _normal((batch, self.num_candidates, self.dims), generator)}
 
     def prior(self, bc: SquashedGaussian, actor: SquashedGaussian | None, noise: Noise) -> Support:
         """A support of π_BC at the next states of a batch."""
@@ -83,14 +97,17 @@ class ContinuousActions:
         """A support of the whole action space at the states of a batch."""
         return sample_actions(policy, noise["space_uniform"], noise["space_normal"])
 
-    def candidates(self, bc: SquashedGaussian, noise: Noise, with_mode: bool) -> tuple[Support, Tensor]:
-        """The support that π_final acts on, with the mode of π_BC in it if asked, and the log-density (B, N) of π_BC.
+    def candidates(self, bc: SquashedGaussian, noise: Noise) -> Support:
+        """The support that π_final acts on when it resamples."""
+        return sample_prior(bc, noise["candidates"])
 
-        The density is that of the latent action, up to a constant, so that for β = 0 π_final and π_BC have one mode.
+    def mode_candidates(self, bc: SquashedGaussian) -> tuple[Support, Tensor]:
+        """The actions among which the mode of π_final is sought, and log π_BC (B, N) up to a constant.
+
+        They are the mode of π_BC and N − 1 others at fixed places, so that the mode is a function of the state. The
+        density is that of the latent action: for β = 0 π_final and π_BC have one mode.
         """
-        draws = noise["candidates"]
-        if with_mode:
-            draws = torch.cat([torch.zeros_like(draws[:, :1]), draws[:, 1:]], dim=1)
+        draws = self._mode_draws.to(bc.mean).expand(len(bc.mean), -1, -1)
         return sample_prior(bc, draws), -0.5 * draws.square().sum(-1)
 
     def sample(self, policy: SquashedGaussian, noise: Noise) -> Tensor:

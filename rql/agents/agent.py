@@ -11,10 +11,12 @@ from rql.agents.actions import ActionModel
 from rql.agents.adam import Params, adam_step, learned, polyak
 from rql.agents.state import AgentState, Hyperparameters, Metrics, Noise
 from rql.data.batch import Batch
-from rql.method.composition import kl_from_prior, log_composed, prior_std
+from rql.method.composition import effective_sample_share, kl_from_prior, prior_std
 from rql.method.losses import amortized_loss, bc_loss, cql_loss, td_loss
 from rql.method.schedules import adapt_beta
-from rql.method.targets import td_target
+from rql.method.support import Support
+from rql.method.targets import expected_value, td_target
+from rql.models.distributions import gumbel
 
 SCALE_RATE = 0.005
 """Weight of a new batch in the running scale of Q; higher at first, so that the mean has no bias."""
@@ -61,6 +63,8 @@ class Agent:
     def update_noise(self, batch: int, conservative: bool, generator: torch.Generator) -> Noise:
         """The random numbers of one `update`."""
         noise = self.actions.update_noise(batch, conservative, generator)
+        if self.adaptive_beta and not self.amortized:
+            noise |= self.actions.candidate_noise(batch, generator)
         if self.subset_of:
             noise["subset"] = torch.rand(self.subset_of, generator=generator, device=generator.device)
         return noise
@@ -98,6 +102,8 @@ class Agent:
         if self.amortized:
             state, actor_metrics = self._update_actor(state, hparams, batch, noise)
             metrics |= actor_metrics
+        elif self.adaptive_beta:
+            metrics["kl"] = self._composed(state, batch, self._candidates(state, batch, noise))["kl"]
         if self.adaptive_beta:
             adapted = adapt_beta(beta, metrics["kl"], hparams.kl_budget, hparams.kl_rate, hparams.kl_max_beta)
             state = state._replace(beta=adapted)
@@ -112,15 +118,52 @@ class Agent:
         chosen = bc if policy == "bc" else self._policy(state.actor.params, obs)
         return chosen.mode() if deterministic else self.actions.sample(chosen, noise)
 
-    def _act_composed(self, state: AgentState, obs: Tensor, bc: Any, noise: Noise, deterministic: bool) -> Tensor:
-        support, log_density = self.actions.candidates(bc, noise, with_mode=deterministic)
-        q = self.aggregate_to_act(self._values(state.critic.params, obs, support.actions))
-        effective = self._effective_beta(state)
-        if deterministic:
-            score = log_density + effective * q
+    def diagnose_noise(self, batch: int, generator: torch.Generator) -> Noise:
+        """The random numbers of one `diagnose`."""
+        if self.amortized:
+            return self.actions.update_noise(batch, False, generator)
+        return self.actions.candidate_noise(batch, generator)
+
+    def diagnose(self, state: AgentState, batch: Batch, noise: Noise) -> Metrics:
+        """What an update does not need to know of π_final at the states of a batch; see docs/metrics.md."""
+        obs = state.normalizer(batch.obs)
+        bc = self._policy(state.bc.params, obs)
+        if self.amortized:
+            actor = self._policy(state.actor.params, obs)
+            metrics = self._composed(state, batch, self.actions.prior(bc, actor, noise)) | {"kl": actor.kl(bc).mean()}
         else:
-            score = log_composed(q, support.log_weight, effective) + noise["gumbel"]
-        return support.actions[torch.arange(len(obs), device=obs.device), score.argmax(-1)]
+            metrics = self._composed(state, batch, self._candidates(state, batch, noise))
+        metrics["q_data"] = self.value(state, batch.obs, batch.action).mean()
+        metrics["bc_log_prob"] = bc.log_prob(batch.action).mean()
+        return metrics
+
+    def value(self, state: AgentState, obs: Tensor, action: Tensor) -> Tensor:
+        """Q_R (B,) at observations (B, obs_dim) and actions (B,) or (B, d), as it is seen where actions are chosen."""
+        values = self._values(state.critic.params, state.normalizer(obs), action.unsqueeze(1))
+        return self.aggregate_to_act(values).squeeze(-1)
+
+    def _candidates(self, state: AgentState, batch: Batch, noise: Noise) -> Support:
+        return self.actions.candidates(self._policy(state.bc.params, state.normalizer(batch.obs)), noise)
+
+    def _composed(self, state: AgentState, batch: Batch, support: Support) -> Metrics:
+        """π_final on a support of π_BC at the states of a batch."""
+        q = self.aggregate_to_act(self._values(state.critic.params, state.normalizer(batch.obs), support.actions))
+        weighted = (q, support.log_weight, self._effective_beta(state))
+        return {
+            "kl": kl_from_prior(*weighted).mean(),
+            "ess": effective_sample_share(*weighted).mean(),
+            "q_policy": expected_value(*weighted).mean(),
+        }
+
+    def _act_composed(self, state: AgentState, obs: Tensor, bc: Any, noise: Noise, deterministic: bool) -> Tensor:
+        if deterministic:
+            support, log_prior = self.actions.mode_candidates(bc)
+        else:
+            support = self.actions.candidates(bc, noise)
+            log_prior = support.log_weight + gumbel(noise["uniform"])
+        q = self.aggregate_to_act(self._values(state.critic.params, obs, support.actions))
+        chosen = (log_prior + self._effective_beta(state) * q).argmax(-1)
+        return support.actions[torch.arange(len(obs), device=obs.device), chosen]
 
     def _target(
         self, state: AgentState, hparams: Hyperparameters, batch: Batch, noise: Noise
@@ -138,7 +181,7 @@ class Agent:
         effective = self._effective_beta(state)
         next_value = self.next_value(q, support.log_weight, effective)
         target = td_target(batch.reward, batch.terminated, next_value, hparams.discount)
-        return state, target, {"kl": kl_from_prior(q, support.log_weight, effective).mean(), "target": target.mean()}
+        return state, target, {"target": target.mean()}
 
     def _update_critic(
         self,
@@ -159,7 +202,7 @@ class Agent:
         def loss(params: Params) -> tuple[Tensor, Metrics]:
             q = self._values(params, obs, action)
             td = td_loss(q[..., 0], target)
-            metrics = {"td_loss": td, "q": q[..., 0].mean()}
+            metrics = {"td_loss": td, "td_error": (q[..., 0] - target).abs().mean()}
             if not conservative:
                 return td, metrics
             cql = cql_loss(q[..., 1:], support.log_weight, q[..., 0])
@@ -178,7 +221,8 @@ class Agent:
 
         def loss(params: Params) -> tuple[Tensor, Metrics]:
             actor = self._policy(params, obs)
-            q = self.aggregate(self._values(state.critic.params, obs, actor.unsqueeze().sample(noise["actor"])), noise)
+            action = actor.unsqueeze().sample(noise["actor"])
+            q = self.aggregate_to_act(self._values(state.critic.params, obs, action))
             kl = actor.kl(bc)
             value = amortized_loss(q, kl, effective)
             return value, {"actor_loss": value, "kl": kl.mean()}

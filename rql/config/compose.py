@@ -45,8 +45,18 @@ def load(composed: DictConfig) -> schema.Config:
         raise ConfigError(min(missing), "???", "it has no default and must be given")
     config = OmegaConf.to_object(composed)
     assert isinstance(config, schema.Config)
+    added = sorted(_paths(OmegaConf.to_container(composed)) - _paths(to_plain(config)))
+    if added:
+        raise ConfigError(added[0], "…", "there is no such key; + adds to env.kwargs alone")
     validate(config)
     return config
+
+
+def _paths(tree: Any, prefix: str = "") -> set[str]:
+    """The dotted names of all values."""
+    if not isinstance(tree, dict) or not tree:
+        return {prefix}
+    return {path for key, value in tree.items() for path in _paths(value, f"{prefix}.{key}" if prefix else str(key))}
 
 
 def to_plain(config: Any) -> Any:

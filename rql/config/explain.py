@@ -10,6 +10,8 @@ from typing import NoReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from rql.errors import RQLError
+
 EXIT_CODE = 2
 
 
@@ -28,6 +30,8 @@ def composition_errors_in_one_sentence() -> Iterator[None]:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra lets its exceptions through to here
     try:
         yield
+    except RQLError:
+        sys.exit(EXIT_CODE)  # a job of a sweep, which has said so itself
     except (HydraException, OmegaConfBaseException) as error:
         fail(_explain(error))
     finally:

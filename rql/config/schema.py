@@ -40,6 +40,8 @@ class DatasetConfig:
     """D_offline, and D_bc where it is another set."""
 
     bc: BCDataConfig = field(default_factory=BCDataConfig)
+    root: str | None = None
+    """The folder of the Minari data sets; null is Minari's own, which MINARI_DATASETS_PATH names."""
     download: bool = True
     """Fetch a Minari data set that is not there yet."""
 
@@ -241,8 +243,8 @@ class OnlineConfig:
     """The third stage: finetuning in the environment."""
 
     env_steps: int = MISSING
-    warmup_steps: int = 1000
-    """Environment steps collected with the composed policy before the first update."""
+    warmup_fraction: float = 0.1
+    """The share of the environment steps that is collected with the composed policy before the first update."""
     utd: float = 1.0
     """Updates to an environment step."""
     eval_every: int = 0

@@ -6,6 +6,7 @@ from typing import Any
 
 from rql.config.choices import Aggregate
 from rql.config.schema import (
+    AmortizedConfig,
     BetaConfig,
     Config,
     ConstantBetaConfig,
@@ -27,7 +28,7 @@ def validate(config: Config) -> None:
     Raises:
         ConfigError: for the first field that cannot work.
     """
-    for checks in (_numbers(config), _networks(config), _beta(config.beta), _rest(config)):
+    for checks in (_numbers(config), _networks(config), _beta(config.beta, config.online.env_steps), _rest(config)):
         for field, value, possible, allowed in checks:
             if not possible:
                 raise ConfigError(field, value, allowed)
@@ -53,7 +54,7 @@ def _numbers(config: Config) -> Iterator[Check]:
     yield _at_least("bc.updates", config.bc.updates, 0)
     yield _at_least("offline.updates", config.offline.updates, 0)
     yield _at_least("online.env_steps", config.online.env_steps, 0)
-    yield _at_least("online.warmup_steps", config.online.warmup_steps, 0)
+    yield _within("online.warmup_fraction", config.online.warmup_fraction, 0, 1)
     yield _at_least("online.utd", config.online.utd, 0)
     yield _at_least("bc.eval_every", config.bc.eval_every, 0)
     yield _at_least("offline.eval_every", config.offline.eval_every, 0)
@@ -88,10 +89,11 @@ def _networks(config: Config) -> Iterator[Check]:
     if critic.aggregate is Aggregate.random_min:
         yield _within("network.critic.subset_size", critic.subset_size, 1, critic.ensemble_size)
     low, high = config.policy.log_std_min, config.policy.log_std_max
-    yield "policy.log_std_min", low, low < high, f"below policy.log_std_max={high}"
+    yield "policy.log_std_min", low, -math.inf < low < high, f"a number below policy.log_std_max={high}"
+    yield "policy.log_std_max", high, high < math.inf, "a finite number"
 
 
-def _beta(beta: BetaConfig) -> Iterator[Check]:
+def _beta(beta: BetaConfig, env_steps: int) -> Iterator[Check]:
     match beta:
         case ConstantBetaConfig():
             yield _at_least("beta.value", beta.value, 0)
@@ -104,6 +106,9 @@ def _beta(beta: BetaConfig) -> Iterator[Check]:
             if beta.end_step is not None:
                 later = beta.end_step > beta.start_step
                 yield "beta.end_step", beta.end_step, later, f"after beta.start_step={beta.start_step}"
+            elif env_steps:
+                allowed = f"before the schedule ends at online.env_steps={env_steps}"
+                yield "beta.start_step", beta.start_step, beta.start_step < env_steps, allowed
         case KLBetaConfig():
             yield _positive("beta.initial", beta.initial)
             yield _positive("beta.budget_start", beta.budget_start)
@@ -120,7 +125,15 @@ def _rest(config: Config) -> Iterator[Check]:
         yield _at_least("dataset.episodes", config.dataset.episodes, 1)
         yield _at_least("dataset.seed", config.dataset.seed, 0)
     if isinstance(config.composition, ResampleConfig):
-        yield _at_least("composition.num_candidates", config.composition.num_candidates, 2)
-    steps, warmup = config.online.env_steps, config.online.warmup_steps
-    short = f"below online.env_steps={steps}, or nothing is learned online"
-    yield "online.warmup_steps", warmup, steps == 0 or config.online.utd == 0 or warmup < steps, short
+        candidates = config.composition.num_candidates
+        yield _at_least("composition.num_candidates", candidates, 2)
+        if isinstance(config.beta, KLBetaConfig):
+            budget, most = config.beta.budget_end, math.log(candidates)
+            allowed = f"below log composition.num_candidates = {most:.2f}, the largest KL that resampling can reach"
+            yield "beta.budget_end", budget, budget < most, allowed
+    if isinstance(config.composition, AmortizedConfig):
+        yield _positive("composition.learning_rate", config.composition.learning_rate)
+    steps = config.online.env_steps
+    if steps:
+        allowed = f"at most online.env_steps={steps}"
+        yield "env.num_envs", config.env.num_envs, config.env.num_envs <= steps, allowed

@@ -1,8 +1,8 @@
-"""Demonstrations of the scripted controllers, made on first use and kept as a Minari data set in the user's cache."""
+"""Demonstrations of the scripted controllers: a Minari data set like any other, made on first use."""
 
-import os
 import shutil
 import tempfile
+import zlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ import gymnasium
 import numpy as np
 from minari.data_collector.episode_buffer import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
-from platformdirs import user_cache_dir
+from minari.storage.datasets_root_dir import get_dataset_path
 
+from rql.config.schema import EnvConfig
 from rql.data.demonstrators import CONTROLLERS, Controller
+from rql.envs.make import make_env
 from rql.errors import ConfigError, RQLError
 
 RECIPE = 1
@@ -24,30 +26,38 @@ WORST = 0.5
 """The chance of a random block in the least skilful episode; the best has none."""
 
 
-def demo_path(env_id: str, episodes: int, seed: int) -> Path:
-    """The folder of the demonstrations, made now if it is not there.
+def demo_dataset(config: EnvConfig, episodes: int, seed: int) -> tuple[str, Path]:
+    """The Minari id and the folder of the demonstrations, made now if they are not there.
 
     Raises:
         ConfigError: if no controller is known for the environment.
-        RQLError: if the cache cannot be written.
+        RQLError: if they cannot be written.
     """
-    if env_id not in CONTROLLERS:
-        known = ", ".join(CONTROLLERS)
-        raise ConfigError("dataset", "demo", f"{env_id} has no scripted controller ({known} have); see dataset=minari")
-    cache = Path(os.environ.get("RQL_CACHE_DIR") or user_cache_dir("rql")) / "demo"
-    path = cache / f"{env_id}-{episodes}-episodes-seed-{seed}-recipe-{RECIPE}"
-    if not path.exists():
-        try:
-            _write(path, env_id, episodes, seed)
-        except OSError as error:
-            raise RQLError(f"demonstrations cannot be kept in {cache}: {error}; RQL_CACHE_DIR names another") from error
-    return path / "data"
+    if config.id not in CONTROLLERS:
+        allowed = f"{config.id} has no scripted controller, {', '.join(CONTROLLERS)} have; see dataset=minari"
+        raise ConfigError("dataset", "demo", allowed)
+    id = demo_id(config, episodes, seed)
+    try:
+        path = get_dataset_path(id)
+        if not path.exists():
+            _write(path, id, config, episodes, seed)
+    except OSError as error:
+        where = "dataset.root or MINARI_DATASETS_PATH names another place"
+        raise RQLError(f"the demonstrations {id} cannot be written: {error}; {where}") from error
+    return id, path / "data"
 
 
-def _write(path: Path, env_id: str, episodes: int, seed: int) -> None:
+def demo_id(config: EnvConfig, episodes: int, seed: int) -> str:
+    """The id says all that the demonstrations depend on."""
+    task = config.id.rpartition("-v")[0].lower()
+    changed = f"-{zlib.crc32(repr(sorted(config.kwargs.items())).encode()):08x}" if config.kwargs else ""
+    return f"rql/{task}{changed}/demo-{episodes}-episodes-seed-{seed}-v{RECIPE}"
+
+
+def _write(path: Path, id: str, config: EnvConfig, episodes: int, seed: int) -> None:
     """Make the set in a folder of its own and rename it, so that what bears the name is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder, gymnasium.make(env_id) as env:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder, make_env(config) as env:
         part = Path(folder) / path.name
         part.mkdir()
         storage = MinariStorage.new(
@@ -58,12 +68,13 @@ def _write(path: Path, env_id: str, episodes: int, seed: int) -> None:
         )
         storage.update_metadata(
             {
-                "dataset_id": f"rql-demo-{env_id}",
-                "algorithm_name": "scripted controller of uneven skill",
+                "dataset_id": id,
+                "algorithm_name": "scripted controller of uneven skill (rql.data.demonstrators)",
+                "description": f"{episodes} episodes, seed {seed}; blocks of steps are left to random actions",
                 "minari_version": version("minari"),
             }
         )
-        storage.update_episodes(_collect(env, CONTROLLERS[env_id], episodes, seed))
+        storage.update_episodes(_collect(env, CONTROLLERS[config.id], episodes, seed))
         try:
             part.rename(path)
         except OSError:

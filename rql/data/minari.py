@@ -50,7 +50,7 @@ def read_minari(name: str, path: Path, view: Spaces, env: gymnasium.Env[Any, Any
             Episode(e.observations, e.actions, e.rewards, e.terminations, e.truncations)
             for e in dataset.iterate_episodes()
         ]
-    except (OSError, KeyError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, KeyError, ValueError, AttributeError, TypeError, ImportError) as error:
         raise DataError(f"data set {label} cannot be read: {type(error).__name__}: {error}") from error
     check_spaces(label, (dataset.observation_space, dataset.action_space), (env.observation_space, env.action_space))
     return from_episodes(label, episodes, view, _reference(dataset))
@@ -59,7 +59,7 @@ def read_minari(name: str, path: Path, view: Spaces, env: gymnasium.Env[Any, Any
 def _reference(dataset: MinariDataset) -> Reference | None:
     metadata = dataset.storage.metadata
     low, high = metadata.get("ref_min_score"), metadata.get("ref_max_score")
-    return None if low is None or high is None else Reference(float(low), float(high))
+    return None if low is None or high is None or low == high else Reference(float(low), float(high))
 
 
 def _fetch(id: str, download: bool) -> None:

@@ -51,6 +51,13 @@ class PackedDataset:
         rows = layout.pack(data.obs, data.action, data.reward, data.next_obs, data.terminated)
         self.rows = rows.to(device)
 
+        obs = self.layout.unpack(self.rows).obs
+        self._low, self._high = obs.amin(0), obs.amax(0)
+
+    def outside_range(self, obs: Tensor) -> Tensor:
+        """The share of observations (n, obs_dim) with a component that no observation of this set reaches."""
+        return ((obs < self._low) | (obs > self._high)).any(1).float().mean()
+
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, width) rows."""
         return _draw(self.rows, len(self.rows), count, generator)

@@ -65,7 +65,7 @@ class Transitions:
 
     def best(self, fraction: float) -> "Transitions":
         """The ⌈fraction · E⌉ episodes of the highest return, in their old order."""
-        count = max(1, int(np.ceil(fraction * len(self.starts))))
+        count = max(1, int(np.ceil(fraction * len(self.starts) - 1e-9)))
         chosen = np.sort(np.argsort(-self.returns(), kind="stable")[:count])
         ends = np.append(self.starts[1:], len(self))
         rows = np.concatenate([np.arange(self.starts[i], ends[i]) for i in chosen])

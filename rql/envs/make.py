@@ -29,6 +29,8 @@ def make_env(config: EnvConfig) -> gymnasium.Env[Any, Any]:
         raise ConfigError("env.kwargs", config.kwargs, str(error)) from error
     except ImportError as error:
         raise ConfigError("env.id", config.id, f"it needs a package that is not installed: {error}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError("env.kwargs", config.kwargs, str(error)) from error
 
 
 def make_vector_env(config: EnvConfig, count: int, autoreset: AutoresetMode) -> AnyVectorEnv:
@@ -39,6 +41,17 @@ def make_vector_env(config: EnvConfig, count: int, autoreset: AutoresetMode) -> 
 
 
 def inspect_env(config: EnvConfig) -> tuple[Spaces, gymnasium.Env[Any, Any]]:
-    """The agent's view of the environment, and an instance of it for whoever needs to look closer."""
+    """The agent's view of the environment, and an instance of it for whoever needs to look closer.
+
+    Raises:
+        ConfigError: if the spaces do not suit the agent, or the environment does not survive its first step.
+    """
     env = make_env(config)
-    return describe(config.id, env.observation_space, env.action_space), env
+    view = describe(config.id, env.observation_space, env.action_space)
+    try:
+        env.reset(seed=0)
+        env.step(env.action_space.sample())
+    except Exception as error:  # whatever an environment raises that was given the wrong arguments
+        allowed = f"its first step failed with {type(error).__name__}: {error}"
+        raise ConfigError("env.kwargs", config.kwargs, allowed) from error
+    return view, env

@@ -41,10 +41,14 @@ class DiscreteSpec:
 
 @dataclass(frozen=True)
 class ContinuousSpec:
-    """Actions in [low, high]^d, which the agent sees as [−1, 1]^d."""
+    """Actions in [low, high], which the agent sees as [−1, 1]^d."""
 
     low: Array
+    """(d,)."""
     high: Array
+    """(d,)."""
+    shape: tuple[int, ...]
+    """Of an action in the environment; it has d components."""
 
     @property
     def width(self) -> int:
@@ -52,12 +56,12 @@ class ContinuousSpec:
         return len(self.low)
 
     def to_env(self, action: Array) -> Array:
-        """From [−1, 1]: (n, d) → (n, d)."""
+        """From [−1, 1]: (n, d) → (n, *shape)."""
         scaled: Array = self.low + 0.5 * (np.clip(action, -1.0, 1.0) + 1.0) * (self.high - self.low)
-        return np.asarray(scaled, dtype=self.low.dtype)
+        return scaled.astype(self.low.dtype).reshape(-1, *self.shape)
 
     def from_env(self, action: Array) -> Array:
-        """To [−1, 1]: (n, d) → (n, d) float32."""
+        """To [−1, 1]: (n, *shape) → (n, d) float32."""
         flat = np.asarray(action, dtype=np.float64).reshape(len(action), -1)
         return np.asarray(2.0 * (flat - self.low) / (self.high - self.low) - 1.0, dtype=np.float32)
 
@@ -92,9 +96,15 @@ def describe(env_id: str, observation: spaces.Space[Any], action: spaces.Space[A
 def _describe_action(env_id: str, action: spaces.Space[Any]) -> ActionSpec:
     if isinstance(action, spaces.Discrete):
         return DiscreteSpec(int(action.n), int(action.start))
-    if isinstance(action, spaces.Box) and np.isfinite([action.low, action.high]).all():
-        return ContinuousSpec(action.low.reshape(-1), action.high.reshape(-1))
-    raise ConfigError("env.id", env_id, f"its actions are {action}; Discrete or a Box with finite bounds is needed")
+    if isinstance(action, spaces.Box) and _can_be_rescaled(action):
+        return ContinuousSpec(action.low.reshape(-1), action.high.reshape(-1), action.shape)
+    needed = "Discrete, or a Box of real numbers with finite bounds, is needed"
+    raise ConfigError("env.id", env_id, f"its actions are {action}; {needed}")
+
+
+def _can_be_rescaled(action: spaces.Box) -> bool:
+    finite = np.isfinite([action.low, action.high]).all() and (action.low < action.high).all()
+    return bool(finite and np.issubdtype(action.dtype, np.floating))
 
 
 def flatten(obs: Array) -> NDArray[np.float32]:

@@ -46,7 +46,12 @@ class Evaluator:
         self._envs.close()
 
     def _metrics(self, state: AgentState, policy: PolicyName, mode: ActionMode, episodes: int) -> dict[str, float]:
-        metrics = self._play(state, policy, mode, episodes).metrics()
+        results = self._play(state, policy, mode, episodes)
+        metrics = results.metrics()
+        if policy == "final":
+            obs, action = (torch.from_numpy(x).to(self._device) for x in (results.first_obs, results.first_action))
+            q = self._agent.value(state, obs, action).cpu().numpy()
+            metrics["overestimation"] = float((q - results.discounted).mean())
         if self._reference:
             metrics["normalized_score"] = self._reference.score(metrics["return"])
         return metrics
@@ -55,7 +60,8 @@ class Evaluator:
         draws = generator(self._config.seed, "evaluation", self._device)
         act = partial(self._act, state, policy, mode is ActionMode.mode, draws)
         seed = stream_seed(self._config.seed, "evaluation envs")
-        return play(act, self._envs, self._view, episodes, seed, self._device)
+        discount = self._config.q.discount
+        return play(act, self._envs, self._view, episodes, seed, discount, self._device)
 
     def _act(
         self, state: AgentState, policy: PolicyName, deterministic: bool, draws: torch.Generator, obs: Tensor

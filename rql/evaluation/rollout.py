@@ -1,7 +1,7 @@
 """Playing episodes to their end in parallel environments."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,14 @@ class EpisodeResults:
 
     returns: NDArray[np.float64]
     lengths: NDArray[np.int64]
-    successes: NDArray[np.float64] | None = field(default=None)
+    successes: NDArray[np.float64] | None
     """Whether the environment reported success at any step; None where it reports none."""
+    discounted: NDArray[np.float64]
+    """The discounted return from the start state."""
+    first_obs: NDArray[np.float32]
+    """(episodes, obs_dim)."""
+    first_action: NDArray[Any]
+    """(episodes,) or (episodes, d), as the policy chose it."""
 
     def metrics(self) -> dict[str, float]:
         """The figures of the record; `return_std` is over episodes."""
@@ -43,7 +49,13 @@ class EpisodeResults:
 
 
 def play(
-    policy: Policy, envs: AnyVectorEnv, view: Spaces, episodes: int, seed: int, device: torch.device
+    policy: Policy,
+    envs: AnyVectorEnv,
+    view: Spaces,
+    episodes: int,
+    seed: int,
+    discount: float,
+    device: torch.device,
 ) -> EpisodeResults:
     """Play episodes 0, 1, …, `episodes` − 1, episode i from the start state of seed `seed` + i.
 
@@ -54,13 +66,20 @@ def play(
     episode = np.arange(count)
     following = count
     obs = _reset(envs, episode, seed, np.ones(count, dtype=np.bool_))
-    returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
+    returns, discounted, lengths = np.zeros(episodes), np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
+    first_obs = np.zeros((episodes, view.obs_dim), dtype=np.float32)
+    first_action: NDArray[Any] | None = None
     successes, reported = np.zeros_like(returns), False
     while (episode < episodes).any():
         action = policy(torch.from_numpy(flatten(obs)).to(device)).cpu().numpy()
-        obs, reward, terminated, truncated, infos = envs.step(view.action.to_env(action))
         playing = episode < episodes
+        if first_action is None:
+            first_action = np.zeros((episodes, *action.shape[1:]), dtype=action.dtype)
+        fresh = playing & (lengths[np.minimum(episode, episodes - 1)] == 0)
+        first_obs[episode[fresh]], first_action[episode[fresh]] = flatten(obs)[fresh], action[fresh]
+        obs, reward, terminated, truncated, infos = envs.step(view.action.to_env(action))
         returns[episode[playing]] += reward[playing]
+        discounted[episode[playing]] += reward[playing] * discount ** lengths[episode[playing]]
         lengths[episode[playing]] += 1
         success = _success(infos)
         if success is not None:
@@ -71,7 +90,8 @@ def play(
             for index in np.flatnonzero(done):
                 episode[index], following = following, following + 1
             obs = _reset(envs, episode, seed, done)
-    return EpisodeResults(returns, lengths, successes if reported else None)
+    assert first_action is not None
+    return EpisodeResults(returns, lengths, successes if reported else None, discounted, first_obs, first_action)
 
 
 def _reset(envs: AnyVectorEnv, episode: NDArray[np.int64], seed: int, mask: NDArray[np.bool_]) -> NDArray[Any]:

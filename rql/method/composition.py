@@ -26,3 +26,9 @@ def prior_std(q: Tensor, log_weight: Tensor) -> Tensor:
     weight = log_weight.exp()
     mean = (weight * q).sum(-1, keepdim=True)
     return (weight * (q - mean).square()).sum(-1).sqrt()
+
+
+def effective_sample_share(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
+    """1 / Σ_i p_i² / w_i ∈ (0, 1], where p is π_final: (B,). With equal weights, the effective sample size over N."""
+    log_final = log_composed(q, log_weight, beta)
+    return (-(2.0 * log_final - log_weight).logsumexp(-1)).exp()

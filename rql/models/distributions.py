@@ -33,11 +33,6 @@ class Categorical(NamedTuple):
         """An action for the uniform random numbers of (..., number of actions), by the Gumbel-max trick."""
         return (self.logits + gumbel(uniform)).argmax(-1)
 
-    def kl(self, prior: "Categorical") -> Tensor:
-        """KL(self ‖ prior) in nats: (...,)."""
-        log_probs = self.log_probs()
-        return (log_probs.exp() * (log_probs - prior.log_probs())).sum(-1)
-
 
 class SquashedGaussian(NamedTuple):
     """The law of a = tanh(u), u ~ N(mean, exp(log_std)²) with independent dimensions; a ∈ (−1, 1)^d.

@@ -26,10 +26,9 @@ def draw_curve(directory: Path, title: str) -> Path:
     figure = Figure(figsize=(4.5 * len(stages) + 1.0, 4.0))
     figure.subplots_adjust(wspace=0.0, left=0.1, right=0.97, top=0.9, bottom=0.14)
     panels = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
-    previous = clone
     for axes, stage in zip(panels, stages, strict=True):
-        _draw_panel(axes, [{**previous, "step": 0}, *by_stage[stage]], clone, PANELS[stage])
-        previous = by_stage[stage][-1] if by_stage[stage] else previous
+        before = [{**by_stage["offline"][-1], "step": 0}] if stage == "online" and by_stage["offline"] else []
+        _draw_panel(axes, before + by_stage[stage], clone, PANELS[stage])
     panels[0].set_ylabel("return of an episode")
     panels[0].legend(frameon=False, loc="upper left")
     if len(stages) > 1:

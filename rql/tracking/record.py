@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,9 @@ class LocalRecord:
         """
         self.directory = directory
         self._start = time.monotonic()
-        if (directory / METRICS_FILE).exists():
-            raise RQLError(f"{directory} holds a run already; hydra.run.dir=FOLDER names another place")
+        taken = [name for name in (METRICS_FILE, CONFIG_FILE, SUMMARY_FILE) if (directory / name).exists()]
+        if taken:
+            raise RQLError(f"{directory} holds a run already ({taken[0]}); hydra.run.dir=FOLDER names another place")
         try:
             directory.mkdir(parents=True, exist_ok=True)
             write_atomically(directory / CONFIG_FILE, yaml.safe_dump(config, sort_keys=False))
@@ -58,8 +58,8 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False, encoding="utf-8") as file:
-        part = Path(file.name)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    with part.open("w", encoding="utf-8") as file:
         try:
             file.write(text)
             file.flush()

@@ -27,7 +27,7 @@ class WandbView:
     @property
     def where(self) -> str:
         """What a person needs to find the run, or an empty string."""
-        if self._run is None:
+        if self._run is None or self._run.disabled:
             return ""
         return f"wandb sync {Path(self._run.dir).parent}" if self._run.offline else str(self._run.url)
 
@@ -48,6 +48,9 @@ class WandbView:
         import wandb
 
         mode = _mode(settings.mode)
+        if mode == "online" and not _logged_in():  # wandb would ask for a key, and wait
+            logger.warning("no W&B login (`wandb login` makes one); this run is logged offline")
+            mode = "offline"
         try:
             run = self._init(mode, settings, directory, config)
         except Exception as error:
@@ -90,9 +93,13 @@ class WandbView:
 def _mode(mode: WandbMode) -> str:
     if mode is not WandbMode.auto:
         return mode.name
+    return os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+
+
+def _logged_in() -> bool:
     import wandb
 
-    return os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
+    return bool(wandb.api.api_key)
 
 
 def _first_line(error: Exception) -> str:

@@ -32,14 +32,19 @@ def learn_offline(
 ) -> Iterator[Tick]:
     """Train Q_R (and π_θ) on D_offline for `offline.updates` updates."""
     draws = generator(config.seed, "offline", data.rows.device)
+    diagnosis = generator(config.seed, "offline diagnosis", data.rows.device)
     hparams, conservative = schedule.offline()
 
     def update(state: AgentState) -> tuple[AgentState, Metrics]:
         noise = agent.update_noise(config.batch_size, conservative, draws)
         return agent.update(state, hparams, data.sample(config.batch_size, draws), noise, conservative)
 
+    def diagnose(state: AgentState) -> Metrics:
+        noise = agent.diagnose_noise(config.batch_size, diagnosis)
+        return agent.diagnose(state, data.sample(config.batch_size, diagnosis), noise)
+
     stage = config.offline
-    return _repeat("offline", update, state, stage.updates, stage.eval_every, config.tracking.log_every)
+    return _repeat("offline", update, state, stage.updates, stage.eval_every, config.tracking.log_every, diagnose)
 
 
 def _repeat(
@@ -49,6 +54,7 @@ def _repeat(
     last: int,
     eval_every: int,
     log_every: int,
+    diagnose: Callable[[AgentState], Metrics] = lambda state: {},
 ) -> Iterator[Tick]:
     window = Window(stage)
     if not last:
@@ -58,6 +64,7 @@ def _repeat(
         window.add(metrics)
         evaluate = due(step - 1, step, eval_every, last)
         if evaluate or due(step - 1, step, log_every, last):
+            window.add(diagnose(state))
             yield Tick(step, state, window.means(step), evaluate)
 
 
@@ -72,7 +79,7 @@ def finetune_online(
 ) -> Iterator[Tick]:
     """Act with π_final for `online.env_steps` steps and keep updating Q_R on a mix of offline and online data."""
     device, last = data.rows.device, config.online.env_steps
-    draws = generator(config.seed, "online", device)
+    draws, diagnosis = (generator(config.seed, use, device) for use in ("online", "online diagnosis"))
     replay = ReplayBuffer(max(envs.num_envs, min(config.replay.capacity, last)), data)
     collector = Collector(
         agent, envs, view, data.layout, generator(config.seed, "collect", device), stream_seed(config.seed, "envs")
@@ -81,13 +88,16 @@ def finetune_online(
     step, owed, returns = 0, 0.0, list[float]()
     while step < last:
         before, step = step, step + envs.num_envs
-        rows, finished = collector.step(state)
-        replay.append(rows)
-        returns += finished
-        if step > config.online.warmup_steps:
-            owed += config.online.utd * envs.num_envs
         hparams, conservative = schedule.online(step)
         fraction = schedule.offline_fraction(step)
+        if not agent.adaptive_beta:
+            state = state._replace(beta=hparams.beta)
+        rows, finished = collector.step(state)
+        replay.append(rows)
+        window.add({"out_of_range": data.outside_range(data.layout.unpack(rows).obs)})
+        returns += finished
+        if step > config.online.warmup_fraction * last:
+            owed += config.online.utd * envs.num_envs
         for _ in range(int(owed)):
             noise = agent.update_noise(config.batch_size, conservative, draws)
             batch = replay.sample(config.batch_size, fraction, draws)
@@ -96,6 +106,8 @@ def finetune_online(
         owed -= int(owed)
         evaluate = due(before, step, config.online.eval_every, last)
         if evaluate or due(before, step, config.tracking.log_every, last):
+            noise = agent.diagnose_noise(config.batch_size, diagnosis)
+            window.add(agent.diagnose(state, replay.sample(config.batch_size, fraction, diagnosis), noise))
             metrics_now = window.means(step) | {"offline_fraction": fraction, "replay_size": float(replay.size)}
             if returns:
                 metrics_now["train_return"] = sum(returns) / len(returns)
