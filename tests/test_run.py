@@ -140,7 +140,8 @@ def test_actions_of_any_shape(cli: Cli, tmp_path: Path, monkeypatch: Any) -> Non
     class Square(gymnasium.Env[Any, Any]):
         observation_space, action_space = spaces.Box(-1.0, 1.0, (3,), np.float32), action
 
-        def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+        def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+            super().reset(seed=seed)
             return np.zeros(3, np.float32), {}
 
         def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
