@@ -1,24 +1,25 @@
-"""Every combination of environment, composition, target, β schedule and α_CQL, with budgets of a second or two.
+"""Every combination of environment, composition, target, β schedule and α_CQL, with budgets of a second.
 
 python benchmarks/combinations.py [FOLDER]
 """
 
-import itertools
+import math
+import subprocess
 import sys
 import tempfile
-from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from runs import run_all, summary
+from runs import ROOT, summary
 
 AXES = {
-    "env": ["pendulum", "cartpole"],
     "composition": ["resample", "amortized"],
     "target": ["max", "soft", "expected"],
     "beta": ["constant", "linear", "cosine", "exponential", "kl"],
     "cql": ["off", "seed", "light", "strong"],
 }
 SHORT = [
+    "tracking=disabled",
     "dataset.episodes=10",
     "batch_size=32",
     "bc.updates=20",
@@ -29,19 +30,24 @@ SHORT = [
 ]
 
 
+def sweep(folder: Path, env: str) -> int:
+    """One sweep over all combinations for an environment; how many jobs left a whole record."""
+    axes = [f"{group}={','.join(choices)}" for group, choices in AXES.items()]
+    command = [sys.executable, str(ROOT / "run.py"), "-m", f"hydra.sweep.dir={folder / env}", f"env={env}"]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{env}.log").open("w") as log:
+        subprocess.run([*command, *axes, *SHORT], stdout=log, stderr=subprocess.STDOUT, check=True)
+    found = [summary(path.parent) for path in (folder / env).glob("*/summary.json")]
+    return sum({"bc/return", "offline/return", "online/return"} <= one.keys() for one in found)
+
+
 def main(folder: Path) -> None:
     """Run all of them and count those that left a whole record."""
-    jobs = {}
-    for index, choices in enumerate(itertools.product(*AXES.values())):
-        jobs[folder / str(index)] = [f"{group}={choice}" for group, choice in zip(AXES, choices, strict=True)] + SHORT
-    whole = Counter(
-        overrides[0]
-        for path, overrides in zip(run_all(jobs), jobs.values(), strict=True)
-        if {"bc/return", "offline/return", "online/return"} <= summary(path).keys()
-    )
-    for env, count in whole.items():
-        print(f"{env}: {count} combinations ran to the end")
-    print(f"{whole.total()} of {len(jobs)}")
+    envs = ["pendulum", "cartpole"]
+    combinations = math.prod(len(choices) for choices in AXES.values())
+    with ThreadPoolExecutor(len(envs)) as pool:
+        for env, whole in zip(envs, pool.map(lambda env: sweep(folder, env), envs), strict=True):
+            print(f"{env}: {whole} of {combinations} combinations ran to the end")
 
 
 if __name__ == "__main__":
