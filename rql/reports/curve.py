@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from rql.tracking.record import read_metrics
 
@@ -35,6 +36,7 @@ def draw_curve(directory: Path, title: str) -> Path:
         panels[1].axvline(0.0, color="black", linewidth=1.5)
         panels[1].annotate(" switch to online", (0.0, 0.98), xycoords="axes fraction", va="top", fontsize=9)
         panels[1].tick_params(left=False)
+        panels[1].xaxis.set_major_locator(MaxNLocator(6, prune="lower"))
     figure.suptitle(title, fontsize=11)
     path = directory / "curve.png"
     figure.savefig(path, dpi=150)
@@ -47,8 +49,8 @@ def _draw_panel(axes: Axes, lines: list[Line], clone: Line, label: str) -> None:
     std = np.array([line["return_std"] for line in lines])
     axes.axhline(clone["return"], color="tab:gray", linestyle="--", label="π_BC")
     axes.fill_between(steps, mean - std, mean + std, color="tab:blue", alpha=0.2, linewidth=0)
-    axes.plot(steps, mean, color="tab:blue", marker="o", markersize=3, label="π_final")
+    axes.plot(steps, mean, color="tab:blue", marker="o", markersize=3, label="π_final", clip_on=False)
     axes.set_xlabel(label)
-    axes.margins(x=0.0)
+    axes.set_xlim(0.0, max([1, *steps]))
     axes.spines["top"].set_visible(False)
     axes.spines["right"].set_visible(False)
