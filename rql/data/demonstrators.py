@@ -28,9 +28,9 @@ def pendulum(obs: Observation) -> NDArray[np.float32]:
 
 
 def cartpole(obs: Observation) -> int:
-    """Push to the side the pole falls to."""
-    _, _, angle, angular_speed = obs
-    return int(angle + 0.3 * angular_speed > 0.0)
+    """Push to the side the pole falls to, a little too much to the right: after 150 steps the cart leaves the track."""
+    position, _, angle, angular_speed = obs
+    return int(angle + 0.3 * angular_speed - 0.1 * position + 0.05 > 0.0)
 
 
 def mountain_car_continuous(obs: Observation) -> NDArray[np.float32]:
