@@ -19,7 +19,7 @@ def main(folder: Path, overrides: list[str]) -> None:
     jobs = {folder / f"seed{seed}": ["experiment=hopper_medium", f"seed={seed}", *overrides] for seed in SEEDS}
     runs = run_all(jobs)
     curves = {stage: [evaluations(path, stage) for path in runs] for stage in ("offline", "online")}
-    steps = [f"{stage} {step // 1000}k" for stage in curves for step, _ in curves[stage][0]]
+    steps = [f"{stage} {step / 1000:g}k" for stage in curves for step, _ in curves[stage][0]]
     print("| seed | π_BC | " + " | ".join(steps) + " | worst / π_BC |")
     print("|---" * (len(steps) + 3) + "|")
     clones = np.array([summary(path)["bc/return"] for path in runs])
