@@ -23,15 +23,14 @@ def main(folder: Path, overrides: list[str]) -> None:
     print("| seed | π_BC | " + " | ".join(steps) + " | worst / π_BC |")
     print("|---" * (len(steps) + 3) + "|")
     clones = np.array([summary(path)["bc/return"] for path in runs])
-    final = np.array([summary(path)["online/return"] for path in runs])
     for seed, clone in zip(SEEDS, clones, strict=True):
         way = [value for stage in curves for _, value in curves[stage][seed]]
         print(f"| {seed} | {clone:.0f} | " + " | ".join(f"{v:.0f}" for v in way) + f" | {min(way) / clone:.2f} |")
     lowest = min(min(v for stage in curves for _, v in curves[stage][s]) / clones[s] for s in SEEDS)
-    print(
-        f"\nπ_BC {clones.mean():.0f} ± {clones.std(ddof=1):.0f}, finetuned {final.mean():.0f} ± {final.std(ddof=1):.0f}"
-    )
-    print(f"finetuned above the clone: {final.mean() > clones.mean()}; ", end="")
+    stages = {"π_BC": "bc", "offline": "offline", "finetuned": "online"}
+    ends = {title: np.array([summary(path)[f"{stage}/return"] for path in runs]) for title, stage in stages.items()}
+    print("\n" + ", ".join(f"{title} {end.mean():.0f} ± {end.std(ddof=1):.0f}" for title, end in ends.items()))
+    print(f"finetuned above the clone: {ends['finetuned'].mean() > clones.mean()}; ", end="")
     print(f"no evaluation below {LOWEST_SHARE:.0%} of the clone: {lowest >= LOWEST_SHARE} (lowest {lowest:.0%})")
 
 
