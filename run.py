@@ -1,6 +1,7 @@
 """The entry point: compose the configuration, build, run. `python run.py --help` says how to use it."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import hydra
@@ -20,14 +21,16 @@ register()
 @hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="config")
 def main(composed: DictConfig) -> None:
     """One run, or one job of a sweep."""
+    directory = Path(HydraConfig.get().runtime.output_dir)
     try:
         config = load(composed)
-        from rql.experiment import (
-            run,  # imports torch, which --help and a misspelt key need not wait for
-        )
+        # --help and a misspelt key need not wait for torch
+        from rql.experiment import run
 
-        run(config, Path(HydraConfig.get().runtime.output_dir))
+        run(config, directory)
     except RQLError as error:
+        with suppress(OSError):  # where something is in it, it stays
+            directory.rmdir()
         if HydraConfig.get().mode is RunMode.RUN:
             fail(str(error))
         print(f"error: {error}", file=sys.stderr)

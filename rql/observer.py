@@ -62,7 +62,9 @@ class Observer:
             if tick.evaluate:
                 evaluate = self._evaluator.at_boundary if tick.step >= total else self._evaluator.on_the_way
                 metrics = metrics | evaluate(state, policy)
-            self._log(stage, tick.step, metrics)
+            self._record.log(stage, tick.step, metrics)
+            self._wandb.log(stage, tick.step, metrics)
+            self._display.advance(tick.step, seconds, metrics.get("return"))
             resumed = time.monotonic()
         self._summary |= {f"{stage}/{name}": value for name, value in metrics.items()}
         updates = tick.step if stage == "bc" else float(state.updates) - updates_before
@@ -82,11 +84,6 @@ class Observer:
         where = f"  (W&B: {self._wandb.where})" if self._wandb.where else ""
         self._display.say(f"config, metrics, summary and curve are in {self._record.directory}{where}")
         return summary
-
-    def _log(self, stage: Stage, step: int, metrics: dict[str, float]) -> None:
-        self._record.log(stage, step, metrics)
-        self._wandb.log(stage, step, metrics)
-        self._display.advance(step, metrics.get("return"))
 
     def _close_wandb(self, kind: Any, *_: Any) -> None:
         self._wandb.finish(self._summary, exit_code=0 if kind is None else 1)

@@ -130,9 +130,11 @@ class Agent:
         bc = self._policy(state.bc.params, obs)
         if self.amortized:
             actor = self._policy(state.actor.params, obs)
-            metrics = self._composed(state, batch, self.actions.prior(bc, actor, noise)) | {"kl": actor.kl(bc).mean()}
+            metrics = self._composed(state, batch, self.actions.prior(bc, actor, noise))
         else:
             metrics = self._composed(state, batch, self._candidates(state, batch, noise))
+        if self.amortized or self.adaptive_beta:
+            del metrics["kl"]  # every update measures it
         metrics["q_data"] = self.value(state, batch.obs, batch.action).mean()
         metrics["bc_log_prob"] = bc.log_prob(batch.action).mean()
         return metrics

@@ -1,5 +1,6 @@
 """From the configuration and the spaces to an agent and its first state."""
 
+import math
 from functools import partial
 
 import torch
@@ -29,9 +30,10 @@ def build_agent(config: Config, view: Spaces) -> Agent:
     """The networks and named choices of a run. Weights are drawn from torch's global generator.
 
     Raises:
-        ConfigError: if the policy class does not suit the action space.
+        ConfigError: if the policy class or the KL budget does not suit the action space.
     """
     _check_policy_class(config.policy.name, view)
+    _check_kl_budget(config, view)
     random_subset = config.network.critic.aggregate is Aggregate.random_min
     return Agent(
         policy=_policy(config, view),
@@ -76,6 +78,16 @@ def _check_policy_class(name: PolicyClass, view: Spaces) -> None:
     suitable = PolicyClass.categorical if isinstance(view.action, DiscreteSpec) else PolicyClass.squashed_gaussian
     if name not in (PolicyClass.auto, suitable):
         raise ConfigError("policy.name", name.name, f"this environment's actions need {suitable.name} (or auto)")
+
+
+def _check_kl_budget(config: Config, view: Spaces) -> None:
+    """The KL of N equally weighted candidates cannot exceed log N."""
+    sampled = isinstance(config.composition, ResampleConfig) and not isinstance(view.action, DiscreteSpec)
+    if sampled and isinstance(config.beta, KLBetaConfig):
+        most = math.log(config.composition.num_candidates)  # type: ignore[attr-defined]
+        if config.beta.budget_end >= most:
+            allowed = f"below log composition.num_candidates = {most:.2f}, the largest KL that resampling can reach"
+            raise ConfigError("beta.budget_end", config.beta.budget_end, allowed)
 
 
 def _policy(config: Config, view: Spaces) -> nn.Module:

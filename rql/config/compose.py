@@ -47,7 +47,8 @@ def load(composed: DictConfig) -> schema.Config:
     assert isinstance(config, schema.Config)
     added = sorted(_paths(OmegaConf.to_container(composed)) - _paths(to_plain(config)))
     if added:
-        raise ConfigError(added[0], "…", "there is no such key; + adds to env.kwargs alone")
+        value = OmegaConf.select(composed, added[0])
+        raise ConfigError(added[0], value, "there is no such key; + adds to env.kwargs alone")
     validate(config)
     return config
 

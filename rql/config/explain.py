@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rql.errors import RQLError
 
 EXIT_CODE = 2
+INTERRUPTED = 130
 
 
 def fail(message: str) -> NoReturn:
@@ -34,6 +35,13 @@ def composition_errors_in_one_sentence() -> Iterator[None]:
         sys.exit(EXIT_CODE)  # a job of a sweep, which has said so itself
     except (HydraException, OmegaConfBaseException) as error:
         fail(_explain(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        fail(f"{error.filename}: {error.strerror}; hydra.run.dir=FOLDER names another place for the run")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     finally:
         del os.environ["HYDRA_FULL_ERROR"]
 

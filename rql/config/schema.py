@@ -274,7 +274,7 @@ class TrackingConfig:
     tags: list[str] = field(default_factory=list)
     notes: str | None = None
     log_every: int = 250
-    """Updates between two records of the training metrics."""
+    """Updates between two records of the training metrics; environment steps online."""
 
 
 @dataclass

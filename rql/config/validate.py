@@ -127,12 +127,10 @@ def _rest(config: Config) -> Iterator[Check]:
     if isinstance(config.composition, ResampleConfig):
         candidates = config.composition.num_candidates
         yield _at_least("composition.num_candidates", candidates, 2)
-        if isinstance(config.beta, KLBetaConfig):
-            budget, most = config.beta.budget_end, math.log(candidates)
-            allowed = f"below log composition.num_candidates = {most:.2f}, the largest KL that resampling can reach"
-            yield "beta.budget_end", budget, budget < most, allowed
     if isinstance(config.composition, AmortizedConfig):
         yield _positive("composition.learning_rate", config.composition.learning_rate)
+    limit = config.env.kwargs.get("max_episode_steps", 1)
+    yield "env.kwargs.max_episode_steps", limit, isinstance(limit, int) and limit > 0, "a whole number above 0"
     steps = config.online.env_steps
     if steps:
         allowed = f"at most online.env_steps={steps}"

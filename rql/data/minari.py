@@ -2,6 +2,7 @@
 
 import logging
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,10 @@ def _fetch(id: str, download: bool) -> None:
         minari.download_dataset(id)
     except Exception as error:  # whatever the transport of the day raises
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{missing}. Fetching it failed: {reason}") from error
+        raise DataError(f"{missing}. Fetching it failed, which needs the network: {reason}") from error
 
 
 def _available() -> str:
-    return ", ".join(sorted(minari.list_local_datasets())) or "none"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of folders that hold something else
+        return ", ".join(sorted(minari.list_local_datasets())) or "none"

@@ -1,7 +1,6 @@
 """What a person sees while a run goes on: a live bar in a terminal, plain lines elsewhere."""
 
 import sys
-import time
 
 from rich.console import Console
 from rich.progress import (
@@ -39,12 +38,12 @@ class Display:
 
     def begin(self, stage: Stage, total: int) -> None:
         """A stage of `total` updates or environment steps begins."""
-        self._stage, self._total, self._last, self._start = stage, total, "–", time.monotonic()
+        self._stage, self._total, self._last = stage, total, "–"
         self._task = self._progress.add_task(TITLES[stage], total=total, unit=UNITS[stage], rate="–", last="–")
 
-    def advance(self, step: int, mean_return: float | None) -> None:
-        """The stage has come to `step`; `mean_return` is that of an evaluation just made."""
-        rate = f"{step / max(1e-9, time.monotonic() - self._start):,.0f}/s"
+    def advance(self, step: int, seconds: float, mean_return: float | None) -> None:
+        """The stage has come to `step` in `seconds` of training; `mean_return` is that of an evaluation just made."""
+        rate = f"{step / max(1e-9, seconds):,.0f}/s"
         if mean_return is not None:
             self._last = f"{mean_return:,.1f}"
             if self._progress.disable:

@@ -99,7 +99,7 @@ def _mode(mode: WandbMode) -> str:
 def _logged_in() -> bool:
     import wandb
 
-    return bool(wandb.api.api_key)
+    return wandb.login(prompt=False, verify=False)
 
 
 def _first_line(error: Exception) -> str:
