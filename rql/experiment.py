@@ -2,16 +2,22 @@
 
 import time
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import gymnasium
 import torch
 from gymnasium.vector import AutoresetMode
 
 from rql.agents.build import build_agent, first_state
+from rql.config.compose import to_plain
 from rql.config.schema import Config
-from rql.data.replay import PackedDataset, RowLayout
-from rql.data.sources import load_datasets
-from rql.data.transitions import Transitions
+from rql.data.journal import Journal
+from rql.data.replay import PackedDataset
+from rql.data.sources import load_datasets, minari_root, resolve_env
+from rql.data.transitions import Reference, RewardTransform, Transitions, n_step
+from rql.data.writing import begin_set, describe_set, finish_set
 from rql.envs.make import inspect_env, make_vector_env
 from rql.errors import ConfigError
 from rql.evaluation.evaluator import Evaluator
@@ -31,31 +37,74 @@ def run(config: Config, directory: Path) -> Summary:
     started = time.monotonic()
     torch.set_num_threads(config.threads)
     device = _device(config.device)
+    config = replace(config, env=resolve_env(config.dataset, config.env))
     view, env = inspect_env(config.env)
     with env:
-        offline, demonstrations = load_datasets(config.dataset, config.env, view, env)
-    _check_batch(config, offline, demonstrations)
-    schedule = HyperparameterSchedule(config, device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(config.seed, "networks"))
-        agent = build_agent(config, view)
-    state = first_state(agent, offline, schedule.first_beta, device)
-    reference = offline.reference or reference_score(config.env.id)
+        datasets = load_datasets(config.dataset, config.env, view, env)
+        journal = _journal(config, env)
     with ExitStack() as stack:
-        observer = Observer(config, directory, Evaluator(agent, view, config, reference, device), stack)
+        if journal:
+            stack.callback(journal.close)
+        offline, demonstrations = datasets or (None, None)
+        _check_batch(config, *(datasets or ()))
+        reward = _reward(config, offline)
+        schedule = HyperparameterSchedule(config, device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(config.seed, "networks"))
+            agent = build_agent(config, view)
+        state = first_state(agent, view, offline, schedule.first_beta, device)
+        evaluator = Evaluator(agent, view, config, reward, _reference(config, offline), device)
+        observer = Observer(config, directory, evaluator, stack)
         observer.introduce(offline, demonstrations)
-        layout = RowLayout(view)
-        packed = PackedDataset(offline, layout, device)
-        cloned = packed if demonstrations is offline else PackedDataset(demonstrations, layout, device)
+        packed = offline and PackedDataset(n_step(reward.of(offline), config.q.n_step, config.q.discount), device)
+        cloned = packed if demonstrations is offline else PackedDataset(demonstrations, device)
         state = observer.stage("bc", clone_demonstrations(agent, state, schedule, cloned, config), state)
         state = agent.start_residual(state)
         if config.offline.updates:
             state = observer.stage("offline", learn_offline(agent, state, schedule, packed, config), state)
         if config.online.env_steps:
             with closing(make_vector_env(config.env, config.env.num_envs, AutoresetMode.SAME_STEP)) as envs:
-                ticks = finetune_online(agent, state, schedule, packed, envs, view, config)
-                observer.stage("online", ticks, state)
+                ticks = finetune_online(agent, state, schedule, packed, envs, view, reward, journal, config)
+                state = observer.stage("online", ticks, state)
+        if journal:
+            observer.say(f"the episodes of the online stage are {finish_set(journal)}")
         return observer.finish(time.monotonic() - started)
+
+
+def _journal(config: Config, env: gymnasium.Env[Any, Any]) -> Journal | None:
+    """Where the episodes of the online stage are kept, if they are.
+
+    Raises:
+        RQLError: if there is a data set of this id already, or it cannot be written.
+    """
+    if config.online.save_replay is None:
+        return None
+    reference = _reference(config, None)
+    metadata = {
+        "algorithm_name": "RQL, all episodes of its online stage (rql.training)",
+        "rql_config": to_plain(config),
+        **({"ref_min_score": reference.low, "ref_max_score": reference.high} if reference else {}),
+    }
+    with minari_root(config.dataset.root):
+        return begin_set(describe_set(config.online.save_replay, env, metadata))
+
+
+def _reference(config: Config, offline: Transitions | None) -> Reference | None:
+    if offline and offline.reference:
+        return offline.reference
+    return reference_score(offline.name if offline else None, config.env.id)
+
+
+def _reward(config: Config, offline: Transitions | None) -> RewardTransform:
+    scale = config.reward.scale
+    if config.reward.return_range:
+        assert offline is not None
+        returns = offline.returns()
+        if returns.max() == returns.min():
+            allowed = f"false, for all episodes of {offline.name} have the same return"
+            raise ConfigError("reward.return_range", True, allowed)
+        scale *= 1000.0 / float(returns.max() - returns.min())
+    return RewardTransform(scale, config.reward.shift)
 
 
 def _device(name: str) -> torch.device:
@@ -78,7 +127,7 @@ def _device(name: str) -> torch.device:
 
 
 def _check_batch(config: Config, *datasets: Transitions) -> None:
-    smallest = min(datasets, key=len)
-    if config.batch_size > len(smallest):
-        allowed = f"at most {len(smallest)}, the transitions of data set {smallest.name}"
-        raise ConfigError("batch_size", config.batch_size, allowed)
+    for data in datasets:
+        if config.batch_size > len(data):
+            allowed = f"at most {len(data)}, the transitions of data set {data.name}"
+            raise ConfigError("batch_size", config.batch_size, allowed)

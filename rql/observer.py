@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rql.agents.agent import PolicyName
+from rql.agents.saving import AGENT_FILE, save_agent
 from rql.agents.state import AgentState
 from rql.config.compose import to_plain
 from rql.config.schema import Config
@@ -42,8 +43,15 @@ class Observer:
             "online": config.online.env_steps,
         }
 
-    def introduce(self, offline: Transitions, demonstrations: Transitions) -> None:
+    def say(self, text: str) -> None:
+        """Tell the person."""
+        self._display.say(text)
+
+    def introduce(self, offline: Transitions | None, demonstrations: Transitions | None) -> None:
         """Say what is about to happen."""
+        if offline is None or demonstrations is None:
+            self._display.say(f"{self._config.env.id}: no data, a uniform prior")
+            return
         self._display.say(
             f"{self._config.env.id}: {len(offline):,} transitions, {len(offline.starts):,} episodes of return "
             f"{offline.returns().mean():,.1f} ± {offline.returns().std():,.1f}; "
@@ -59,19 +67,29 @@ class Observer:
         for tick in ticks:
             seconds += time.monotonic() - resumed
             state, metrics = tick.state, tick.metrics
-            if tick.evaluate:
-                evaluate = self._evaluator.at_boundary if tick.step >= total else self._evaluator.on_the_way
-                metrics = metrics | evaluate(state, policy)
+            ended = tick.step >= total
+            if tick.evaluate and not ended:
+                metrics = metrics | self._evaluator.on_the_way(state, policy)
+                ended = stage == "online" and self._reached(metrics["return"])
+            if ended:
+                metrics = metrics | self._evaluator.at_boundary(state, policy)
             self._record.log(stage, tick.step, metrics)
             self._wandb.log(stage, tick.step, metrics)
             self._display.advance(tick.step, seconds, metrics.get("return"))
+            if ended:
+                break
             resumed = time.monotonic()
+        save_agent(self._record.directory / AGENT_FILE, state, self._config)
         self._summary |= {f"{stage}/{name}": value for name, value in metrics.items()}
         updates = tick.step if stage == "bc" else float(state.updates) - updates_before
         self._summary[f"{stage}/updates_per_second"] = round(updates / seconds, 3)
         if stage == "online":
             self._summary["env_steps_per_second"] = round(tick.step / seconds, 3)
         return state
+
+    def _reached(self, value: float) -> bool:
+        goal = self._config.online.stop_return
+        return goal is not None and value >= goal
 
     def finish(self, wall_seconds: float) -> Summary:
         """Write the summary, draw the curve and print the table."""
@@ -82,7 +100,7 @@ class Observer:
         self._display.close()
         self._display.console.print(results_table(summary, self._config.evaluation.mode.name))
         where = f"  (W&B: {self._wandb.where})" if self._wandb.where else ""
-        self._display.say(f"config, metrics, summary and curve are in {self._record.directory}{where}")
+        self._display.say(f"config, metrics, summary, agent and curve are in {self._record.directory}{where}")
         return summary
 
     def _close_wandb(self, kind: Any, *_: Any) -> None:

@@ -18,6 +18,9 @@ import run as program
 from rql.config.compose import load
 from rql.config.explain import composition_errors_in_one_sentence
 from rql.config.schema import Config
+from rql.data.rows import RowLayout
+from rql.data.transitions import Transitions
+from rql.envs.spaces import ActionSpec, ObservationSpec, Spaces
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -39,10 +42,23 @@ TINY = [
 Cli = Callable[..., Path]
 
 
+def box_view(obs_dim: int, action: ActionSpec) -> Spaces:
+    return Spaces(ObservationSpec(spaces.Box(-np.inf, np.inf, (obs_dim,), np.float32), obs_dim), action)
+
+
+def transitions_of(
+    view: Spaces, obs: Any, action: Any, reward: Any, next_obs: Any, terminated: Any, truncated: Any, starts: Any = (0,)
+) -> Transitions:
+    layout = RowLayout.of(view)
+    rows = layout.pack(obs, action, reward, next_obs, terminated)
+    return Transitions("test", layout, rows, np.asarray(truncated, np.bool_), np.array(starts, np.int64))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("minari")))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("WANDB_MODE", "offline")
         patch.delenv("WANDB_API_KEY", raising=False)
         torch.set_num_threads(1)

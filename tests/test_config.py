@@ -14,12 +14,21 @@ from rql.config.schema import MinariDatasetConfig
 
 GROUPS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("hydra", "experiment"))
 
+NOT_OFFLINE = ["policy=uniform", "bc.updates=0", "offline.updates=0", "replay=online_only"]
+NEEDED = {
+    "dataset=minari": ["dataset.id=some/set-v0"],
+    "dataset=d4rl": ["dataset.path=some.hdf5"],
+    "dataset=npz": ["dataset.path=some.npz"],
+    "dataset=none": NOT_OFFLINE,
+    "policy=uniform": NOT_OFFLINE,
+    "env=from_dataset": ["dataset=hopper_medium"],
+}
+
 
 @pytest.mark.parametrize("path", GROUPS, ids=lambda path: f"{path.parent.name}={path.stem}")
 def test_every_choice_of_every_group_composes(path: Path) -> None:
     group, choice = path.parent.name, path.stem
-    extra = ["dataset.id=some/set-v0"] if choice == "minari" else []
-    config = compose_config(f"{group}={choice}", *extra)
+    config = compose_config(f"{group}={choice}", *NEEDED.get(f"{group}={choice}", []))
     if group in ("beta", "dataset", "composition"):
         assert type(getattr(config, group)) is GROUP_SCHEMAS[group].get(choice, MinariDatasetConfig)
 
@@ -105,7 +114,19 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["+env.kwargs.gravity=3", "env=cartpole"], ["env.kwargs", "gravity"]),
     (["env=cartpole", "policy=squashed_gaussian"], ["policy.name=squashed_gaussian", "categorical"]),
     (["policy=categorical"], ["policy.name=categorical", "squashed_gaussian"]),
-    (["env.id=FrozenLake-v1"], ["env.id=FrozenLake-v1", "Discrete(16)", "Box"]),
+    (["env.obs_keys=[x]"], ["env.obs_keys=['x']", "no dictionary"]),
+    (["policy=uniform"], ["bc.updates=3000", "0"]),
+    (["experiment=scratch", "dataset=none", "offline.updates=1"], ["offline.updates=1", "dataset=none"]),
+    (["dataset=none"], ["policy.name=auto", "policy=uniform"]),
+    (["env=from_dataset"], ["env.id=from_dataset", "dataset=demo"]),
+    (["dataset=npz", "dataset.path=/no/where.npz"], ["/no/where.npz is not there"]),
+    (["dataset=d4rl", "dataset.path=/tmp"], ["dataset.path=/tmp", ".hdf5"]),
+    (["dataset.mix=[{source: a/b-v0, weight: 0}]"], ["dataset.mix[0].weight=0", "above 0"]),
+    (["dataset.mix=[{sauce: a/b-v0}]"], ["dataset.mix", "sauce"]),
+    (["dataset.keep.episodes=0"], ["dataset.keep.episodes=0", "at least 1"]),
+    (["q.n_step=0"], ["q.n_step=0", "at least 1"]),
+    (["reward.scale=0"], ["reward.scale=0", "above 0"]),
+    (["online.save_replay=nonsense"], ["nonsense is no Minari id"]),
     (["env.id=Reacher-v5"], ["dataset=demo", "Reacher-v5", "Pendulum-v1"]),
     (["dataset=minari", "dataset.id=no-version"], ["no-version is no Minari id"]),
     (["dataset=minari", "dataset.id=no/where-v0", "dataset.download=false"], ["no/where-v0", "dataset.download=true"]),
@@ -145,6 +166,7 @@ def test_a_folder_that_holds_a_run_is_left_alone(cli: Cli, capsys: pytest.Captur
 
 ROOMS = [
     "errors",
+    "files",
     "config",
     "envs",
     "data",

@@ -15,13 +15,15 @@ from test_agent import CPU, transitions
 from rql.agents.build import build_agent, first_state
 from rql.config.choices import Vectorization
 from rql.config.schema import EnvConfig
-from rql.data.replay import RowLayout
+from rql.data.rows import RowLayout
+from rql.data.transitions import RewardTransform
 from rql.envs.make import make_vector_env
 from rql.envs.spaces import describe
 from rql.evaluation.evaluator import Evaluator
 from rql.evaluation.reference_scores import reference_score
 from rql.evaluation.rollout import play
 from rql.training.collector import Collector
+from rql.training.n_step import NStep
 
 
 class Counter(gymnasium.Env[Any, Any]):
@@ -58,7 +60,7 @@ def idle(obs: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("num_envs", [1, 3, 7])
 def test_each_episode_counts_once_however_long_it_is(num_envs: int, vectorization: Vectorization) -> None:
     envs = make_vector_env(EnvConfig(id=CONFIG.id, vectorization=vectorization), num_envs, AutoresetMode.DISABLED)
-    results = play(idle, envs, VIEW, 20, seed=100, discount=0.5, device=CPU)
+    results = play(idle, envs, VIEW, 20, seed=100, reward_transform=RewardTransform(2.0, 1.0), discount=0.5, device=CPU)
     envs.close()
     lengths = np.array([2 + (100 + i) % 9 for i in range(20)])
     assert results.lengths.tolist() == lengths.tolist()
@@ -67,7 +69,7 @@ def test_each_episode_counts_once_however_long_it_is(num_envs: int, vectorizatio
     metrics = results.metrics()
     assert metrics["return"] == pytest.approx(np.mean(lengths**2)) and metrics["return_episodes"] == 20
     assert metrics["return_std"] == pytest.approx(np.std(lengths**2)) and metrics["return_max"] == max(lengths**2)
-    assert results.discounted == pytest.approx(lengths * (2 - 2.0 ** (1 - lengths)))
+    assert results.discounted == pytest.approx((2 * lengths + 1) * (2 - 2.0 ** (1 - lengths)))
     assert results.first_obs.tolist() == [[length, 0, 0] for length in lengths]
     assert metrics["success_rate"] == pytest.approx(np.mean(lengths % 2 == 0))
 
@@ -75,7 +77,7 @@ def test_each_episode_counts_once_however_long_it_is(num_envs: int, vectorizatio
 def test_environments_that_report_no_success_have_no_success_rate() -> None:
     envs = make_vector_env(EnvConfig(id="CartPole-v1"), 2, AutoresetMode.DISABLED)
     view = describe("CartPole-v1", envs.single_observation_space, envs.single_action_space)
-    results = play(lambda obs: torch.zeros(len(obs), dtype=torch.int64), envs, view, 3, 0, 0.9, CPU)
+    results = play(lambda obs: torch.zeros(len(obs), dtype=torch.int64), envs, view, 3, 0, RewardTransform(), 0.9, CPU)
     assert "success_rate" not in results.metrics()
 
 
@@ -83,11 +85,12 @@ def test_environments_that_report_no_success_have_no_success_rate() -> None:
 def test_collected_transitions_are_whole_and_their_flags_survive(num_envs: int) -> None:
     config = compose_config(f"env.id={CONFIG.id}")
     agent = build_agent(config, VIEW)
-    state = agent.start_residual(first_state(agent, transitions(VIEW), 0.5, CPU))
-    layout = RowLayout(VIEW)
+    state = agent.start_residual(first_state(agent, VIEW, transitions(VIEW), 0.5, CPU))
+    layout = RowLayout.of(VIEW)
     with closing(make_vector_env(CONFIG, num_envs, AutoresetMode.SAME_STEP)) as envs:
-        collector = Collector(agent, envs, VIEW, layout, torch.Generator().manual_seed(0), seed=3)
-        steps = [collector.step(state) for _ in range(60)]
+        n_step, draws = NStep(layout, 1, 0.9, num_envs), torch.Generator().manual_seed(0)
+        collector = Collector(agent, envs, VIEW, RewardTransform(), n_step, draws, seed=3, recorder=None)
+        steps = [collector.step(state, "final") for _ in range(60)]
     batch = layout.unpack(torch.cat([rows for rows, _ in steps]))
     length, step = batch.obs[:, 0], batch.obs[:, 1]
     assert torch.equal(batch.next_obs[:, 0], length) and torch.equal(batch.next_obs[:, 1], step + 1)
@@ -102,9 +105,8 @@ def test_evaluation_is_repeatable_and_leaves_other_random_numbers_alone() -> Non
     config = compose_config("env=cartpole", "evaluation.boundary_episodes=3", "evaluation.num_envs=2")
     view = describe("CartPole-v1", *_spaces("CartPole-v1"))
     agent = build_agent(config, view)
-    state = first_state(agent, transitions(describe("x", Counter.observation_space, spaces.Discrete(2))), 0.5, CPU)
-    state = state._replace(normalizer=state.normalizer._replace(mean=torch.zeros(4), std=torch.ones(4)))
-    evaluator = Evaluator(agent, view, config, None, CPU)
+    state = first_state(agent, view, None, 0.5, CPU)
+    evaluator = Evaluator(agent, view, config, RewardTransform(), None, CPU)
     before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # type: ignore[index]
     first = evaluator.at_boundary(state, "final")
     evaluator.on_the_way(state, "bc")
@@ -121,6 +123,6 @@ def _spaces(env_id: str) -> tuple[Any, Any]:
 
 def test_reference_scores_are_those_of_d4rl_for_every_version_of_a_task() -> None:
     for version in ("Hopper-v4", "Hopper-v5"):
-        reference = reference_score(version)
+        reference = reference_score(None, version)
         assert reference is not None and reference.score(3234.3) == pytest.approx(100.0)
-    assert reference_score("Pendulum-v1") is None
+    assert reference_score(None, "Pendulum-v1") is None

@@ -15,7 +15,8 @@ from conftest import ROOT, TINY, Cli, metrics_of, summary_of
 from rql.config.choices import WandbMode
 from rql.config.schema import TrackingConfig
 from rql.errors import RQLError
-from rql.tracking.record import LocalRecord, write_atomically
+from rql.files import write_atomically
+from rql.tracking.record import LocalRecord
 from rql.tracking.wandb import WandbView
 
 
@@ -33,14 +34,14 @@ def test_the_record_is_written_line_by_line_and_refuses_to_overwrite(tmp_path: P
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: Any) -> None:
     path = tmp_path / "summary.json"
-    write_atomically(path, "old")
+    write_atomically(path, b"old")
 
     def full(_: int) -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
-        write_atomically(path, "new")
+        write_atomically(path, b"new")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 

@@ -12,7 +12,8 @@ from test_evaluation import CONFIG, VIEW
 
 from rql.agents.build import build_agent, first_state
 from rql.config.schema import Config
-from rql.data.replay import PackedDataset, RowLayout
+from rql.data.replay import PackedDataset
+from rql.data.transitions import RewardTransform
 from rql.envs.make import make_vector_env
 from rql.errors import RQLError
 from rql.training.hyperparameters import HyperparameterSchedule
@@ -72,10 +73,10 @@ def finetune(config: Config) -> list[Tick]:
     agent = build_agent(config, VIEW)
     data = transitions(VIEW)
     times = HyperparameterSchedule(config, CPU)
-    state = agent.start_residual(first_state(agent, data, times.first_beta, CPU))
-    packed = PackedDataset(data, RowLayout(VIEW), CPU)
+    state = agent.start_residual(first_state(agent, VIEW, data, times.first_beta, CPU))
+    packed = PackedDataset(data, CPU)
     with closing(make_vector_env(CONFIG, config.env.num_envs, AutoresetMode.SAME_STEP)) as envs:
-        return list(finetune_online(agent, state, times, packed, envs, VIEW, config))
+        return list(finetune_online(agent, state, times, packed, envs, VIEW, RewardTransform(), None, config))
 
 
 ONLINE = ["batch_size=8", "online.env_steps=40", "online.warmup_fraction=0.25", "online.eval_every=20", "cql=off"]
@@ -100,8 +101,8 @@ def test_the_first_two_stages_tick_when_told() -> None:
     )
     agent = build_agent(config, VIEW)
     times, data = HyperparameterSchedule(config, CPU), transitions(VIEW)
-    state = agent.start_residual(first_state(agent, data, times.first_beta, CPU))
-    packed = PackedDataset(data, RowLayout(VIEW), CPU)
+    state = agent.start_residual(first_state(agent, VIEW, data, times.first_beta, CPU))
+    packed = PackedDataset(data, CPU)
     ticks = list(clone_demonstrations(agent, state, times, packed, config))
     assert [(tick.step, tick.evaluate) for tick in ticks] == [
         (3, False), (4, True), (6, False), (8, True), (9, False), (10, True),

@@ -12,7 +12,7 @@ from rql.method.support import (
     sample_mixture,
     sample_prior,
 )
-from rql.models.distributions import Categorical, SquashedGaussian
+from rql.models.distributions import Categorical, ContinuousLaw, SquashedGaussian, Uniform
 
 
 class DiscreteActions:
@@ -87,30 +87,32 @@ class ContinuousActions:
         """The random numbers of `candidates`."""
         return {"candidates": _normal((batch, self.num_candidates, self.dims), generator)}
 
-    def prior(self, bc: SquashedGaussian, actor: SquashedGaussian | None, noise: Noise) -> Support:
+    def prior(self, bc: ContinuousLaw, actor: SquashedGaussian | None, noise: Noise) -> Support:
         """A support of π_BC at the next states of a batch."""
         if actor is None:
             return sample_prior(bc, noise["prior"])
         return sample_mixture(bc, actor, noise["prior"])
 
-    def space(self, policy: SquashedGaussian, noise: Noise) -> Support:
+    def space(self, policy: ContinuousLaw, noise: Noise) -> Support:
         """A support of the whole action space at the states of a batch."""
         return sample_actions(policy, noise["space_uniform"], noise["space_normal"])
 
-    def candidates(self, bc: SquashedGaussian, noise: Noise) -> Support:
+    def candidates(self, bc: ContinuousLaw, noise: Noise) -> Support:
         """The support that π_final acts on when it resamples."""
         return sample_prior(bc, noise["candidates"])
 
-    def mode_candidates(self, bc: SquashedGaussian) -> tuple[Support, Tensor]:
+    def mode_candidates(self, bc: ContinuousLaw) -> tuple[Support, Tensor]:
         """The actions among which the mode of π_final is sought, and log π_BC (B, N) up to a constant.
 
         They are the mode of π_BC and N − 1 others at fixed places, so that the mode is a function of the state. The
         density is that of the latent action: for β = 0 π_final and π_BC have one mode.
         """
-        draws = self._mode_draws.to(bc.mean).expand(len(bc.mean), -1, -1)
-        return sample_prior(bc, draws), -0.5 * draws.square().sum(-1)
+        mode = bc.mode()
+        draws = self._mode_draws.to(mode).expand(len(mode), -1, -1)
+        log_density = 0.0 if isinstance(bc, Uniform) else -0.5
+        return sample_prior(bc, draws), log_density * draws.square().sum(-1)
 
-    def sample(self, policy: SquashedGaussian, noise: Noise) -> Tensor:
+    def sample(self, policy: ContinuousLaw, noise: Noise) -> Tensor:
         """An action of `policy` for each state."""
         return policy.sample(noise["normal"])
 

@@ -31,6 +31,7 @@ class Agent:
 
     def __init__(
         self,
+        prior: nn.Module,
         policy: nn.Module,
         critics: nn.Module,
         actions: ActionModel,
@@ -44,7 +45,8 @@ class Agent:
     ) -> None:
         """
         Args:
-            policy: the network of π_BC, and of π_θ.
+            prior: the network of π_BC; a `UniformPolicy` where nothing is cloned.
+            policy: the network of π_θ; `prior` itself where π_θ starts as a copy of π_BC.
             critics: the ensemble Q_R, (E, B, N).
             actions: the supports of the action space.
             next_value: one of `rql.method.targets`.
@@ -55,10 +57,15 @@ class Agent:
             normalize_q: whether β multiplies Q divided by its running scale.
             adaptive_beta: whether β follows a KL budget.
         """
-        self.policy, self.critics, self.actions = policy, critics, actions
+        self.prior, self.policy, self.critics, self.actions = prior, policy, critics, actions
         self.next_value, self.aggregate, self.aggregate_to_act = next_value, aggregate, aggregate_to_act
         self.subset_of, self.amortized = subset_of, amortized
         self.normalize_q, self.adaptive_beta = normalize_q, adaptive_beta
+
+    @property
+    def clones(self) -> bool:
+        """Whether π_BC is learned from demonstrations."""
+        return self.prior is self.policy
 
     def update_noise(self, batch: int, conservative: bool, generator: torch.Generator) -> Noise:
         """The random numbers of one `update`."""
@@ -78,15 +85,15 @@ class Agent:
         obs = state.normalizer(batch.obs)
 
         def loss(params: Params) -> Tensor:
-            return bc_loss(functional_call(self.policy, params, (obs,)), batch.action)
+            return bc_loss(functional_call(self.prior, params, (obs,)), batch.action)
 
         gradients, value = grad_and_value(loss)(state.bc.params)
         bc = adam_step(state.bc, gradients, hparams.bc_learning_rate)
         return state._replace(bc=bc), {"loss": value}
 
     def start_residual(self, state: AgentState) -> AgentState:
-        """The state at the start of learning Q_R: π_θ is a copy of π_BC."""
-        return state._replace(actor=learned(state.bc.params)) if self.amortized else state
+        """The state at the start of learning Q_R: π_θ is a copy of π_BC where that was cloned."""
+        return state._replace(actor=learned(state.bc.params)) if self.amortized and self.clones else state
 
     def update(
         self, state: AgentState, hparams: Hyperparameters, batch: Batch, noise: Noise, conservative: bool
@@ -112,10 +119,10 @@ class Agent:
     def act(self, state: AgentState, obs: Tensor, noise: Noise, policy: PolicyName, deterministic: bool) -> Tensor:
         """Actions (B,) or (B, d) of π_BC or π_final at observations (B, obs_dim)."""
         obs = state.normalizer(obs)
-        bc = self._policy(state.bc.params, obs)
+        bc = self._bc(state, obs)
         if policy == "final" and not self.amortized:
             return self._act_composed(state, obs, bc, noise, deterministic)
-        chosen = bc if policy == "bc" else self._policy(state.actor.params, obs)
+        chosen = bc if policy == "bc" else self._actor(state.actor.params, obs)
         return chosen.mode() if deterministic else self.actions.sample(chosen, noise)
 
     def diagnose_noise(self, batch: int, generator: torch.Generator) -> Noise:
@@ -127,9 +134,9 @@ class Agent:
     def diagnose(self, state: AgentState, batch: Batch, noise: Noise) -> Metrics:
         """What an update does not need to know of π_final at the states of a batch; see docs/metrics.md."""
         obs = state.normalizer(batch.obs)
-        bc = self._policy(state.bc.params, obs)
+        bc = self._bc(state, obs)
         if self.amortized:
-            actor = self._policy(state.actor.params, obs)
+            actor = self._actor(state.actor.params, obs)
             metrics = self._composed(state, batch, self.actions.prior(bc, actor, noise))
         else:
             metrics = self._composed(state, batch, self._candidates(state, batch, noise))
@@ -145,7 +152,7 @@ class Agent:
         return self.aggregate_to_act(values).squeeze(-1)
 
     def _candidates(self, state: AgentState, batch: Batch, noise: Noise) -> Support:
-        return self.actions.candidates(self._policy(state.bc.params, state.normalizer(batch.obs)), noise)
+        return self.actions.candidates(self._bc(state, state.normalizer(batch.obs)), noise)
 
     def _composed(self, state: AgentState, batch: Batch, support: Support) -> Metrics:
         """π_final on a support of π_BC at the states of a batch."""
@@ -172,8 +179,8 @@ class Agent:
     ) -> tuple[AgentState, Tensor, Metrics]:
         """The TD target y (B,), with the scale of Q brought up to date."""
         next_obs = state.normalizer(batch.next_obs)
-        actor = self._policy(state.actor.params, next_obs) if self.amortized else None
-        support = self.actions.prior(self._policy(state.bc.params, next_obs), actor, noise)
+        actor = self._actor(state.actor.params, next_obs) if self.amortized else None
+        support = self.actions.prior(self._bc(state, next_obs), actor, noise)
         q = self.aggregate(self._values(state.target, next_obs, support.actions), noise)
         rate = (1.0 / (state.updates + 1.0)).clamp_min(SCALE_RATE)
         state = state._replace(
@@ -182,7 +189,7 @@ class Agent:
         )
         effective = self._effective_beta(state)
         next_value = self.next_value(q, support.log_weight, effective)
-        target = td_target(batch.reward, batch.terminated, next_value, hparams.discount)
+        target = td_target(batch.reward, batch.terminated, next_value, hparams.discount**batch.steps)
         return state, target, {"target": target.mean()}
 
     def _update_critic(
@@ -197,8 +204,8 @@ class Agent:
         obs = state.normalizer(batch.obs)
         action = batch.action.unsqueeze(1)
         if conservative:
-            behaviour = state.actor if self.amortized else state.bc
-            support = self.actions.space(self._policy(behaviour.params, obs), noise)
+            behaviour = self._actor(state.actor.params, obs) if self.amortized else self._bc(state, obs)
+            support = self.actions.space(behaviour, noise)
             action = torch.cat([action, support.actions], dim=1)
 
         def loss(params: Params) -> tuple[Tensor, Metrics]:
@@ -218,14 +225,14 @@ class Agent:
         self, state: AgentState, hparams: Hyperparameters, batch: Batch, noise: Noise
     ) -> tuple[AgentState, Metrics]:
         obs = state.normalizer(batch.obs)
-        bc = self._policy(state.bc.params, obs)
+        bc = self._bc(state, obs)
         effective = self._effective_beta(state)
 
         def loss(params: Params) -> tuple[Tensor, Metrics]:
-            actor = self._policy(params, obs)
-            action = actor.unsqueeze().sample(noise["actor"])
-            q = self.aggregate_to_act(self._values(state.critic.params, obs, action))
-            kl = actor.kl(bc)
+            actor = self._actor(params, obs)
+            latent = actor.unsqueeze().latent(noise["actor"])
+            q = self.aggregate_to_act(self._values(state.critic.params, obs, latent.tanh()))
+            kl = bc.kl_of(actor, latent.squeeze(1))
             value = amortized_loss(q, kl, effective)
             return value, {"actor_loss": value, "kl": kl.mean()}
 
@@ -236,7 +243,10 @@ class Agent:
         """What multiplies Q: β, divided by the scale of Q when that is normalised."""
         return state.beta / state.q_scale.clamp_min(1e-6) if self.normalize_q else state.beta
 
-    def _policy(self, params: Params, obs: Tensor) -> Any:
+    def _bc(self, state: AgentState, obs: Tensor) -> Any:
+        return functional_call(self.prior, state.bc.params, (obs,))
+
+    def _actor(self, params: Params, obs: Tensor) -> Any:
         return functional_call(self.policy, params, (obs,))
 
     def _values(self, params: Params, obs: Tensor, actions: Tensor) -> Tensor:

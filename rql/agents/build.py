@@ -17,7 +17,7 @@ from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.errors import ConfigError
 from rql.method import ensemble, targets
 from rql.models.critics import ContinuousCritics, DiscreteCritics
-from rql.models.policies import CategoricalPolicy, SquashedGaussianPolicy
+from rql.models.policies import CategoricalPolicy, SquashedGaussianPolicy, UniformPolicy
 
 NEXT_VALUES: dict[Target, NextValue] = {
     Target.max: targets.max_value,
@@ -34,9 +34,11 @@ def build_agent(config: Config, view: Spaces) -> Agent:
     """
     _check_policy_class(config.policy.name, view)
     _check_kl_budget(config, view)
+    policy = _policy(config, view)
     random_subset = config.network.critic.aggregate is Aggregate.random_min
     return Agent(
-        policy=_policy(config, view),
+        prior=_uniform(view) if config.policy.name is PolicyClass.uniform else policy,
+        policy=policy,
         critics=_critics(config.network.critic, view),
         actions=_actions(config, view),
         next_value=NEXT_VALUES[config.target.name],
@@ -49,14 +51,14 @@ def build_agent(config: Config, view: Spaces) -> Agent:
     )
 
 
-def first_state(agent: Agent, data: Transitions, beta: float, device: torch.device) -> AgentState:
-    """The state before any update, with observations normalised as in `data`."""
+def first_state(agent: Agent, view: Spaces, data: Transitions | None, beta: float, device: torch.device) -> AgentState:
+    """The state before any update, with observations normalised as in `data`, or as they are without data."""
     agent.policy.to(device)
     agent.critics.to(device)
     critic = learned(dict(agent.critics.named_parameters()))
     return AgentState(
-        normalizer=_normalizer(data, device),
-        bc=learned(dict(agent.policy.named_parameters())),
+        normalizer=_normalizer(data, device) if data else _no_normalizer(view, device),
+        bc=learned(dict(agent.prior.named_parameters())),
         critic=critic,
         target=critic.params,
         actor=learned(dict(agent.policy.named_parameters()) if agent.amortized else {}),
@@ -74,20 +76,35 @@ def _normalizer(data: Transitions, device: torch.device) -> Normalizer:
     return Normalizer(torch.from_numpy(mean).to(device), torch.from_numpy(std).to(device))
 
 
+def _no_normalizer(view: Spaces, device: torch.device) -> Normalizer:
+    return Normalizer(torch.zeros(view.obs_dim, device=device), torch.ones(view.obs_dim, device=device))
+
+
 def _check_policy_class(name: PolicyClass, view: Spaces) -> None:
     suitable = PolicyClass.categorical if isinstance(view.action, DiscreteSpec) else PolicyClass.squashed_gaussian
-    if name not in (PolicyClass.auto, suitable):
-        raise ConfigError("policy.name", name.name, f"this environment's actions need {suitable.name} (or auto)")
+    if name not in (PolicyClass.auto, PolicyClass.uniform, suitable):
+        allowed = f"this environment's actions need {suitable.name}, uniform or auto"
+        raise ConfigError("policy.name", name.name, allowed)
 
 
 def _check_kl_budget(config: Config, view: Spaces) -> None:
-    """The KL of N equally weighted candidates cannot exceed log N."""
-    sampled = isinstance(config.composition, ResampleConfig) and not isinstance(view.action, DiscreteSpec)
-    if sampled and isinstance(config.beta, KLBetaConfig):
-        most = math.log(config.composition.num_candidates)  # type: ignore[attr-defined]
-        if config.beta.budget_end >= most:
-            allowed = f"below log composition.num_candidates = {most:.2f}, the largest KL that resampling can reach"
-            raise ConfigError("beta.budget_end", config.beta.budget_end, allowed)
+    """The KL from N equally probable actions cannot exceed log N."""
+    if not isinstance(config.beta, KLBetaConfig):
+        return
+    if isinstance(view.action, DiscreteSpec):
+        count = view.action.count if config.policy.name is PolicyClass.uniform else None
+        what = f"log {count} actions"
+    else:
+        count = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else None
+        what = "log composition.num_candidates"
+    if count is not None and config.beta.budget_end >= math.log(count):
+        allowed = f"below {what} = {math.log(count):.2f}, the largest KL that can be reached"
+        raise ConfigError("beta.budget_end", config.beta.budget_end, allowed)
+
+
+def _uniform(view: Spaces) -> UniformPolicy:
+    discrete = isinstance(view.action, DiscreteSpec)
+    return UniformPolicy(view.action.count if isinstance(view.action, DiscreteSpec) else view.action.width, discrete)
 
 
 def _policy(config: Config, view: Spaces) -> nn.Module:

@@ -11,11 +11,12 @@ class Vectorization(Enum):
 
 
 class PolicyClass(Enum):
-    """The family of π_BC; `auto` takes what the action space asks for."""
+    """The family of π_BC; `auto` takes what the action space asks for, `uniform` clones nothing."""
 
     auto = "auto"
     categorical = "categorical"
     squashed_gaussian = "squashed_gaussian"
+    uniform = "uniform"
 
 
 class Aggregate(Enum):
@@ -32,6 +33,14 @@ class Target(Enum):
     max = "max"
     soft = "soft"
     expected = "expected"
+
+
+class Unfinished(Enum):
+    """What becomes of an episode whose last step is neither terminated nor truncated."""
+
+    refuse = "refuse"
+    truncate = "truncate"
+    drop = "drop"
 
 
 class ActionMode(Enum):

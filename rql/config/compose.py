@@ -2,7 +2,7 @@
 
 import dataclasses
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -11,8 +11,16 @@ from rql.config import schema
 from rql.config.validate import validate
 from rql.errors import ConfigError
 
+T = TypeVar("T")
+
 GROUP_SCHEMAS: dict[str, dict[str, type[Any]]] = {
-    "dataset": {"demo": schema.DemoDatasetConfig, "minari": schema.MinariDatasetConfig},
+    "dataset": {
+        "demo": schema.DemoDatasetConfig,
+        "minari": schema.MinariDatasetConfig,
+        "d4rl": schema.FileDatasetConfig,
+        "npz": schema.FileDatasetConfig,
+        "none": schema.NoDatasetConfig,
+    },
     "beta": {
         "constant": schema.ConstantBetaConfig,
         "linear": schema.LinearBetaConfig,
@@ -40,17 +48,50 @@ def load(composed: DictConfig) -> schema.Config:
     Raises:
         ConfigError: if a value cannot work; it names the field, the value and what is allowed.
     """
+    config = typed(composed, schema.Config)
+    validate(config)
+    return config
+
+
+def typed(composed: DictConfig, expected: type[T]) -> T:
+    """The composed configuration as dataclasses.
+
+    Raises:
+        ConfigError: if a value is missing or a key is not known.
+    """
     missing = OmegaConf.missing_keys(composed)
     if missing:
         raise ConfigError(min(missing), "???", "it has no default and must be given")
     config = OmegaConf.to_object(composed)
-    assert isinstance(config, schema.Config)
+    assert isinstance(config, expected)
     added = sorted(_paths(OmegaConf.to_container(composed)) - _paths(to_plain(config)))
     if added:
         value = OmegaConf.select(composed, added[0])
         raise ConfigError(added[0], value, "there is no such key; + adds to env.kwargs alone")
-    validate(config)
     return config
+
+
+def choices_of(config: schema.Config) -> dict[str, str]:
+    """Which choice of each group of `GROUP_SCHEMAS` the configuration has."""
+    found: dict[str, str] = {}
+    for group, choices in GROUP_SCHEMAS.items():
+        found[group] = next(name for name, node in choices.items() if type(getattr(config, group)) is node)
+    return found
+
+
+def from_plain(plain: dict[str, Any], choices: dict[str, str]) -> schema.Config:
+    """The configuration that `to_plain` and `choices_of` described.
+
+    Raises:
+        ConfigError: if a value cannot work.
+        OmegaConfBaseException: if a key or a type does not fit.
+    """
+    typed = OmegaConf.structured(schema.Config)
+    for group, name in choices.items():
+        typed[group] = OmegaConf.structured(GROUP_SCHEMAS[group][name])
+    merged = OmegaConf.merge(typed, plain)
+    assert isinstance(merged, DictConfig)
+    return load(merged)
 
 
 def _paths(tree: Any, prefix: str = "") -> set[str]:

@@ -4,17 +4,20 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from rql.config.choices import Aggregate
+from rql.config.choices import Aggregate, PolicyClass
 from rql.config.schema import (
     AmortizedConfig,
     BetaConfig,
     Config,
     ConstantBetaConfig,
+    DatasetConfig,
     DemoDatasetConfig,
     ExponentialBetaConfig,
     KLBetaConfig,
+    NoDatasetConfig,
     RampBetaConfig,
     ResampleConfig,
+    SubsetConfig,
 )
 from rql.errors import ConfigError
 
@@ -28,7 +31,8 @@ def validate(config: Config) -> None:
     Raises:
         ConfigError: for the first field that cannot work.
     """
-    for checks in (_numbers(config), _networks(config), _beta(config.beta, config.online.env_steps), _rest(config)):
+    beta = _beta(config.beta, config.online.env_steps)
+    for checks in (_numbers(config), _networks(config), beta, _data(config.dataset), _no_data(config), _rest(config)):
         for field, value, possible, allowed in checks:
             if not possible:
                 raise ConfigError(field, value, allowed)
@@ -64,6 +68,9 @@ def _numbers(config: Config) -> Iterator[Check]:
     yield _positive("q.learning_rate", config.q.learning_rate)
     yield _within("q.discount", config.q.discount, 0, 1)
     yield _within("q.tau", config.q.tau, 0, 1)
+    yield _at_least("q.n_step", config.q.n_step, 1)
+    yield _positive("reward.scale", config.reward.scale)
+    yield "reward.shift", config.reward.shift, math.isfinite(config.reward.shift), "a finite number"
     yield _at_least("cql.alpha", config.cql.alpha, 0)
     yield _at_least("cql.online_alpha", config.cql.online_alpha, 0)
     yield _at_least("cql.fade_steps", config.cql.fade_steps, 0)
@@ -118,12 +125,44 @@ def _beta(beta: BetaConfig, env_steps: int) -> Iterator[Check]:
             yield "beta.max", beta.max, beta.initial <= beta.max < math.inf, f"at least beta.initial={beta.initial}"
 
 
+def _data(dataset: DatasetConfig) -> Iterator[Check]:
+    yield from _subset("dataset.keep", dataset.keep)
+    yield from _subset("dataset.bc", dataset.bc)
+    for index, part in enumerate(dataset.mix):
+        yield from _subset(f"dataset.mix[{index}]", part)
+        yield _positive(f"dataset.mix[{index}].weight", part.weight)
+    if isinstance(dataset, DemoDatasetConfig):
+        yield _at_least("dataset.episodes", dataset.episodes, 1)
+        yield _at_least("dataset.seed", dataset.seed, 0)
+
+
+def _subset(field: str, subset: SubsetConfig) -> Iterator[Check]:
+    yield f"{field}.top_fraction", subset.top_fraction, 0.0 < subset.top_fraction <= 1.0, "in (0, 1]"
+    for name, count in (("episodes", subset.episodes), ("transitions", subset.transitions)):
+        if count is not None:
+            yield _at_least(f"{field}.{name}", count, 1)
+    yield _at_least(f"{field}.seed", subset.seed, 0)
+
+
+def _no_data(config: Config) -> Iterator[Check]:
+    """What cannot be where there is no data set, or nothing to clone."""
+    if config.policy.name is PolicyClass.uniform:
+        yield "bc.updates", config.bc.updates, config.bc.updates == 0, "0, for policy=uniform clones nothing"
+    if isinstance(config.dataset, NoDatasetConfig):
+        without = "without a data set (dataset=none)"
+        uniform = config.policy.name is PolicyClass.uniform
+        yield "policy.name", config.policy.name.name, uniform, f"policy=uniform {without}"
+        yield "offline.updates", config.offline.updates, config.offline.updates == 0, f"0 {without}"
+        fraction, end = config.replay.offline_fraction, config.replay.offline_fraction_end
+        yield "replay.offline_fraction", fraction, fraction == 0.0, f"0 {without}; replay=online_only sets it"
+        yield "replay.offline_fraction_end", end, end in (None, 0.0), f"null {without}"
+        yield "dataset.mix", len(config.dataset.mix), not config.dataset.mix, f"empty {without}"
+        yield "dataset.bc.source", config.dataset.bc.source, config.dataset.bc.source is None, f"null {without}"
+        yield "reward.return_range", True, not config.reward.return_range, f"false {without}"
+        yield "env.id", config.env.id, config.env.id != "from_dataset", f"an environment {without}"
+
+
 def _rest(config: Config) -> Iterator[Check]:
-    fraction = config.dataset.bc.top_fraction
-    yield "dataset.bc.top_fraction", fraction, 0.0 < fraction <= 1.0, "in (0, 1]"
-    if isinstance(config.dataset, DemoDatasetConfig):
-        yield _at_least("dataset.episodes", config.dataset.episodes, 1)
-        yield _at_least("dataset.seed", config.dataset.seed, 0)
     if isinstance(config.composition, ResampleConfig):
         candidates = config.composition.num_candidates
         yield _at_least("composition.num_candidates", candidates, 2)

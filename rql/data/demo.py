@@ -1,22 +1,19 @@
 """Demonstrations of the scripted controllers: a Minari data set like any other, made on first use."""
 
-import shutil
-import tempfile
 import zlib
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 from minari.data_collector.episode_buffer import EpisodeBuffer
-from minari.dataset.minari_storage import MinariStorage
 from minari.storage.datasets_root_dir import get_dataset_path
 
 from rql.config.schema import EnvConfig
 from rql.data.demonstrators import CONTROLLERS, Controller
+from rql.data.writing import describe_set, write_set
 from rql.envs.make import make_env
-from rql.errors import ConfigError, RQLError
+from rql.errors import ConfigError
 
 RECIPE = 1
 """Counted up with every change of the demonstrations, so that no old set is taken for a new one."""
@@ -37,13 +34,9 @@ def demo_dataset(config: EnvConfig, episodes: int, seed: int) -> tuple[str, Path
         allowed = f"{config.id} has no scripted controller, {', '.join(CONTROLLERS)} have; see dataset=minari"
         raise ConfigError("dataset", "demo", allowed)
     id = demo_id(config, episodes, seed)
-    try:
-        path = get_dataset_path(id)
-        if not path.exists():
-            _write(path, id, config, episodes, seed)
-    except OSError as error:
-        where = "dataset.root or MINARI_DATASETS_PATH names another place"
-        raise RQLError(f"the demonstrations {id} cannot be written: {error}; {where}") from error
+    path: Path = get_dataset_path(id)
+    if not path.exists():
+        _write(id, config, episodes, seed)
     return id, path / "data"
 
 
@@ -54,33 +47,13 @@ def demo_id(config: EnvConfig, episodes: int, seed: int) -> str:
     return f"rql/{task}{changed}/demo-{episodes}-episodes-seed-{seed}-v{RECIPE}"
 
 
-def _write(path: Path, id: str, config: EnvConfig, episodes: int, seed: int) -> None:
-    """Make the set in a folder of its own and rename it, so that what bears the name is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder, make_env(config) as env:
-        part = Path(folder) / path.name
-        part.mkdir()
-        storage = MinariStorage.new(
-            part / "data",
-            observation_space=env.observation_space,
-            action_space=env.action_space,
-            env_spec=env.spec,
-        )
-        storage.update_metadata(
-            {
-                "dataset_id": id,
-                "algorithm_name": "scripted controller of uneven skill (rql.data.demonstrators)",
-                "description": f"{episodes} episodes, seed {seed}; blocks of steps are left to random actions",
-                "minari_version": version("minari"),
-            }
-        )
-        storage.update_episodes(_collect(env, CONTROLLERS[config.id], episodes, seed))
-        try:
-            part.rename(path)
-        except OSError:
-            if not path.exists():  # otherwise another process was first, with the same content
-                raise
-            shutil.rmtree(part)
+def _write(id: str, config: EnvConfig, episodes: int, seed: int) -> None:
+    with make_env(config) as env:
+        metadata = {
+            "algorithm_name": "scripted controller of uneven skill (rql.data.demonstrators)",
+            "description": f"{episodes} episodes, seed {seed}; blocks of steps are left to random actions",
+        }
+        write_set(describe_set(id, env, metadata), _collect(env, CONTROLLERS[config.id], episodes, seed))
 
 
 def _collect(env: gymnasium.Env[Any, Any], controller: Controller, episodes: int, seed: int) -> list[EpisodeBuffer]:

@@ -1,66 +1,126 @@
-"""Minari data sets, local or remote."""
+"""Minari data sets, local or remote, in either of their formats."""
 
 import logging
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import minari
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from minari import MinariDataset
 from minari.dataset.minari_dataset import DATASET_ID_RE
 from minari.storage.datasets_root_dir import get_dataset_path
 
-from rql.data.transitions import (
-    Episode,
-    Reference,
-    Transitions,
-    check_spaces,
-    from_episodes,
-)
-from rql.envs.spaces import Spaces
+from rql.data.episodes import Episode
+from rql.data.transitions import Reference
+from rql.envs.spaces import map_leaves
 from rql.errors import DataError
 
 logger = logging.getLogger(__name__)
+READ_ERRORS = (OSError, KeyError, ValueError, AttributeError, TypeError, ImportError, AssertionError, RuntimeError)
+"""What Minari and h5py raise for a file that is damaged or not theirs."""
 
 
-def load_minari(id: str, download: bool, view: Spaces, env: gymnasium.Env[Any, Any]) -> Transitions:
+class MinariSource:
+    """The Minari data set in a folder."""
+
+    flags = ("terminations", "truncations")
+
+    def __init__(self, name: str, path: Path) -> None:
+        """Read the metadata.
+
+        Raises:
+            DataError: if they cannot be read.
+        """
+        self.name, self.label = name, f"{name} ({path})"
+        try:
+            self.files = sorted(file for file in path.rglob("*") if file.is_file())
+            self._dataset = MinariDataset(path)
+            metadata = self._dataset.storage.metadata
+        except READ_ERRORS as error:
+            raise self._unreadable(error) from error
+        self.spaces = (self._dataset.observation_space, self._dataset.action_space)
+        self.env_spec: EnvSpec | None = self._dataset.env_spec
+        low, high = metadata.get("ref_min_score"), metadata.get("ref_max_score")
+        known = low is not None and high is not None and low != high
+        self.reference = Reference(float(low), float(high)) if known else None
+
+    def episodes(self) -> Iterator[Episode]:
+        """One after the other.
+
+        Raises:
+            DataError: if the files are damaged.
+        """
+        try:
+            for episode in self._dataset.iterate_episodes():
+                yield Episode(
+                    map_leaves(lambda leaf: leaf[:-1], episode.observations),
+                    episode.actions,
+                    episode.rewards,
+                    map_leaves(lambda leaf: leaf[1:], episode.observations),
+                    episode.terminations,
+                    episode.truncations,
+                )
+        except READ_ERRORS as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> DataError:
+        return DataError(f"data set {self.label} cannot be read: {type(error).__name__}: {error}")
+
+
+def open_minari(id: str, download: bool) -> MinariSource:
     """The Minari data set `id`, fetched first if it is missing and `download` is true.
 
     Raises:
-        DataError: if it is neither here nor to be had, damaged, or made for another environment.
+        DataError: if it is neither here nor to be had, or damaged.
+    """
+    check_id(id)
+    if not (get_dataset_path(id) / "data").exists():
+        _fetch(id, download)
+    return MinariSource(id, get_dataset_path(id) / "data")
+
+
+def check_id(id: str) -> None:
+    """Refuse what is no Minari id.
+
+    Raises:
+        DataError: with what one looks like.
     """
     if not DATASET_ID_RE.fullmatch(id) or not re.search(r"-v\d+$", id):
         raise DataError(f"{id} is no Minari id; one looks like mujoco/hopper/medium-v0")
-    if not (get_dataset_path(id) / "data").exists():
-        _fetch(id, download)
-    return read_minari(id, get_dataset_path(id) / "data", view, env)
 
 
-def read_minari(name: str, path: Path, view: Spaces, env: gymnasium.Env[Any, Any]) -> Transitions:
-    """The Minari data set in the folder `path`.
+def check_spaces(
+    label: str,
+    of_data: tuple[spaces.Space[Any], spaces.Space[Any]],
+    of_env: tuple[spaces.Space[Any], spaces.Space[Any]],
+) -> None:
+    """Refuse a data set made in another environment: (observation space, action space) of both.
 
     Raises:
-        DataError: if it cannot be read, or does not fit the environment.
+        DataError: with both spaces in its text.
     """
-    label = f"{name} ({path})"
-    try:
-        dataset = MinariDataset(path)
-        episodes = [
-            Episode(e.observations, e.actions, e.rewards, e.terminations, e.truncations)
-            for e in dataset.iterate_episodes()
-        ]
-    except (OSError, KeyError, ValueError, AttributeError, TypeError, ImportError) as error:
-        raise DataError(f"data set {label} cannot be read: {type(error).__name__}: {error}") from error
-    check_spaces(label, (dataset.observation_space, dataset.action_space), (env.observation_space, env.action_space))
-    return from_episodes(label, episodes, view, _reference(dataset))
+    for kind, data, env in zip(("observations", "actions"), of_data, of_env, strict=True):
+        if not _alike(data, env, compare_bounds=kind == "actions"):
+            raise DataError(f"data set {label} does not fit the environment: its {kind} are {data}, the env's {env}")
 
 
-def _reference(dataset: MinariDataset) -> Reference | None:
-    metadata = dataset.storage.metadata
-    low, high = metadata.get("ref_min_score"), metadata.get("ref_max_score")
-    return None if low is None or high is None or low == high else Reference(float(low), float(high))
+def _alike(data: spaces.Space[Any], env: spaces.Space[Any], compare_bounds: bool) -> bool:
+    if isinstance(data, spaces.Dict) and isinstance(env, spaces.Dict):
+        same = data.spaces.keys() == env.spaces.keys()
+        return same and all(_alike(data[key], env[key], compare_bounds) for key in data.spaces)
+    if isinstance(data, spaces.Tuple) and isinstance(env, spaces.Tuple):
+        pairs = zip(data.spaces, env.spaces, strict=False)
+        return len(data.spaces) == len(env.spaces) and all(_alike(a, b, compare_bounds) for a, b in pairs)
+    if isinstance(data, spaces.Box) and isinstance(env, spaces.Box):
+        if data.shape != env.shape or not compare_bounds:
+            return data.shape == env.shape
+        return bool(np.allclose(data.low, env.low) and np.allclose(data.high, env.high))
+    return bool(data == env)
 
 
 def _fetch(id: str, download: bool) -> None:

@@ -1,78 +1,80 @@
-"""Transitions packed one to a row, so that drawing a batch is a single gather."""
+"""Drawing batches, from a data set and from what is collected online."""
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from rql.data.batch import Batch
+from rql.data.rows import RowLayout
 from rql.data.transitions import Transitions
-from rql.envs.spaces import DiscreteSpec, Spaces
-
-
-class RowLayout:
-    """Where obs, action, reward, next_obs and terminated stand in a row of float32."""
-
-    def __init__(self, view: Spaces) -> None:
-        self.widths = [view.obs_dim, view.action.width, 1, view.obs_dim, 1]
-        self.discrete = isinstance(view.action, DiscreteSpec)
-
-    @property
-    def width(self) -> int:
-        """Numbers in a row."""
-        return sum(self.widths)
-
-    def pack(
-        self,
-        obs: NDArray[np.float32],
-        action: NDArray[np.int64] | NDArray[np.float32],
-        reward: NDArray[np.float32],
-        next_obs: NDArray[np.float32],
-        terminated: NDArray[np.bool_],
-    ) -> Tensor:
-        """n transitions → (n, width)."""
-        parts = [obs, action, reward, next_obs, terminated]
-        columns = [np.asarray(part, dtype=np.float32).reshape(len(obs), -1) for part in parts]
-        return torch.from_numpy(np.concatenate(columns, axis=1))
-
-    def unpack(self, rows: Tensor) -> Batch:
-        """(n, width) → a batch of n transitions."""
-        obs, action, reward, next_obs, terminated = torch.split(rows, self.widths, dim=1)
-        if self.discrete:
-            action = action.squeeze(1).long()
-        return Batch(obs, action, reward.squeeze(1), next_obs, terminated.squeeze(1))
 
 
 class PackedDataset:
-    """A data set that batches are drawn from, uniformly and with replacement."""
+    """A data set on the device of the run, that batches are drawn from with replacement."""
 
-    def __init__(self, data: Transitions, layout: RowLayout, device: torch.device) -> None:
-        self.layout = layout
-        rows = layout.pack(data.obs, data.action, data.reward, data.next_obs, data.terminated)
-        self.rows = rows.to(device)
-
-        obs = self.layout.unpack(self.rows).obs
+    def __init__(self, data: Transitions, device: torch.device) -> None:
+        self.layout = data.layout
+        self.rows = torch.from_numpy(data.rows).to(device)
+        obs = self.rows[:, : self.layout.obs_dim]
         self._low, self._high = obs.amin(0), obs.amax(0)
+        self._parts = _Parts.of(data, device) if len(data.weights) > 1 else None
 
     def outside_range(self, obs: Tensor) -> Tensor:
         """The share of observations (n, obs_dim) with a component that no observation of this set reaches."""
         return ((obs < self._low) | (obs > self._high)).any(1).float().mean()
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, width) rows."""
-        return _draw(self.rows, len(self.rows), count, generator)
+        """(count, width) rows: uniformly, or by the weights of the parts and uniformly within a part."""
+        if self._parts is None:
+            return _draw(self.rows, len(self.rows), count, generator)
+        return self.rows.index_select(0, self._parts.draw(count, generator))
 
     def sample(self, count: int, generator: torch.Generator) -> Batch:
         """A batch of `count` transitions."""
         return self.layout.unpack(self.draw(count, generator))
 
 
+class _Parts(NamedTuple):
+    """P parts that lie one after the other."""
+
+    first: Tensor
+    """(P,): the first row of each."""
+    length: Tensor
+    """(P,) float64."""
+    cumulative: Tensor
+    """(P,) float64: the share of draws from a part and all before it."""
+
+    @classmethod
+    def of(cls, data: Transitions, device: torch.device) -> "_Parts":
+        steps = np.bincount(data.part, weights=data.ends - data.starts, minlength=len(data.weights))
+        share = np.where(steps > 0, data.weights, 0.0).cumsum()
+        first = np.concatenate([[0], steps.cumsum()[:-1]]).astype(np.int64)
+        return cls(*(torch.from_numpy(array).to(device) for array in (first, steps, share / share[-1])))
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count,) row numbers."""
+        part, place = torch.rand((2, count), generator=generator, device=generator.device, dtype=torch.float64)
+        chosen = torch.searchsorted(self.cumulative, part, right=True)
+        return self.first[chosen] + (place * self.length[chosen]).long()
+
+
+class Snapshot(NamedTuple):
+    """All that a replay buffer holds."""
+
+    rows: Tensor
+    """(size, width), in the order of the ring."""
+    next: int
+    """Where the next transition goes."""
+
+
 class ReplayBuffer:
     """A ring of the newest `capacity` online transitions, and batches that mix them with offline ones."""
 
-    def __init__(self, capacity: int, offline: PackedDataset) -> None:
-        self.offline = offline
-        self.rows = offline.rows.new_zeros((capacity, offline.layout.width))
+    def __init__(self, capacity: int, layout: RowLayout, device: torch.device, offline: PackedDataset | None) -> None:
+        self.layout, self.offline = layout, offline
+        self.rows = torch.zeros((capacity, layout.width), device=device)
         self.size = 0
         self._next = 0
 
@@ -87,11 +89,30 @@ class ReplayBuffer:
 
     def sample(self, count: int, offline_fraction: float, generator: torch.Generator) -> Batch:
         """A batch of `count` transitions, of which round(count · offline_fraction) come from D_offline."""
-        from_offline = round(count * offline_fraction)
-        drawn = [self.offline.draw(from_offline, generator)] if from_offline else []
+        from_offline = round(count * offline_fraction) if self.offline else 0
+        if not from_offline:
+            return self.layout.unpack(_draw(self.rows, self.size, count, generator))
+        assert self.offline is not None
+        drawn = [self.offline.draw(from_offline, generator)]
         if from_offline < count:
             drawn.append(_draw(self.rows, self.size, count - from_offline, generator))
-        return self.offline.layout.unpack(torch.cat(drawn))
+        return self.layout.unpack(torch.cat(drawn))
+
+    def snapshot(self) -> Snapshot:
+        """A copy of what the buffer holds; `restore` brings it back exactly."""
+        return Snapshot(self.rows[: self.size].clone(), self._next)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Hold what a buffer of this capacity held.
+
+        Raises:
+            ValueError: if the snapshot is of another layout or larger than the capacity.
+        """
+        size, width = snapshot.rows.shape
+        if width != self.rows.shape[1] or size > len(self.rows):
+            raise ValueError(f"a buffer of shape {tuple(self.rows.shape)} cannot hold {size} rows of width {width}")
+        self.rows[:size] = snapshot.rows
+        self.size, self._next = size, snapshot.next
 
 
 def _draw(rows: Tensor, size: int, count: int, generator: torch.Generator) -> Tensor:

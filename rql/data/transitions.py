@@ -1,29 +1,14 @@
-"""A data set as flat arrays with episode boundaries."""
+"""A data set as packed rows with episode boundaries, and what can be done to it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
-from rql.envs.spaces import Spaces, flatten
+from rql.config.schema import SubsetConfig
+from rql.data.rows import RowLayout, Rows
 from rql.errors import DataError
-
-Array = NDArray[Any]
-
-
-class Episode(NamedTuple):
-    """One episode of T steps as its environment saw it."""
-
-    observations: Array
-    """(T + 1, ...)."""
-    actions: Array
-    """(T, ...)."""
-    rewards: Array
-    terminated: Array
-    truncated: Array
 
 
 @dataclass(frozen=True)
@@ -40,126 +25,155 @@ class Reference:
 
 @dataclass(frozen=True)
 class Transitions:
-    """T transitions of E episodes, one after the other."""
+    """T transitions of E episodes, one after the other, from one data set or several parts."""
 
     name: str
-    obs: NDArray[np.float32]
-    """(T, obs_dim)."""
-    action: Array
-    """(T,) int64 indices, or (T, d) float32 in [−1, 1]."""
-    reward: NDArray[np.float32]
-    next_obs: NDArray[np.float32]
-    terminated: NDArray[np.bool_]
+    layout: RowLayout
+    rows: Rows
+    """(T, layout.width)."""
     truncated: NDArray[np.bool_]
+    """(T,)."""
     starts: NDArray[np.int64]
     """(E,): where each episode begins."""
     reference: Reference | None = None
+    part: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """(E,): which part an episode belongs to, in ascending order; empty where there is one part."""
+    weights: tuple[float, ...] = (1.0,)
+    """How often a batch draws from each part, relative to the others."""
 
     def __len__(self) -> int:
-        return len(self.reward)
+        return len(self.rows)
+
+    @property
+    def obs(self) -> NDArray[np.float32]:
+        """(T, obs_dim)."""
+        return self.layout.split(self.rows)[0]
+
+    @property
+    def action(self) -> NDArray[Any]:
+        """(T,) int64 indices, or (T, d) float32 in [−1, 1]."""
+        action = self.layout.split(self.rows)[1]
+        return action[:, 0].astype(np.int64) if self.layout.discrete else action
+
+    @property
+    def reward(self) -> NDArray[np.float32]:
+        """(T,)."""
+        return self.layout.split(self.rows)[2][:, 0]
+
+    @property
+    def next_obs(self) -> NDArray[np.float32]:
+        """(T, obs_dim)."""
+        return self.layout.split(self.rows)[3]
+
+    @property
+    def terminated(self) -> NDArray[np.bool_]:
+        """(T,)."""
+        return self.layout.split(self.rows)[4][:, 0] > 0.0
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """(E,): one past the last transition of each episode."""
+        return np.append(self.starts[1:], len(self))
 
     def returns(self) -> NDArray[np.float64]:
         """The undiscounted return of each episode, (E,)."""
         total: NDArray[np.float64] = np.add.reduceat(self.reward.astype(np.float64), self.starts)
         return total
 
-    def best(self, fraction: float) -> "Transitions":
-        """The ⌈fraction · E⌉ episodes of the highest return, in their old order."""
-        count = max(1, int(np.ceil(fraction * len(self.starts) - 1e-9)))
-        chosen = np.sort(np.argsort(-self.returns(), kind="stable")[:count])
-        ends = np.append(self.starts[1:], len(self))
-        rows = np.concatenate([np.arange(self.starts[i], ends[i]) for i in chosen])
-        lengths = (ends - self.starts)[chosen]
-        return Transitions(
-            self.name,
-            self.obs[rows],
-            self.action[rows],
-            self.reward[rows],
-            self.next_obs[rows],
-            self.terminated[rows],
-            self.truncated[rows],
-            np.concatenate([[0], np.cumsum(lengths)[:-1]]),
-            self.reference,
+    def select(self, episodes: NDArray[np.int64]) -> "Transitions":
+        """The episodes with these indices, in ascending order."""
+        lengths = self.ends - self.starts
+        rows = np.concatenate([np.arange(self.starts[i], self.ends[i]) for i in episodes])
+        return replace(
+            self,
+            rows=self.rows[rows],
+            truncated=self.truncated[rows],
+            starts=np.concatenate([[0], np.cumsum(lengths[episodes])[:-1]]),
+            part=self.part[episodes] if len(self.part) else self.part,
         )
 
 
-def from_episodes(
-    name: str, episodes: Sequence[Episode], view: Spaces, reference: Reference | None = None
-) -> Transitions:
-    """Episodes as flat arrays, checked.
+def subset(data: Transitions, keep: SubsetConfig) -> Transitions:
+    """The episodes that pass the filters; the data set itself where there are none.
 
     Raises:
-        DataError: if there is no transition, a value is not finite, an action lies outside the action space, or the
-            arrays of an episode do not fit together. It names `name`, the key and the episode.
+        DataError: if no episode is left.
     """
-    if not sum(len(episode.rewards) for episode in episodes):
-        raise DataError(f"data set {name} holds no transitions")
-    for index, episode in enumerate(episodes):
-        _check_lengths(name, index, episode)
-    lengths = np.array([len(episode.rewards) for episode in episodes])
-    result = Transitions(
-        name,
-        np.concatenate([flatten(episode.observations[:-1]) for episode in episodes]),
-        np.concatenate([view.action.from_env(episode.actions) for episode in episodes]),
-        np.concatenate([episode.rewards for episode in episodes]).astype(np.float32),
-        np.concatenate([flatten(episode.observations[1:]) for episode in episodes]),
-        np.concatenate([episode.terminated for episode in episodes]).astype(np.bool_),
-        np.concatenate([episode.truncated for episode in episodes]).astype(np.bool_),
-        np.concatenate([[0], np.cumsum(lengths)[:-1]]),
-        reference,
+    kept = np.arange(len(data.starts))
+    if keep.top_fraction < 1.0:
+        count = max(1, int(np.ceil(keep.top_fraction * len(kept) - 1e-9)))
+        kept = np.sort(np.argsort(-data.returns(), kind="stable")[:count])
+    if keep.min_return is not None:
+        returns = data.returns()
+        kept = kept[returns[kept] >= keep.min_return]
+        if not len(kept):
+            raise DataError(f"data set {data.name}: no episode reaches {keep.min_return}, the best {returns.max():.6g}")
+    draws = np.random.default_rng(keep.seed)
+    if keep.episodes is not None and keep.episodes < len(kept):
+        kept = np.sort(draws.choice(kept, keep.episodes, replace=False))
+    if keep.transitions is not None:
+        order = draws.permutation(kept)
+        held = np.cumsum((data.ends - data.starts)[order])
+        kept = np.sort(order[: int(np.searchsorted(held, keep.transitions)) + 1])
+    return data if len(kept) == len(data.starts) else data.select(kept)
+
+
+def mix(sets: list[Transitions], weights: list[float]) -> Transitions:
+    """Several data sets as one whose batches draw from each by its weight."""
+    if len(sets) == 1:
+        return sets[0]
+    offsets = np.concatenate([[0], np.cumsum([len(one) for one in sets])[:-1]])
+    return Transitions(
+        " + ".join(one.name for one in sets),
+        sets[0].layout,
+        np.concatenate([one.rows for one in sets]),
+        np.concatenate([one.truncated for one in sets]),
+        np.concatenate([one.starts + offset for one, offset in zip(sets, offsets, strict=True)]),
+        sets[0].reference,
+        np.concatenate([np.full(len(one.starts), index) for index, one in enumerate(sets)]),
+        tuple(weights),
     )
-    _check_values(result, view)
-    return result
 
 
-def check_spaces(
-    name: str,
-    of_data: tuple[spaces.Space[Any], spaces.Space[Any]],
-    of_env: tuple[spaces.Space[Any], spaces.Space[Any]],
-) -> None:
-    """Refuse a data set made in another environment: (observation space, action space) of both.
+@dataclass(frozen=True)
+class RewardTransform:
+    """The reward that Q_R learns from: scale · r + shift."""
 
-    Raises:
-        DataError: with both spaces in its text.
-    """
-    for kind, data, env in zip(("observations", "actions"), of_data, of_env, strict=True):
-        if not _alike(data, env, compare_bounds=kind == "actions"):
-            raise DataError(f"data set {name} does not fit the environment: its {kind} are {data}, the env's are {env}")
+    scale: float = 1.0
+    shift: float = 0.0
 
+    def __call__(self, reward: NDArray[Any]) -> NDArray[Any]:
+        """Of rewards of any shape."""
+        transformed: NDArray[Any] = reward * self.scale + self.shift
+        return transformed
 
-def _alike(data: spaces.Space[Any], env: spaces.Space[Any], compare_bounds: bool) -> bool:
-    if isinstance(data, spaces.Box) and isinstance(env, spaces.Box):
-        same = data.shape == env.shape
-        if same and compare_bounds:
-            return bool(np.allclose(data.low, env.low) and np.allclose(data.high, env.high))
-        return same
-    return bool(data == env)
+    def of(self, data: Transitions) -> Transitions:
+        """The data set with its rewards transformed."""
+        if self == RewardTransform():
+            return data
+        rows = np.array(data.rows)
+        reward = data.layout.split(rows)[2]
+        reward[:] = self(reward)
+        return replace(data, rows=rows)
 
 
-def _check_lengths(name: str, index: int, episode: Episode) -> None:
-    steps = len(episode.rewards)
-    expected = {"observations": steps + 1, "actions": steps, "terminations": steps, "truncations": steps}
-    found = [len(episode.observations), len(episode.actions), len(episode.terminated), len(episode.truncated)]
-    for (key, wanted), length in zip(expected.items(), found, strict=True):
-        if length != wanted:
-            raise DataError(f"data set {name}: episode {index} has {steps} rewards but {length} {key}, not {wanted}")
-
-
-def _check_values(data: Transitions, view: Spaces) -> None:
-    columns = {"observations": data.obs, "actions": data.action, "rewards": data.reward}
-    columns["observations (next)"] = data.next_obs
-    for key, values in columns.items():
-        bad = ~np.isfinite(values).reshape(len(data), -1).all(axis=1)
-        _refuse(data, bad, f"{key} are not finite (NaN or infinite)")
-    _refuse(data, view.action.outside(data.action), "actions lie outside the action space")
-
-
-def _refuse(data: Transitions, bad: NDArray[np.bool_], what: str) -> None:
-    if bad.any():
-        first = int(bad.argmax())
-        episode = int(np.searchsorted(data.starts, first, side="right")) - 1
-        step = first - int(data.starts[episode])
-        raise DataError(
-            f"data set {data.name}: in {int(bad.sum())} of {len(data)} transitions {what}; "
-            f"the first is step {step} of episode {episode}"
-        )
+def n_step(data: Transitions, n: int, discount: float) -> Transitions:
+    """Each transition over `n` steps, or fewer where its episode ends: Σ_{i<k} γ^i r_{t+i}, s_{t+k}, and k."""
+    if n == 1:
+        return data
+    reward_of, count = data.reward.astype(np.float64), len(data)
+    last = np.arange(count)
+    reward = reward_of.copy()
+    final = data.terminated | data.truncated
+    final[data.ends - 1] = True
+    for i in range(1, n):
+        goes_on = ~final[last]
+        last = last + goes_on
+        reward += np.where(goes_on, discount**i * reward_of[last], 0.0)
+    rows = np.array(data.rows)
+    _, _, into_reward, into_next, into_terminated, into_steps = data.layout.split(rows)
+    into_reward[:, 0] = reward
+    into_next[:] = data.next_obs[last]
+    into_terminated[:, 0] = data.terminated[last]
+    into_steps[:, 0] = last - np.arange(count) + 1
+    return replace(data, rows=rows)

@@ -1,18 +1,27 @@
 """Making environments."""
 
+import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from rql.config.choices import Vectorization
 from rql.config.schema import EnvConfig
+from rql.envs.goals import GoalSuccess, is_goal_env
 from rql.envs.spaces import Spaces, describe
 from rql.errors import ConfigError
 
 AnyVectorEnv = VectorEnv[Any, Any, Any]
+
+FROM_DATASET = "from_dataset"
+"""The `env.id` of the environment that the data set was made in."""
+ROBOTICS = ("PointMaze", "AntMaze", "AdroitHand", "FrankaKitchen", "Fetch", "HandManipulate", "HandReach")
+"""How the ids of gymnasium-robotics begin."""
 
 
 def make_env(config: EnvConfig) -> gymnasium.Env[Any, Any]:
@@ -22,15 +31,18 @@ def make_env(config: EnvConfig) -> gymnasium.Env[Any, Any]:
         ConfigError: if there is no such id, a package it needs is missing, or `env.kwargs` do not suit it.
     """
     try:
-        return gymnasium.make(config.id, **config.kwargs)
+        if config.id.startswith(ROBOTICS):
+            _import_robotics(config.id)
+        env = gymnasium.make(config.id, **config.kwargs)
     except gymnasium.error.Error as error:
         raise ConfigError("env.id", config.id, str(error)) from error
     except TypeError as error:
         raise ConfigError("env.kwargs", config.kwargs, str(error)) from error
     except ImportError as error:
         raise ConfigError("env.id", config.id, f"it needs a package that is not installed: {error}") from error
-    except (OSError, ValueError) as error:
-        raise ConfigError("env.kwargs", config.kwargs, str(error)) from error
+    except (OSError, ValueError, AssertionError) as error:
+        raise ConfigError("env.kwargs", config.kwargs, f"{type(error).__name__} {error}") from error
+    return GoalSuccess(env) if is_goal_env(env) else env
 
 
 def make_vector_env(config: EnvConfig, count: int, autoreset: AutoresetMode) -> AnyVectorEnv:
@@ -47,7 +59,7 @@ def inspect_env(config: EnvConfig) -> tuple[Spaces, gymnasium.Env[Any, Any]]:
         ConfigError: if the spaces do not suit the agent, or the environment does not survive its first step.
     """
     env = make_env(config)
-    view = describe(config.id, env.observation_space, env.action_space)
+    view = describe(config.id, env.observation_space, env.action_space, config.obs_keys)
     try:
         env.reset(seed=0)
         env.step(env.action_space.sample())
@@ -55,3 +67,17 @@ def inspect_env(config: EnvConfig) -> tuple[Spaces, gymnasium.Env[Any, Any]]:
         allowed = f"its first step failed with {type(error).__name__}: {error}"
         raise ConfigError("env.kwargs", config.kwargs, allowed) from error
     return view, env
+
+
+def env_of_spec(spec: EnvSpec, config: EnvConfig) -> EnvConfig:
+    """The same configuration for the environment of a specification, whose arguments `config.kwargs` override."""
+    limit = {} if spec.max_episode_steps is None else {"max_episode_steps": spec.max_episode_steps}
+    return replace(config, id=spec.id, kwargs=limit | spec.kwargs | config.kwargs)
+
+
+def _import_robotics(id: str) -> None:
+    try:
+        importlib.import_module("gymnasium_robotics")
+    except ImportError as error:
+        allowed = "it needs gymnasium-robotics: pip install -c constraints.txt -e '.[robotics]'"
+        raise ConfigError("env.id", id, allowed) from error

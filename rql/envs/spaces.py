@@ -1,5 +1,6 @@
 """Between an environment's spaces and the agent's: flat observations, actions that are indices or in [−1, 1]^d."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from rql.errors import ConfigError
 
 Array = NDArray[Any]
+GOAL_KEYS = ("observation", "desired_goal")
+"""What the agent sees of a goal environment unless told otherwise, as in D4RL."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,15 @@ class DiscreteSpec:
         return shifted
 
     def from_env(self, action: Array) -> Array:
-        """The environment's actions (n,) to indices (n,) int64."""
-        return np.asarray(action, dtype=np.int64).reshape(-1) - self.start
+        """The environment's actions (n,) to indices (n,) int64; what is no whole number becomes −1."""
+        flat = np.asarray(action).reshape(-1)
+        whole = np.where(np.isfinite(flat) & (flat == np.round(flat)), flat, self.start - 1)
+        return whole.astype(np.int64) - self.start
+
+    @property
+    def bounds(self) -> str:
+        """The environment's actions, for messages."""
+        return f"{self.start} to {self.start + self.count - 1}"
 
     def outside(self, action: Array) -> NDArray[np.bool_]:
         """Which indices (n,) are no action."""
@@ -65,6 +75,11 @@ class ContinuousSpec:
         flat = np.asarray(action, dtype=np.float64).reshape(len(action), -1)
         return np.asarray(2.0 * (flat - self.low) / (self.high - self.low) - 1.0, dtype=np.float32)
 
+    @property
+    def bounds(self) -> str:
+        """The environment's actions, for messages."""
+        return f"{self.low.tolist()} to {self.high.tolist()}"
+
     def outside(self, action: Array) -> NDArray[np.bool_]:
         """Which actions (n, d) leave [−1, 1]^d by more than rounding."""
         wrong: NDArray[np.bool_] = np.any(np.abs(action) > 1.0 + 1e-5, axis=1)
@@ -75,22 +90,97 @@ ActionSpec = DiscreteSpec | ContinuousSpec
 
 
 @dataclass(frozen=True)
+class ObservationSpec:
+    """Observations as the agent sees them: the leaves of the environment's space, one after the other, float32."""
+
+    space: spaces.Space[Any]
+    """Of the environment; of a dictionary, what the agent sees of it."""
+    dim: int
+
+    def flatten(self, obs: Any) -> NDArray[np.float32]:
+        """n observations, stacked leaf by leaf, to (n, dim)."""
+        return np.concatenate(_leaves(self.space, obs), axis=1)
+
+    def flatten_one(self, obs: Any) -> NDArray[np.float32]:
+        """One observation to (dim,)."""
+        flat: NDArray[np.float32] = self.flatten(map_leaves(lambda leaf: np.asarray(leaf)[None], obs))[0]
+        return flat
+
+
+@dataclass(frozen=True)
 class Spaces:
     """What the agent needs to know of an environment."""
 
-    obs_dim: int
+    observation: ObservationSpec
     action: ActionSpec
 
+    @property
+    def obs_dim(self) -> int:
+        """Numbers in an observation as the agent sees it."""
+        return self.observation.dim
 
-def describe(env_id: str, observation: spaces.Space[Any], action: spaces.Space[Any]) -> Spaces:
-    """The agent's view of an environment's spaces.
+
+def describe(
+    env_id: str, observation: spaces.Space[Any], action: spaces.Space[Any], obs_keys: Sequence[str] | None = None
+) -> Spaces:
+    """The agent's view of an environment's spaces. `obs_keys` are the entries of a dictionary that it sees.
 
     Raises:
-        ConfigError: if the observations are no Box, or the actions neither Discrete nor a Box with finite bounds.
+        ConfigError: if the observations are not made of Box and Discrete spaces, a key is not there, or the actions
+            are neither Discrete nor a Box with finite bounds.
     """
-    if not isinstance(observation, spaces.Box):
-        raise ConfigError("env.id", env_id, f"its observations are {observation}; a Box is needed")
-    return Spaces(int(np.prod(observation.shape)), _describe_action(env_id, action))
+    seen = _chosen(observation, obs_keys)
+    try:
+        dim = _dim(seen)
+    except TypeError as error:
+        needed = "Box and Discrete spaces, alone or in Dict and Tuple spaces, are needed"
+        raise ConfigError("env.id", env_id, f"its observations are {observation}; {needed}") from error
+    return Spaces(ObservationSpec(seen, dim), _describe_action(env_id, action))
+
+
+def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
+    """The same dictionaries and tuples with `function` applied to what is in them."""
+    if isinstance(tree, Mapping):
+        return {key: map_leaves(function, value) for key, value in tree.items()}
+    return tuple(map_leaves(function, value) for value in tree) if isinstance(tree, tuple) else function(tree)
+
+
+def _chosen(space: spaces.Space[Any], keys: Sequence[str] | None) -> spaces.Space[Any]:
+    if not isinstance(space, spaces.Dict):
+        if keys is not None:
+            raise ConfigError("env.obs_keys", list(keys), f"the observations are no dictionary but {space}")
+        return space
+    if keys is None:
+        keys = GOAL_KEYS if set(GOAL_KEYS) <= space.spaces.keys() else list(space.spaces)
+    if not keys or not set(keys) <= space.spaces.keys():
+        raise ConfigError("env.obs_keys", list(keys), f"some of {', '.join(space.spaces)}")
+    return spaces.Dict({key: space[key] for key in keys})
+
+
+def _leaves(space: spaces.Space[Any], obs: Any) -> list[NDArray[np.float32]]:
+    """(n, width) of each leaf; a Discrete one is one-hot."""
+    if isinstance(space, spaces.Dict):
+        return [leaf for key, part in space.spaces.items() for leaf in _leaves(part, obs[key])]
+    if isinstance(space, spaces.Tuple):
+        return [leaf for index, part in enumerate(space.spaces) for leaf in _leaves(part, obs[index])]
+    if isinstance(space, spaces.Discrete):
+        index = np.asarray(obs, dtype=np.int64).reshape(-1, 1) - int(space.start)
+        return [(index == np.arange(int(space.n))).astype(np.float32)]
+    values = np.asarray(obs)
+    return [values.astype(np.float32).reshape(len(values), -1)]
+
+
+def _dim(space: spaces.Space[Any]) -> int:
+    match space:
+        case spaces.Dict() | spaces.Tuple():
+            parts = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+            return sum(_dim(part) for part in parts)
+        case spaces.Discrete():
+            return int(space.n)
+        case spaces.Box():
+            return int(np.prod(space.shape))
+        case _:
+            raise TypeError(f"{space} is not made of numbers")
 
 
 def _describe_action(env_id: str, action: spaces.Space[Any]) -> ActionSpec:
@@ -105,8 +195,3 @@ def _describe_action(env_id: str, action: spaces.Space[Any]) -> ActionSpec:
 def _can_be_rescaled(action: spaces.Box) -> bool:
     finite = np.isfinite([action.low, action.high]).all() and (action.low < action.high).all()
     return bool(finite and np.issubdtype(action.dtype, np.floating))
-
-
-def flatten(obs: Array) -> NDArray[np.float32]:
-    """Observations (n, ...) to (n, obs_dim) float32."""
-    return np.asarray(obs, dtype=np.float32).reshape(len(obs), -1)

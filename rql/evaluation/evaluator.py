@@ -10,7 +10,7 @@ from rql.agents.agent import Agent, PolicyName
 from rql.agents.state import AgentState
 from rql.config.choices import ActionMode
 from rql.config.schema import Config
-from rql.data.transitions import Reference
+from rql.data.transitions import Reference, RewardTransform
 from rql.envs.make import make_vector_env
 from rql.envs.spaces import Spaces
 from rql.evaluation.rollout import EpisodeResults, play
@@ -21,9 +21,15 @@ class Evaluator:
     """Has environments and random numbers of its own. All evaluations of a run play from the same start states."""
 
     def __init__(
-        self, agent: Agent, view: Spaces, config: Config, reference: Reference | None, device: torch.device
+        self,
+        agent: Agent,
+        view: Spaces,
+        config: Config,
+        reward: RewardTransform,
+        reference: Reference | None,
+        device: torch.device,
     ) -> None:
-        self._agent, self._view, self._config = agent, view, config
+        self._agent, self._view, self._config, self._reward = agent, view, config, reward
         self._reference, self._device = reference, device
         most = max(config.evaluation.episodes, config.evaluation.boundary_episodes)
         self._envs = make_vector_env(config.env, min(config.evaluation.num_envs, most), AutoresetMode.DISABLED)
@@ -61,7 +67,7 @@ class Evaluator:
         act = partial(self._act, state, policy, mode is ActionMode.mode, draws)
         seed = stream_seed(self._config.seed, "evaluation envs")
         discount = self._config.q.discount
-        return play(act, self._envs, self._view, episodes, seed, discount, self._device)
+        return play(act, self._envs, self._view, episodes, seed, self._reward, discount, self._device)
 
     def _act(
         self, state: AgentState, policy: PolicyName, deterministic: bool, draws: torch.Generator, obs: Tensor

@@ -1,19 +1,60 @@
 """Returns of a random and of an expert policy, for normalised scores where the data set names none.
 
-Source: `D4RL/infos.py` of the Farama Foundation's D4RL, as used by Fu et al. 2020. They were measured on the v2
+Source: `d4rl/infos.py` of the Farama Foundation's D4RL, as used by Fu et al. 2020. They were measured on D4RL's own
 environments; for the later versions of the same tasks they are the convention, not a measurement.
 """
+
+import re
 
 from rql.data.transitions import Reference
 
 D4RL = {
-    "HalfCheetah": Reference(-280.178953, 12135.0),
-    "Hopper": Reference(-20.272305, 3234.3),
-    "Walker2d": Reference(1.629008, 4592.3),
-    "Ant": Reference(-325.6, 3879.7),
+    "halfcheetah": Reference(-280.178953, 12135.0),
+    "hopper": Reference(-20.272305, 3234.3),
+    "walker2d": Reference(1.629008, 4592.3),
+    "ant": Reference(-325.6, 3879.7),
+    "antmaze": Reference(0.0, 1.0),
+    "maze2d-open": Reference(0.01, 20.66),
+    "maze2d-umaze": Reference(23.85, 161.86),
+    "maze2d-medium": Reference(13.13, 277.39),
+    "maze2d-large": Reference(6.7, 273.99),
+    "maze2d-open-dense": Reference(11.17817, 27.166538620695782),
+    "maze2d-umaze-dense": Reference(68.537689, 193.66285642381482),
+    "maze2d-medium-dense": Reference(44.264742, 297.4552547777125),
+    "maze2d-large-dense": Reference(30.569041, 303.4857382709002),
+    "pen": Reference(96.262799, 3076.8331017826877),
+    "hammer": Reference(-274.856578, 12794.134825156867),
+    "door": Reference(-56.512833, 2880.5693087298737),
+    "relocate": Reference(-6.425911, 4233.877797728884),
+    "kitchen": Reference(0.0, 4.0),
 }
+"""By task; every data set of a task shares its scores."""
 
 
-def reference_score(env_id: str) -> Reference | None:
-    """The reference of an environment, whatever its version, or None where there is none."""
-    return D4RL.get(env_id.split("-v")[0])
+def reference_score(dataset: str | None, env_id: str) -> Reference | None:
+    """The reference that the name of a data set says (`hopper-medium-v2`, `D4RL/antmaze/umaze-v1`), or else the
+    environment, whatever its version (`Hopper-v5`, `PointMaze_UMaze-v3`); None where neither does.
+    """
+    for task in (_task_of_name(dataset or ""), _task_of_env(env_id)):
+        if task in D4RL:
+            return D4RL[task]
+    return None
+
+
+def _task_of_name(name: str) -> str:
+    words = re.split(r"[-/_.]+", name.lower().removeprefix("d4rl/").removeprefix("mujoco/"))
+    if words[0] not in ("maze2d", "pointmaze"):
+        return words[0]
+    dense = "-dense" if "dense" in words else ""
+    return f"maze2d-{words[1] if len(words) > 1 else ''}{dense}"
+
+
+def _task_of_env(id: str) -> str:
+    task = id.rpartition(":")[2].split("-v")[0]
+    if maze := re.fullmatch(r"PointMaze_(Open|UMaze|Medium|Large)(_Diverse_GR?)?(Dense)?", task):
+        return f"maze2d-{maze[1].lower()}{'-dense' if maze[3] else ''}"
+    if hand := re.fullmatch(r"AdroitHand(Pen|Hammer|Door|Relocate)(Sparse)?", task):
+        return hand[1].lower()
+    if task.startswith("AntMaze_"):
+        return "antmaze"
+    return "kitchen" if task == "FrankaKitchen" else task.lower()

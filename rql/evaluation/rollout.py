@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rql.data.transitions import RewardTransform
+from rql.envs.goals import SUCCESS_KEYS
 from rql.envs.make import AnyVectorEnv
-from rql.envs.spaces import Spaces, flatten
+from rql.envs.spaces import Spaces
 
 Policy = Callable[[Tensor], Tensor]
 """Observations (n, obs_dim) → actions (n,) or (n, d)."""
-
-SUCCESS_KEYS = ("is_success", "success")
 
 
 @dataclass
@@ -27,7 +27,7 @@ class EpisodeResults:
     successes: NDArray[np.float64] | None
     """Whether the environment reported success at any step; None where it reports none."""
     discounted: NDArray[np.float64]
-    """The discounted return from the start state."""
+    """The discounted return from the start state, of the rewards that Q_R learns from."""
     first_obs: NDArray[np.float32]
     """(episodes, obs_dim)."""
     first_action: NDArray[Any]
@@ -54,6 +54,7 @@ def play(
     view: Spaces,
     episodes: int,
     seed: int,
+    reward_transform: RewardTransform,
     discount: float,
     device: torch.device,
 ) -> EpisodeResults:
@@ -71,15 +72,16 @@ def play(
     first_action: NDArray[Any] | None = None
     successes, reported = np.zeros_like(returns), False
     while (episode < episodes).any():
-        action = policy(torch.from_numpy(flatten(obs)).to(device)).cpu().numpy()
+        flat = view.observation.flatten(obs)
+        action = policy(torch.from_numpy(flat).to(device)).cpu().numpy()
         playing = episode < episodes
         if first_action is None:
             first_action = np.zeros((episodes, *action.shape[1:]), dtype=action.dtype)
         fresh = playing & (lengths[np.minimum(episode, episodes - 1)] == 0)
-        first_obs[episode[fresh]], first_action[episode[fresh]] = flatten(obs)[fresh], action[fresh]
+        first_obs[episode[fresh]], first_action[episode[fresh]] = flat[fresh], action[fresh]
         obs, reward, terminated, truncated, infos = envs.step(view.action.to_env(action))
         returns[episode[playing]] += reward[playing]
-        discounted[episode[playing]] += reward[playing] * discount ** lengths[episode[playing]]
+        discounted[episode[playing]] += reward_transform(reward[playing]) * discount ** lengths[episode[playing]]
         lengths[episode[playing]] += 1
         success = _success(infos)
         if success is not None:
@@ -94,12 +96,11 @@ def play(
     return EpisodeResults(returns, lengths, successes if reported else None, discounted, first_obs, first_action)
 
 
-def _reset(envs: AnyVectorEnv, episode: NDArray[np.int64], seed: int, mask: NDArray[np.bool_]) -> NDArray[Any]:
+def _reset(envs: AnyVectorEnv, episode: NDArray[np.int64], seed: int, mask: NDArray[np.bool_]) -> Any:
     """Begin the episodes of the environments in `mask`; the others keep their observation."""
     seeds = [seed + int(index) for index in episode]
     # the base class knows a single seed only; the synchronous and the asynchronous one take a list
-    obs: NDArray[Any] = envs.reset(seed=seeds, options={"reset_mask": mask})[0]  # type: ignore[arg-type]
-    return obs
+    return envs.reset(seed=seeds, options={"reset_mask": mask})[0]  # type: ignore[arg-type]
 
 
 def _success(infos: dict[str, Any]) -> NDArray[np.float64] | None:

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from rql.models.distributions import Categorical, SquashedGaussian
+from rql.models.distributions import Categorical, ContinuousLaw
 
 
-def bc_loss(policy: Categorical | SquashedGaussian, action: Tensor) -> Tensor:
+def bc_loss(policy: Categorical | ContinuousLaw, action: Tensor) -> Tensor:
     """L_BC = E_{(s,a)~D_bc}[ −log π_BC(a|s) ]; `action` is (B,) int64 or (B, d)."""
     return -policy.log_prob(action).mean()
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rql.models.distributions import Categorical, SquashedGaussian
+from rql.models.distributions import Categorical, ContinuousLaw, SquashedGaussian
 
 
 class Support(NamedTuple):
@@ -28,7 +28,7 @@ def enumerate_actions(bc: Categorical) -> Support:
     return Support(_all_actions(bc), torch.zeros_like(bc.logits))
 
 
-def sample_prior(bc: SquashedGaussian, noise: Tensor) -> Support:
+def sample_prior(bc: ContinuousLaw, noise: Tensor) -> Support:
     """N actions of π_BC with equal weights that sum to 1, from standard normal `noise` (B, N, d).
 
     Σ_i w_i f(a_i) estimates E_{a~π_BC} f(a) without bias. Functions of such sums (the logarithm in the soft value,
@@ -38,7 +38,7 @@ def sample_prior(bc: SquashedGaussian, noise: Tensor) -> Support:
     return Support(actions, torch.full_like(noise[..., 0], -math.log(noise.shape[-2])))
 
 
-def sample_mixture(bc: SquashedGaussian, actor: SquashedGaussian, noise: Tensor) -> Support:
+def sample_mixture(bc: ContinuousLaw, actor: SquashedGaussian, noise: Tensor) -> Support:
     """As `sample_prior`, but the first half of the N actions comes from π_BC and the second from π_θ.
 
     The weights are w ∝ π_BC(a) / (½ π_BC(a) + ½ π_θ(a)), normalised to sum to 1 (self-normalised importance
@@ -54,7 +54,7 @@ def sample_mixture(bc: SquashedGaussian, actor: SquashedGaussian, noise: Tensor)
     return Support(latent.tanh(), (log_bc - log_proposal).log_softmax(-1))
 
 
-def sample_actions(policy: SquashedGaussian, uniform: Tensor, noise: Tensor) -> Support:
+def sample_actions(policy: ContinuousLaw, uniform: Tensor, noise: Tensor) -> Support:
     """M uniform actions and M of `policy`, weighted for integrals: Σ_i w_i f(a_i) estimates ∫ f(a) da over [−1, 1]^d.
 
     `uniform` (B, M, d) lies in [0, 1), `noise` (B, M, d) is standard normal. The proposals are those of Kumar et al.

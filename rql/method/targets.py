@@ -33,5 +33,8 @@ def soft_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
 
 
 def td_target(reward: Tensor, terminated: Tensor, next_value: Tensor, discount: Tensor) -> Tensor:
-    """r + γ (1 − terminated) V(s'). Truncation is no termination: its next state is worth as much as any other."""
+    """r + γ^k (1 − terminated) V(s'), where r is the discounted sum of k rewards and `discount` γ^k, (B,) or a scalar.
+
+    Truncation is no termination: its next state is worth as much as any other.
+    """
     return reward + discount * (1.0 - terminated) * next_value

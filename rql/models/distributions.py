@@ -65,22 +65,72 @@ class SquashedGaussian(NamedTuple):
 
     def log_density(self, latent: Tensor) -> Tensor:
         """log density of a = tanh(u) at the latent actions u, (..., d) → (...,)."""
-        log_jacobian = 2.0 * (math.log(2.0) - latent - softplus(-2.0 * latent))
-        return self.latent_log_density(latent) - log_jacobian.sum(-1)
+        return self.latent_log_density(latent) - log_slope(latent)
 
     def log_prob(self, action: Tensor) -> Tensor:
         """log density of actions in [−1, 1]^d, (..., d) → (...,); see `ACTION_LIMIT`."""
         return self.log_density(action.clamp(-ACTION_LIMIT, ACTION_LIMIT).atanh())
 
-    def kl(self, prior: "SquashedGaussian") -> Tensor:
-        """KL(self ‖ prior) in nats, exact: (...,)."""
-        variance_ratio = (2.0 * (self.log_std - prior.log_std)).exp()
-        distance = ((self.mean - prior.mean) * (-prior.log_std).exp()).square()
+    def kl_of(self, policy: "SquashedGaussian", latent: Tensor) -> Tensor:
+        """KL(policy ‖ self) in nats, exact: (...,). `latent` is not read."""
+        variance_ratio = (2.0 * (policy.log_std - self.log_std)).exp()
+        distance = ((policy.mean - self.mean) * (-self.log_std).exp()).square()
         return 0.5 * (variance_ratio + distance - 1.0 - variance_ratio.log()).sum(-1)
 
     def unsqueeze(self) -> "SquashedGaussian":
         """The same law with a dimension for several actions a state: (B, d) → (B, 1, d)."""
         return SquashedGaussian(self.mean.unsqueeze(-2), self.log_std.unsqueeze(-2))
+
+
+class Uniform(NamedTuple):
+    """The uniform law on [−1, 1]^d, seen as that of a = tanh(u) like a `SquashedGaussian`."""
+
+    center: Tensor
+    """(..., d), all zeros."""
+
+    def latent(self, noise: Tensor) -> Tensor:
+        """A latent action for each standard normal `noise`, (..., d)."""
+        return (self.sample(noise) * (1.0 - 1e-6)).atanh()
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """An action for each standard normal `noise`, (..., d): 2Φ(noise) − 1."""
+        return (noise * math.sqrt(0.5)).erf()
+
+    def mode(self) -> Tensor:
+        """The middle: every action is as probable."""
+        return self.center
+
+    def latent_log_density(self, latent: Tensor) -> Tensor:
+        """log density of u, (..., d) → (...,)."""
+        return self.log_density(latent) + log_slope(latent)
+
+    def log_density(self, latent: Tensor) -> Tensor:
+        """log density of a = tanh(u): −d log 2, (..., d) → (...,)."""
+        return torch.full_like(latent[..., 0], -latent.shape[-1] * math.log(2.0))
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """log density of actions in [−1, 1]^d, (..., d) → (...,)."""
+        return self.log_density(action)
+
+    def kl_of(self, policy: SquashedGaussian, latent: Tensor) -> Tensor:
+        """KL(policy ‖ self) = d log 2 − H(policy) in nats, from one latent action of `policy`, (..., d) → (...,).
+
+        Without bias, and its gradient too where `latent` is reparameterised: the entropy estimate of SAC (Haarnoja
+        et al. 2018b).
+        """
+        return policy.log_density(latent) - self.log_density(latent)
+
+    def unsqueeze(self) -> "Uniform":
+        """The same law with a dimension for several actions a state: (B, d) → (B, 1, d)."""
+        return Uniform(self.center.unsqueeze(-2))
+
+
+def log_slope(latent: Tensor) -> Tensor:
+    """log |da/du| = Σ log(1 − tanh² u) of a = tanh(u): (..., d) → (...,)."""
+    return 2.0 * (math.log(2.0) - latent - softplus(-2.0 * latent)).sum(-1)
+
+
+ContinuousLaw = SquashedGaussian | Uniform
 
 
 def gumbel(uniform: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from rql.models.distributions import Categorical, SquashedGaussian
+from rql.models.distributions import Categorical, SquashedGaussian, Uniform
 from rql.models.mlp import mlp
 
 
@@ -41,3 +41,17 @@ class SquashedGaussianPolicy(nn.Module):
         mean, raw = self.net(obs).chunk(2, dim=-1)
         half_range = 0.5 * (self.log_std_max - self.log_std_min)
         return SquashedGaussian(mean, self.log_std_min + half_range * (1.0 + raw.tanh()))
+
+
+class UniformPolicy(nn.Module):
+    """The prior of whoever has no demonstrations: every action is as likely. It has no parameters."""
+
+    def __init__(self, action_width: int, discrete: bool) -> None:
+        """`action_width` is the number of discrete actions, or d."""
+        super().__init__()
+        self.action_width, self.discrete = action_width, discrete
+
+    def forward(self, obs: Tensor) -> Categorical | Uniform:
+        """(..., obs_dim) → the uniform law at each of the observations."""
+        zeros = obs.new_zeros((*obs.shape[:-1], self.action_width))
+        return Categorical(zeros) if self.discrete else Uniform(zeros)

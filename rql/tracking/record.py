@@ -1,7 +1,6 @@
 """The local record: `config.yaml`, `metrics.jsonl` and `summary.json` in the run's folder."""
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import yaml
 
 from rql.errors import RQLError
+from rql.files import write_atomically
 from rql.training.ticks import Stage
 
 METRICS_FILE, CONFIG_FILE, SUMMARY_FILE = "metrics.jsonl", "config.yaml", "summary.json"
@@ -30,7 +30,7 @@ class LocalRecord:
             raise RQLError(f"{directory} holds a run already ({taken[0]}); hydra.run.dir=FOLDER names another place")
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            write_atomically(directory / CONFIG_FILE, yaml.safe_dump(config, sort_keys=False))
+            write_atomically(directory / CONFIG_FILE, yaml.safe_dump(config, sort_keys=False).encode())
             self._metrics = (directory / METRICS_FILE).open("x", encoding="utf-8")
         except OSError as error:
             raise RQLError(f"the run cannot be recorded in {directory}: {error}") from error
@@ -43,7 +43,7 @@ class LocalRecord:
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the summary; that it exists says that the run came to its end."""
-        write_atomically(self.directory / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
+        write_atomically(self.directory / SUMMARY_FILE, f"{json.dumps(summary, indent=2)}\n".encode())
 
     def close(self) -> None:
         """Close the files."""
@@ -54,17 +54,3 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
     """The lines of `metrics.jsonl`."""
     with (directory / METRICS_FILE).open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    with part.open("w", encoding="utf-8") as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            part.replace(path)
-        except BaseException:
-            part.unlink()
-            raise

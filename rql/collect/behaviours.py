@@ -1,0 +1,141 @@
+"""The policies that collect, from observations of the environment to its own actions."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rql.agents.saving import AGENT_FILE, read_agent, restore_agent
+from rql.config.choices import ActionMode
+from rql.config.collect import (
+    AUTO,
+    BehaviourConfig,
+    CollectConfig,
+    RandomBehaviourConfig,
+    RunBehaviourConfig,
+    SB3BehaviourConfig,
+    ScriptedBehaviourConfig,
+)
+from rql.config.schema import EnvConfig
+from rql.data.demonstrators import CONTROLLERS
+from rql.envs.spaces import DiscreteSpec, Spaces, map_leaves
+from rql.errors import ConfigError, RQLError
+
+Act = Callable[[Any, np.random.Generator], NDArray[Any]]
+"""Observations of n environments, stacked leaf by leaf → n actions of the environment."""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """A policy, and what the data set says of it."""
+
+    act: Act
+    description: str
+
+
+def env_of(config: CollectConfig) -> EnvConfig:
+    """The environment to collect in: the one that is configured, or that of the run whose policy acts.
+
+    Raises:
+        RQLError: if the run cannot be read.
+    """
+    if config.env.id != AUTO:
+        return config.env
+    assert isinstance(config.behaviour, RunBehaviourConfig)
+    trained, _ = read_agent(Path(config.behaviour.run) / AGENT_FILE)
+    own = replace(trained.env, num_envs=config.env.num_envs, vectorization=config.env.vectorization)
+    return replace(own, kwargs=own.kwargs | config.env.kwargs)
+
+
+def build_behaviour(config: BehaviourConfig, env: EnvConfig, view: Spaces) -> Behaviour:
+    """The policy of a configuration.
+
+    Raises:
+        RQLError: if it cannot be read, or does not suit the environment.
+    """
+    match config:
+        case RandomBehaviourConfig():
+            return Behaviour(lambda obs, rng: _uniform(view, _count(obs), rng), "uniformly random actions")
+        case ScriptedBehaviourConfig():
+            return _scripted(config, env, view)
+        case RunBehaviourConfig():
+            return _trained(config, view)
+        case SB3BehaviourConfig():
+            return _sb3(config)
+        case _:
+            raise TypeError(f"no behaviour for {type(config).__name__}")
+
+
+def _uniform(view: Spaces, count: int, rng: np.random.Generator) -> NDArray[Any]:
+    if isinstance(view.action, DiscreteSpec):
+        return view.action.to_env(rng.integers(view.action.count, size=count))
+    return view.action.to_env(rng.uniform(-1.0, 1.0, (count, view.action.width)))
+
+
+def _scripted(config: ScriptedBehaviourConfig, env: EnvConfig, view: Spaces) -> Behaviour:
+    if env.id not in CONTROLLERS:
+        allowed = f"{env.id} has no scripted controller, {', '.join(CONTROLLERS)} have"
+        raise ConfigError("behaviour", "scripted", allowed)
+    controller = CONTROLLERS[env.id]
+
+    def act(obs: Any, rng: np.random.Generator) -> NDArray[Any]:
+        actions = np.stack([controller(one) for one in obs])
+        left = rng.random(len(actions)) < config.random_chance
+        actions[left] = _uniform(view, len(actions), rng)[left]
+        return actions
+
+    return Behaviour(act, f"scripted controller, {config.random_chance:g} of the steps random")
+
+
+def _trained(config: RunBehaviourConfig, view: Spaces) -> Behaviour:
+    trained, tensors = read_agent(Path(config.run) / AGENT_FILE)
+    agent, state = restore_agent(trained, tensors, view)
+    deterministic = config.mode is ActionMode.mode
+    name: Any = config.policy.name
+
+    def act(obs: Any, rng: np.random.Generator) -> NDArray[Any]:
+        flat = torch.from_numpy(view.observation.flatten(obs))
+        draws = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        action = agent.act(state, flat, agent.act_noise(len(flat), draws), name, deterministic)
+        return view.action.to_env(action.numpy())
+
+    what = {"bc": "π_BC", "final": "π_final"}[name]
+    updates = int(state.updates)
+    return Behaviour(act, f"RQL {what} after {updates} updates of Q, {config.mode.name}, seed {trained.seed}")
+
+
+def _sb3(config: SB3BehaviourConfig) -> Behaviour:
+    if not config.trusted:
+        allowed = f"true, once you know that {config.path} is safe: opening it runs the code that it may carry"
+        raise ConfigError("behaviour.trusted", False, allowed)
+    try:
+        sb3 = importlib.import_module("stable_baselines3")
+    except ImportError as error:
+        allowed = "stable-baselines3 is needed: pip install -c constraints.txt -e '.[sb3]'"
+        raise ConfigError("behaviour", "sb3", allowed) from error
+    algorithm = getattr(sb3, config.algorithm, None)
+    if not hasattr(algorithm, "load"):
+        raise ConfigError("behaviour.algorithm", config.algorithm, "a class of stable_baselines3, such as SAC or PPO")
+    try:
+        model = algorithm.load(config.path, device="cpu")
+    except Exception as error:  # whatever a damaged archive or a wrong class leads to
+        raise RQLError(f"no {config.algorithm} can be read from {config.path}: {error}") from error
+    model.set_random_seed(0)
+    deterministic = config.mode is ActionMode.mode
+
+    def act(obs: Any, rng: np.random.Generator) -> NDArray[Any]:
+        action: NDArray[Any] = model.predict(obs, deterministic=deterministic)[0]
+        return action
+
+    return Behaviour(act, f"stable-baselines3 {config.algorithm} after {model.num_timesteps} steps, {config.mode.name}")
+
+
+def _count(obs: Any) -> int:
+    lengths: list[int] = []
+    map_leaves(lambda leaf: lengths.append(len(leaf)), obs)
+    return lengths[0]

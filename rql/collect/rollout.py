@@ -1,0 +1,85 @@
+"""Collecting whole episodes in parallel environments."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from rql.collect.behaviours import Act
+from rql.data.journal import Journal, read_episodes
+from rql.data.recorder import EpisodeRecorder
+from rql.envs.make import AnyVectorEnv
+from rql.envs.spaces import map_leaves
+
+
+def collect(
+    act: Act,
+    envs: AnyVectorEnv,
+    journal: Journal,
+    steps: int | None,
+    episodes: int | None,
+    seed: int,
+    progress: Callable[[], None],
+) -> None:
+    """Add whole episodes to the journal until it holds so many steps, or episodes.
+
+    Episode i starts from the state of seed `seed` + i; those that the journal holds already are not played again.
+    Every episode that has begun is played to its end, so that short ones are not favoured. `envs` must not reset by
+    themselves.
+    """
+    seeds, rng = _seeds(journal, seed), np.random.default_rng([seed, journal.episodes])
+    recorder = EpisodeRecorder(journal, envs.num_envs)
+    playing, lengths = np.zeros(envs.num_envs, dtype=np.bool_), np.zeros(envs.num_envs, dtype=np.int64)
+    ended, obs = np.ones_like(playing), None
+    while True:
+        if ended.any():
+            progress()
+            obs, playing = _begin(envs, recorder, seeds, ended, playing, lengths, steps, episodes)
+        if not playing.any():
+            return
+        actions = act(obs, rng)
+        obs, rewards, terminated, truncated, _ = envs.step(actions)
+        for index in np.flatnonzero(playing):
+            last = map_leaves(lambda leaf, index=index: leaf[index], obs)
+            flags = bool(terminated[index]), bool(truncated[index])
+            recorder.step(index, actions[index], last, float(rewards[index]), *flags)
+        lengths += 1
+        ended = terminated | truncated
+
+
+def _begin(
+    envs: AnyVectorEnv,
+    recorder: EpisodeRecorder,
+    seeds: Iterator[int],
+    ended: Any,
+    playing: Any,
+    lengths: Any,
+    steps: int | None,
+    episodes: int | None,
+) -> tuple[Any, Any]:
+    """Reset where an episode ended; (observations, which environments play an episode that counts).
+
+    An environment that is no longer needed idles along: all of them step together.
+    """
+    playing = playing & ~ended
+    lengths[ended] = 0
+    chosen = np.zeros(envs.num_envs, dtype=np.int64)
+    for index in np.flatnonzero(ended):
+        if episodes is not None:
+            playing[index] = recorder.journal.episodes + playing.sum() < episodes
+        else:
+            playing[index] = recorder.journal.steps + lengths[playing].sum() < (steps or 0)
+        if playing[index]:
+            chosen[index] = next(seeds)
+    # the base class knows a single seed only; the synchronous and the asynchronous one take a list
+    obs, _ = envs.reset(seed=chosen.tolist(), options={"reset_mask": ended})  # type: ignore[arg-type]
+    for index in np.flatnonzero(ended & playing):
+        recorder.begin(index, obs, int(chosen[index]))
+    return obs, playing
+
+
+def _seeds(journal: Journal, first: int) -> Iterator[int]:
+    """`first`, `first` + 1, … but for those whose episodes the journal holds."""
+    done = {episode.seed for episode in read_episodes(journal.path)} if journal.episodes else set()
+    return (seed for seed in count(first) if seed not in done)

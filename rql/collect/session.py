@@ -1,0 +1,78 @@
+"""One collection from the configuration to the data set."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+import torch
+from gymnasium.vector import AutoresetMode
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from rql.collect.behaviours import Behaviour, build_behaviour, env_of
+from rql.collect.rollout import collect
+from rql.config.collect import CollectConfig
+from rql.config.schema import EnvConfig
+from rql.data.journal import Journal
+from rql.data.sources import minari_root
+from rql.data.writing import begin_set, describe_set, finish_set
+from rql.envs.make import inspect_env, make_vector_env
+from rql.evaluation.reference_scores import reference_score
+
+
+def run(config: CollectConfig) -> None:
+    """Collect, and leave a Minari data set.
+
+    Raises:
+        RQLError: for whatever the user can put right; finished episodes are kept.
+    """
+    torch.set_num_threads(config.threads)
+    env_config = env_of(config)
+    view, env = inspect_env(env_config)
+    behaviour = build_behaviour(config.behaviour, env_config, view)
+    console = Console()
+    with minari_root(config.dataset.root), ExitStack() as stack:
+        with env:
+            description = describe_set(config.id, env, _metadata(config, env_config, behaviour))
+        journal = begin_set(description)
+        stack.callback(_leave, journal, config.id, console)
+        if journal.episodes:
+            console.print(f"going on after {journal.episodes:,} episodes, {journal.steps:,} steps", highlight=False)
+        envs = stack.enter_context(
+            closing(make_vector_env(env_config, env_config.num_envs, AutoresetMode.DISABLED))
+        )
+        progress = stack.enter_context(_progress(config, journal, console))
+        collect(behaviour.act, envs, journal, config.steps, config.episodes, config.seed, progress)
+        episodes, steps = journal.episodes, journal.steps
+        path = finish_set(journal)
+        console.print(f"{config.id}: {episodes:,} episodes, {steps:,} steps in {path}", highlight=False, soft_wrap=True)
+
+
+def _metadata(config: CollectConfig, env: EnvConfig, behaviour: Behaviour) -> dict[str, object]:
+    reference = reference_score(config.id, env.id)
+    said = {"author": [config.author] if config.author else None, "description": config.description}
+    return {
+        "algorithm_name": behaviour.description,
+        "seed": config.seed,
+        **({"ref_min_score": reference.low, "ref_max_score": reference.high} if reference else {}),
+        **{key: value for key, value in said.items() if value},
+    }
+
+
+def _leave(journal: Journal, id: str, console: Console) -> None:
+    """Say what is kept where a collection was cut off."""
+    if journal.episodes:
+        kept = f"{journal.episodes:,} finished episodes are kept: the same command goes on"
+        console.print(f"{kept}, `python -m rql.data recover {id}` makes a data set of them", soft_wrap=True)
+    journal.close()
+
+
+@contextmanager
+def _progress(config: CollectConfig, journal: Journal, console: Console) -> Iterator[object]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("steps" if config.episodes is None else "episodes", total=config.steps or config.episodes)
+
+        def show() -> None:
+            bar.update(task, completed=journal.steps if config.episodes is None else journal.episodes)
+
+        yield show

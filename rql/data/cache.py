@@ -1,0 +1,164 @@
+"""Converted data sets: packed once, then opened in no time by every run that needs them."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from rql.config.choices import Unfinished
+from rql.data.episodes import Packer, Source
+from rql.data.rows import RowLayout
+from rql.data.transitions import Reference, Transitions
+from rql.envs.spaces import Spaces
+from rql.errors import DataError, RQLError
+
+FORMAT = 1
+"""Counted up with every change of what is written, so that nothing old is taken for new."""
+META, ROWS, TRUNCATED, STARTS = "meta.json", "rows.f32", "truncated.bool", "starts.i64"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A converted data set in its folder."""
+
+    path: Path
+    meta: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(file.stat().st_size for file in self.path.iterdir())
+
+
+def cache_folder(configured: str | None) -> Path:
+    """The folder of the cache, which need not exist."""
+    if configured is not None:
+        return Path(configured).expanduser()
+    user = os.environ.get("XDG_CACHE_HOME")
+    return (Path(user) if user else Path.home() / ".cache") / "rql"
+
+
+def open_cached(source: Source, view: Spaces, unfinished: Unfinished, folder: Path) -> Transitions:
+    """The data set, memory-mapped; converted first where that has not been done yet.
+
+    Several processes may ask at once: one converts, the others wait for it. Writing to the arrays changes nothing on
+    disk.
+
+    Raises:
+        DataError: if the source cannot be used.
+        RQLError: if the cache cannot be written.
+    """
+    path = folder / _entry_name(source, view, unfinished)
+    entry = read_entry(path)
+    if entry is None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / f".{path.name}.lock"):
+                entry = read_entry(path)
+                if entry is None:
+                    _convert(source, Packer(source.label, source.flags, view, unfinished), path)
+                    entry = read_entry(path)
+        except OSError as error:
+            where = "dataset.cache=FOLDER names another place"
+            raise RQLError(f"the cache of data set {source.label} cannot be written to {path}: {error}; {where}") from error
+    assert entry is not None
+    return _load(entry, source)
+
+
+def read_entry(path: Path) -> Entry | None:
+    """What lies in a folder of the cache, or None where that is not a whole data set of the present format."""
+    try:
+        meta = json.loads((path / META).read_text())
+        whole = meta["format"] == FORMAT and all(
+            (path / name).stat().st_size == size for name, size in meta["sizes"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return Entry(path, meta) if whole else None
+
+
+def entries(folder: Path) -> Iterator[Entry]:
+    """All converted data sets."""
+    for path in sorted(folder.glob("*/")):
+        entry = read_entry(path)
+        if entry is not None:
+            yield entry
+
+
+def _entry_name(source: Source, view: Spaces, unfinished: Unfinished) -> str:
+    """Readable, and different whenever the content may be."""
+    stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in source.files]
+    identity = json.dumps([FORMAT, source.name, stats, repr(view), unfinished.name])
+    readable = "".join(c if c.isalnum() or c in "-." else "_" for c in source.name)
+    return f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+def _load(entry: Entry, source: Source) -> Transitions:
+    layout = RowLayout(**entry.meta["layout"])
+    rows = np.memmap(entry.path / ROWS, dtype=np.float32, mode="c").reshape(-1, layout.width)
+    truncated = np.fromfile(entry.path / TRUNCATED, dtype=np.bool_)
+    starts = np.fromfile(entry.path / STARTS, dtype=np.int64)
+    return Transitions(source.name, layout, rows.view(np.ndarray), truncated, starts, source.reference)
+
+
+def _convert(source: Source, packer: Packer, path: Path) -> None:
+    """Write an entry aside and rename it, so that what bears its name is whole."""
+    part = path.with_name(f".{path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a process that died
+    part.mkdir()
+    try:
+        starts = _write_columns(source, packer, part)
+        _write(part / STARTS, starts)
+        sizes = {name: (part / name).stat().st_size for name in (ROWS, TRUNCATED, STARTS)}
+        meta = {
+            "format": FORMAT,
+            "source": source.label,
+            "transitions": sizes[TRUNCATED],
+            "episodes": len(starts),
+            "layout": asdict(RowLayout.of(packer.view)),
+            "sizes": sizes,
+        }
+        _write(part / META, np.frombuffer(json.dumps(meta, indent=2).encode(), dtype=np.uint8))
+        if path.exists():  # damaged, or it would have been opened
+            shutil.rmtree(path)
+        part.rename(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _write_columns(source: Source, packer: Packer, part: Path) -> NDArray[np.int64]:
+    """Stream rows and flags to their files; where the episodes start, (E,)."""
+    starts, count = list[int](), 0
+    with (part / ROWS).open("wb") as rows_file, (part / TRUNCATED).open("wb") as truncated_file:
+        for index, episode in enumerate(source.episodes()):
+            packed = packer.pack(index, episode)
+            if packed is not None:
+                starts.append(count)
+                count += len(packed[1])
+                rows_file.write(packed[0].tobytes())
+                truncated_file.write(packed[1].tobytes())
+        _sync(rows_file)
+        _sync(truncated_file)
+    if not count:
+        raise DataError(f"data set {source.label} holds no transitions")
+    return np.array(starts, dtype=np.int64)
+
+
+def _write(path: Path, content: NDArray[Any]) -> None:
+    with path.open("wb") as file:
+        file.write(content.tobytes())
+        _sync(file)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,99 @@
+"""Files with the keys of D4RL, one array a key over all steps: HDF5 and numpy's .npz."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from numpy.typing import NDArray
+
+from rql.data.episodes import Episode
+from rql.data.transitions import Reference
+from rql.errors import DataError
+
+Arrays = dict[str, NDArray[Any]]
+
+REQUIRED = ("observations", "actions", "rewards", "terminals")
+OPTIONAL = ("timeouts", "next_observations")
+HDF5_SUFFIXES = (".hdf5", ".h5")
+SUFFIXES = (*HDF5_SUFFIXES, ".npz")
+
+
+class FlatSource:
+    """A file of N steps, whose episodes end where `terminals` or `timeouts` is set.
+
+    Without `next_observations`, what follows the last step of an episode is unknown. After a terminal step nobody
+    looks at it, and its own observation stands in; a step that timed out is left out, and the one before it is the
+    truncated one (as in D4RL's own `qlearning_dataset`).
+    """
+
+    flags = ("terminals", "timeouts")
+    spaces = None
+    env_spec: EnvSpec | None = None
+    reference: Reference | None = None
+
+    def __init__(self, path: Path) -> None:
+        """Raises:
+        DataError: if there is no such file.
+        """
+        self.name, self.label, self.files = path.stem, str(path), [path]
+        self._path = path
+        if not path.exists():
+            raise DataError(f"data set {path} is not there")
+        if not path.is_file():
+            raise DataError(f"data set {path} is a folder; a file {' or '.join(SUFFIXES)} is needed")
+
+    def episodes(self) -> Iterator[Episode]:
+        """One after the other; the last one may have no end flag.
+
+        Raises:
+            DataError: if the file is damaged, a key is missing, or the arrays do not fit together.
+        """
+        arrays = self._checked(self._read())
+        terminals, timeouts = (arrays[flag] != 0 for flag in self.flags)
+        stops = np.flatnonzero(terminals | timeouts) + 1
+        if not len(stops) or stops[-1] < len(terminals):
+            stops = np.append(stops, len(terminals))
+        for start, stop in zip(np.append(0, stops[:-1]), stops, strict=True):
+            if "next_observations" in arrays:
+                following = arrays["next_observations"][start:stop]
+            else:
+                following = arrays["observations"][start + 1 : stop]
+                if terminals[stop - 1]:
+                    following = np.append(following, arrays["observations"][stop - 1 : stop], axis=0)
+            steps = slice(start, start + len(following))
+            truncated = arrays["timeouts"][steps].copy()
+            if len(truncated):
+                truncated[-1] = arrays["timeouts"][stop - 1]
+                kept = (arrays[key][steps] for key in ("observations", "actions", "rewards"))
+                yield Episode(*kept, following, arrays["terminals"][steps], truncated)
+
+    def _read(self) -> Arrays:
+        try:
+            if self._path.suffix in HDF5_SUFFIXES:
+                with h5py.File(self._path, "r") as file:
+                    return {key: file[key][()] for key in (*REQUIRED, *OPTIONAL) if isinstance(file.get(key), h5py.Dataset)}
+            with np.load(self._path, allow_pickle=False) as file:
+                return {key: file[key] for key in (*REQUIRED, *OPTIONAL) if key in file}
+        except (OSError, ValueError, RuntimeError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise DataError(f"data set {self.label} cannot be read: {type(error).__name__}: {error}") from error
+
+    def _checked(self, arrays: Arrays) -> Arrays:
+        for key in REQUIRED:
+            if key not in arrays:
+                has = ", ".join(arrays) or "none of them"
+                raise DataError(f"data set {self.label} has no array {key}; of the keys of D4RL it has {has}")
+        arrays.setdefault("timeouts", np.zeros(arrays["terminals"].shape, dtype=np.bool_))
+        steps = arrays["rewards"].size
+        for key, array in arrays.items():
+            if array.dtype.kind not in "biuf":
+                raise DataError(f"data set {self.label}: {key} has dtype {array.dtype}, where real numbers are needed")
+            if len(np.atleast_1d(array)) != steps:
+                raise DataError(f"data set {self.label}: {key} has length {len(array)}, rewards {steps}")
+        for key in ("rewards", "terminals", "timeouts"):
+            arrays[key] = arrays[key].reshape(-1)
+        return arrays

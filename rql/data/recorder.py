@@ -1,0 +1,80 @@
+"""Keeping the episodes of vectorised environments as they were."""
+
+from typing import Any
+
+import numpy as np
+from minari.data_collector.episode_buffer import EpisodeBuffer
+
+from rql.data.journal import Journal
+from rql.envs.spaces import map_leaves
+
+
+class EpisodeRecorder:
+    """Follows each environment and hands whole episodes to a journal."""
+
+    def __init__(self, journal: Journal, num_envs: int) -> None:
+        self.journal = journal
+        self._running: list[_Running | None] = [None] * num_envs
+
+    def begin(self, index: int, observations: Any, seed: int | None = None) -> None:
+        """Environment `index` begins an episode with its entry of `observations`."""
+        self._running[index] = _Running(seed, [_entry(observations, index)])
+
+    def step(
+        self, index: int, action: Any, observation: Any, reward: float, terminated: bool, truncated: bool
+    ) -> None:
+        """Environment `index` took `action` and came to `observation`, its own last one where the episode ends."""
+        running = self._running[index]
+        assert running is not None
+        running.observations.append(observation)
+        running.actions.append(action)
+        running.rewards.append(reward)
+        running.terminations.append(terminated)
+        running.truncations.append(truncated)
+        if terminated or truncated:
+            self.journal.append(running.episode())
+            self._running[index] = None
+
+    def follow(
+        self, actions: Any, observations: Any, rewards: Any, terminated: Any, truncated: Any, infos: dict[str, Any]
+    ) -> None:
+        """One step of all environments, which reset within the step in which an episode ends."""
+        for index, ended in enumerate(terminated | truncated):
+            last = infos["final_obs"][index] if ended else _entry(observations, index)
+            flags = bool(terminated[index]), bool(truncated[index])
+            self.step(index, actions[index], last, float(rewards[index]), *flags)
+            if ended:
+                self.begin(index, observations)
+
+
+class _Running:
+    """An episode that goes on."""
+
+    def __init__(self, seed: int | None, observations: list[Any]) -> None:
+        self.seed, self.observations = seed, observations
+        self.actions, self.rewards = list[Any](), list[float]()
+        self.terminations, self.truncations = list[bool](), list[bool]()
+
+    def episode(self) -> EpisodeBuffer:
+        """The whole episode."""
+        return EpisodeBuffer(
+            seed=self.seed,
+            observations=_stacked(self.observations),
+            actions=np.stack(self.actions),
+            rewards=self.rewards,
+            terminations=self.terminations,
+            truncations=self.truncations,
+        )
+
+
+def _entry(batch: Any, index: int) -> Any:
+    return map_leaves(lambda leaf: leaf[index], batch)
+
+
+def _stacked(items: list[Any]) -> Any:
+    """A list of equal trees as one tree of stacked leaves."""
+    if isinstance(items[0], dict):
+        return {key: _stacked([item[key] for item in items]) for key in items[0]}
+    if isinstance(items[0], tuple):
+        return tuple(_stacked([item[index] for item in items]) for index in range(len(items[0])))
+    return np.stack(items)

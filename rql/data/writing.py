@@ -1,0 +1,101 @@
+"""Writing Minari data sets, whole or not at all."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+from minari.data_collector.episode_buffer import EpisodeBuffer
+from minari.dataset.minari_storage import MinariStorage
+from minari.serialization import deserialize_space, serialize_space
+from minari.storage.datasets_root_dir import get_dataset_path
+
+from rql import __version__
+from rql.data.journal import Journal, read_episodes, read_header
+from rql.data.minari import check_id
+from rql.errors import DataError, RQLError
+
+
+def describe_set(id: str, env: gymnasium.Env[Any, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a data set says of itself, as plain values."""
+    spec = env.unwrapped.spec
+    return {
+        "id": id,
+        "observation_space": serialize_space(env.observation_space),
+        "action_space": serialize_space(env.action_space),
+        "env_spec": None if spec is None else spec.to_json(),
+        "metadata": {"minari_version": version("minari"), "rql_version": __version__, **metadata},
+    }
+
+
+def begin_set(description: dict[str, Any]) -> Journal:
+    """A journal for the episodes of a data set that is not there yet.
+
+    Raises:
+        RQLError: if there is a set of this id already, or the journal cannot be opened.
+    """
+    check_id(description["id"])
+    path = get_dataset_path(description["id"])
+    if path.exists():
+        raise DataError(f"there is a data set {description['id']} already ({path}); nothing is overwritten")
+    return Journal(journal_path(description["id"]), description)
+
+
+def finish_set(journal: Journal) -> Path:
+    """Make the data set of a journal and discard the journal.
+
+    Raises:
+        RQLError: if it cannot be written; the journal stays.
+    """
+    path = write_set(read_header(journal.path), read_episodes(journal.path))
+    journal.discard()
+    return path
+
+
+def journal_path(id: str) -> Path:
+    """Where the episodes of a data set are kept until it is whole."""
+    path: Path = get_dataset_path(id)
+    return path.with_name(f".{path.name}.episodes")
+
+
+def write_set(description: dict[str, Any], episodes: Iterable[EpisodeBuffer]) -> Path:
+    """Make a data set in a folder of its own and rename it, so that what bears its id is whole.
+
+    Where another process was first, its set stays.
+
+    Raises:
+        RQLError: if it cannot be written.
+    """
+    path: Path = get_dataset_path(description["id"])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+            part = Path(folder) / path.name
+            part.mkdir()
+            _fill(part / "data", description, episodes)
+            try:
+                part.rename(path)
+            except OSError:
+                if not path.exists():
+                    raise
+                shutil.rmtree(part)
+    except OSError as error:
+        where = "MINARI_DATASETS_PATH, or dataset.root of a run, names another place"
+        raise RQLError(f"data set {description['id']} cannot be written to {path}: {error}; {where}") from error
+    return path
+
+
+def _fill(data: Path, description: dict[str, Any], episodes: Iterable[EpisodeBuffer]) -> None:
+    spec = description["env_spec"]
+    storage = MinariStorage.new(
+        data,
+        observation_space=deserialize_space(description["observation_space"]),
+        action_space=deserialize_space(description["action_space"]),
+        env_spec=None if spec is None else EnvSpec.from_json(spec),
+    )
+    storage.update_metadata({"dataset_id": description["id"], **description["metadata"]})
+    storage.update_episodes(episodes)

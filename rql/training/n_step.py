@@ -1,0 +1,40 @@
+"""n-step transitions out of those that parallel environments just made."""
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rql.data.rows import RowLayout, Rows
+
+
+class NStep:
+    """Holds the last transitions of each environment back until n rewards are known, or their episode ends."""
+
+    def __init__(self, layout: RowLayout, n: int, discount: float, num_envs: int) -> None:
+        self._layout, self._n, self._discount = layout, n, discount
+        self._pending: list[deque[Rows]] = [deque() for _ in range(num_envs)]
+
+    def add(self, rows: Rows, done: NDArray[np.bool_]) -> Rows:
+        """The transitions of one step, (num_envs, width), and where it ended an episode; those now whole, (m, width).
+
+        Their rewards are Σ_{i<k} γ^i r_i over the k ≤ n steps to their next observation.
+        """
+        if self._n == 1:
+            return rows
+        whole: list[Rows] = []
+        for pending, row, ended in zip(self._pending, rows, done, strict=True):
+            pending.append(row)
+            while pending and (ended or len(pending) == self._n):
+                whole.append(self._joined(pending))
+                pending.popleft()
+        return np.stack(whole) if whole else rows[:0]
+
+    def _joined(self, pending: deque[Rows]) -> Rows:
+        """The first pending transition, over all steps to the last one."""
+        rows = np.stack(pending)
+        _, _, rewards, next_obs, terminated, steps = self._layout.split(rows)
+        rewards[0] = self._discount ** np.arange(len(rows)) @ rewards.astype(np.float64)
+        next_obs[0], terminated[0], steps[0] = next_obs[-1], terminated[-1], len(rows)
+        first: Rows = rows[0]
+        return first
