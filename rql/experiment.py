@@ -14,6 +14,7 @@ from rql.agents.build import build_agent, first_state
 from rql.config.compose import to_plain
 from rql.config.schema import Config
 from rql.data.journal import Journal
+from rql.data.reference_scores import reference_score
 from rql.data.replay import PackedDataset
 from rql.data.sources import load_datasets, minari_root, resolve_env
 from rql.data.transitions import Reference, RewardTransform, Transitions, n_step
@@ -21,7 +22,6 @@ from rql.data.writing import begin_set, describe_set, finish_set
 from rql.envs.make import inspect_env, make_vector_env
 from rql.errors import ConfigError
 from rql.evaluation.evaluator import Evaluator
-from rql.evaluation.reference_scores import reference_score
 from rql.observer import Observer, Summary
 from rql.training.hyperparameters import HyperparameterSchedule
 from rql.training.random import stream_seed
@@ -56,11 +56,13 @@ def run(config: Config, directory: Path) -> Summary:
         evaluator = Evaluator(agent, view, config, reward, _reference(config, offline), device)
         observer = Observer(config, directory, evaluator, stack)
         observer.introduce(offline, demonstrations)
-        packed = offline and PackedDataset(n_step(reward.of(offline), config.q.n_step, config.q.discount), device)
-        cloned = packed if demonstrations is offline else PackedDataset(demonstrations, device)
+        packed = cloned = None
+        if offline is not None and demonstrations is not None:
+            packed = PackedDataset(n_step(reward.of(offline), config.q.n_step, config.q.discount), device)
+            cloned = packed if demonstrations is offline else PackedDataset(demonstrations, device)
         state = observer.stage("bc", clone_demonstrations(agent, state, schedule, cloned, config), state)
         state = agent.start_residual(state)
-        if config.offline.updates:
+        if config.offline.updates and packed:
             state = observer.stage("offline", learn_offline(agent, state, schedule, packed, config), state)
         if config.online.env_steps:
             with closing(make_vector_env(config.env, config.env.num_envs, AutoresetMode.SAME_STEP)) as envs:

@@ -15,12 +15,12 @@ from test_agent import CPU, transitions
 from rql.agents.build import build_agent, first_state
 from rql.config.choices import Vectorization
 from rql.config.schema import EnvConfig
+from rql.data.reference_scores import reference_score
 from rql.data.rows import RowLayout
 from rql.data.transitions import RewardTransform
 from rql.envs.make import make_vector_env
 from rql.envs.spaces import describe
 from rql.evaluation.evaluator import Evaluator
-from rql.evaluation.reference_scores import reference_score
 from rql.evaluation.rollout import play
 from rql.training.collector import Collector
 from rql.training.n_step import NStep

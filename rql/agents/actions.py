@@ -10,9 +10,12 @@ from rql.method.support import (
     enumerate_prior,
     sample_actions,
     sample_mixture,
+    sample_policy,
     sample_prior,
 )
 from rql.models.distributions import Categorical, ContinuousLaw, SquashedGaussian, Uniform
+
+DIAGNOSIS_SAMPLES = 8
 
 
 class DiscreteActions:
@@ -25,13 +28,22 @@ class DiscreteActions:
         """The random numbers of one update: none."""
         return {}
 
+    def diagnose_noise(self, batch: int, generator: torch.Generator) -> Noise:
+        """The random numbers of one `prior`: none."""
+        return {}
+
     def act_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one action for each of `batch` states."""
         return {"uniform": _uniform((batch, self.count), generator)}
 
     def prior(self, bc: Categorical, actor: Categorical | None, noise: Noise) -> Support:
-        """A support of π_BC at the next states of a batch."""
+        """A support of π_BC."""
         return enumerate_prior(bc)
+
+    def target(self, bc: Categorical, actor: Categorical | None, noise: Noise) -> tuple[Support, Support]:
+        """The supports for the target at the next states of a batch, and for the scale of Q."""
+        support = enumerate_prior(bc)
+        return support, support
 
     def space(self, policy: Categorical, noise: Noise) -> Support:
         """A support of the whole action space at the states of a batch."""
@@ -58,8 +70,11 @@ class DiscreteActions:
 class ContinuousActions:
     """Actions in [−1, 1]^d, sampled."""
 
-    def __init__(self, dims: int, target_samples: int, cql_samples: int, candidates: int) -> None:
-        """`candidates` is N of the resample composition; 0 where a network π_θ acts."""
+    def __init__(self, dims: int, target_samples: int, cql_samples: int, candidates: int, on_policy: bool) -> None:
+        """`candidates` is N of the resample composition; 0 where a network π_θ acts. `on_policy` asks for targets on
+        actions of π_θ alone.
+        """
+        self.on_policy = on_policy
         self.dims, self.target_samples, self.cql_samples = dims, target_samples, cql_samples
         self.num_candidates = candidates
         self._mode_draws = torch.randn((candidates, dims), generator=torch.Generator().manual_seed(0))
@@ -75,6 +90,11 @@ class ContinuousActions:
             noise["actor"] = _normal((batch, 1, self.dims), generator)
         return noise
 
+    def diagnose_noise(self, batch: int, generator: torch.Generator) -> Noise:
+        """The random numbers of one `prior` with samples enough to tell something."""
+        samples = max(self.target_samples, DIAGNOSIS_SAMPLES)
+        return {"prior": _normal((batch, samples, self.dims), generator)}
+
     def act_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one action for each of `batch` states."""
         noise = {"normal": _normal((batch, self.dims), generator)}
@@ -88,10 +108,16 @@ class ContinuousActions:
         return {"candidates": _normal((batch, self.num_candidates, self.dims), generator)}
 
     def prior(self, bc: ContinuousLaw, actor: SquashedGaussian | None, noise: Noise) -> Support:
-        """A support of π_BC at the next states of a batch."""
-        if actor is None:
-            return sample_prior(bc, noise["prior"])
-        return sample_mixture(bc, actor, noise["prior"])
+        """A support of π_BC."""
+        return sample_prior(bc, noise["prior"]) if actor is None else sample_mixture(bc, actor, noise["prior"])
+
+    def target(self, bc: ContinuousLaw, actor: SquashedGaussian | None, noise: Noise) -> tuple[Support, Support]:
+        """The supports for the target at the next states of a batch, and for the scale of Q: the same actions."""
+        if actor is None or not self.on_policy:
+            support = self.prior(bc, actor, noise)
+            return support, support
+        support = sample_policy(bc, actor, noise["prior"])
+        return support, support._replace(log_weight=support.log_weight.log_softmax(-1))
 
     def space(self, policy: ContinuousLaw, noise: Noise) -> Support:
         """A support of the whole action space at the states of a batch."""

@@ -128,7 +128,7 @@ class Agent:
     def diagnose_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one `diagnose`."""
         if self.amortized:
-            return self.actions.update_noise(batch, False, generator)
+            return self.actions.diagnose_noise(batch, generator)
         return self.actions.candidate_noise(batch, generator)
 
     def diagnose(self, state: AgentState, batch: Batch, noise: Noise) -> Metrics:
@@ -180,11 +180,11 @@ class Agent:
         """The TD target y (B,), with the scale of Q brought up to date."""
         next_obs = state.normalizer(batch.next_obs)
         actor = self._actor(state.actor.params, next_obs) if self.amortized else None
-        support = self.actions.prior(self._bc(state, next_obs), actor, noise)
+        support, prior = self.actions.target(self._bc(state, next_obs), actor, noise)
         q = self.aggregate(self._values(state.target, next_obs, support.actions), noise)
         rate = (1.0 / (state.updates + 1.0)).clamp_min(SCALE_RATE)
         state = state._replace(
-            q_scale=state.q_scale.lerp(prior_std(q, support.log_weight).mean(), rate),
+            q_scale=state.q_scale.lerp(prior_std(q, prior.log_weight).mean(), rate),
             updates=state.updates + 1.0,
         )
         effective = self._effective_beta(state)

@@ -41,7 +41,7 @@ def build_agent(config: Config, view: Spaces) -> Agent:
         policy=policy,
         critics=_critics(config.network.critic, view),
         actions=_actions(config, view),
-        next_value=NEXT_VALUES[config.target.name],
+        next_value=_next_value(config, view),
         aggregate=_aggregator(config.network.critic),
         aggregate_to_act=ensemble.minimum if config.network.critic.aggregate is Aggregate.min else ensemble.mean,
         subset_of=config.network.critic.ensemble_size if random_subset else 0,
@@ -74,6 +74,17 @@ def _normalizer(data: Transitions, device: torch.device) -> Normalizer:
     std[std < 1e-3] = 1.0
     mean = data.obs.mean(axis=0, dtype="float64").astype("float32")
     return Normalizer(torch.from_numpy(mean).to(device), torch.from_numpy(std).to(device))
+
+
+def _next_value(config: Config, view: Spaces) -> NextValue:
+    """For discrete actions π_final itself acts, whose value is the soft one."""
+    if config.target.name is not Target.policy:
+        return NEXT_VALUES[config.target.name]
+    if isinstance(view.action, DiscreteSpec):
+        return targets.soft_value
+    if not isinstance(config.composition, AmortizedConfig):
+        raise ConfigError("target.name", "policy", "max, soft or expected, for composition=resample has no network π_θ")
+    return targets.policy_value
 
 
 def _no_normalizer(view: Spaces, device: torch.device) -> Normalizer:
@@ -126,7 +137,10 @@ def _actions(config: Config, view: Spaces) -> ActionModel:
     if isinstance(view.action, DiscreteSpec):
         return DiscreteActions(view.action.count)
     candidates = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else 0
-    return ContinuousActions(view.action.width, config.target.num_samples, config.cql.num_samples, candidates)
+    on_policy = config.target.name is Target.policy
+    return ContinuousActions(
+        view.action.width, config.target.num_samples, config.cql.num_samples, candidates, on_policy
+    )
 
 
 def _aggregator(net: CriticNetworkConfig) -> Aggregator:

@@ -23,7 +23,7 @@ from rql.config.collect import (
 )
 from rql.config.schema import EnvConfig
 from rql.data.demonstrators import CONTROLLERS
-from rql.envs.spaces import DiscreteSpec, Spaces, map_leaves
+from rql.envs.spaces import DiscreteSpec, Spaces, leaves_of
 from rql.errors import ConfigError, RQLError
 
 Act = Callable[[Any, np.random.Generator], NDArray[Any]]
@@ -119,7 +119,7 @@ def _sb3(config: SB3BehaviourConfig) -> Behaviour:
         allowed = "stable-baselines3 is needed: pip install -c constraints.txt -e '.[sb3]'"
         raise ConfigError("behaviour", "sb3", allowed) from error
     algorithm = getattr(sb3, config.algorithm, None)
-    if not hasattr(algorithm, "load"):
+    if algorithm is None or not hasattr(algorithm, "load"):
         raise ConfigError("behaviour.algorithm", config.algorithm, "a class of stable_baselines3, such as SAC or PPO")
     try:
         model = algorithm.load(config.path, device="cpu")
@@ -136,6 +136,4 @@ def _sb3(config: SB3BehaviourConfig) -> Behaviour:
 
 
 def _count(obs: Any) -> int:
-    lengths: list[int] = []
-    map_leaves(lambda leaf: lengths.append(len(leaf)), obs)
-    return lengths[0]
+    return len(leaves_of(obs)[0])

@@ -10,7 +10,7 @@ from rql.collect.behaviours import Act
 from rql.data.journal import Journal, read_episodes
 from rql.data.recorder import EpisodeRecorder
 from rql.envs.make import AnyVectorEnv
-from rql.envs.spaces import map_leaves
+from rql.envs.spaces import entry
 
 
 def collect(
@@ -40,10 +40,9 @@ def collect(
             return
         actions = act(obs, rng)
         obs, rewards, terminated, truncated, _ = envs.step(actions)
-        for index in np.flatnonzero(playing):
-            last = map_leaves(lambda leaf, index=index: leaf[index], obs)
+        for index in np.flatnonzero(playing).tolist():
             flags = bool(terminated[index]), bool(truncated[index])
-            recorder.step(index, actions[index], last, float(rewards[index]), *flags)
+            recorder.step(index, actions[index], entry(obs, index), float(rewards[index]), *flags)
         lengths += 1
         ended = terminated | truncated
 
@@ -65,7 +64,7 @@ def _begin(
     playing = playing & ~ended
     lengths[ended] = 0
     chosen = np.zeros(envs.num_envs, dtype=np.int64)
-    for index in np.flatnonzero(ended):
+    for index in np.flatnonzero(ended).tolist():
         if episodes is not None:
             playing[index] = recorder.journal.episodes + playing.sum() < episodes
         else:
@@ -74,8 +73,8 @@ def _begin(
             chosen[index] = next(seeds)
     # the base class knows a single seed only; the synchronous and the asynchronous one take a list
     obs, _ = envs.reset(seed=chosen.tolist(), options={"reset_mask": ended})  # type: ignore[arg-type]
-    for index in np.flatnonzero(ended & playing):
-        recorder.begin(index, obs, int(chosen[index]))
+    for begun in np.flatnonzero(ended & playing).tolist():
+        recorder.begin(begun, obs, int(chosen[begun]))
     return obs, playing
 
 

@@ -1,6 +1,6 @@
 """One collection from the configuration to the data set."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 import torch
@@ -13,10 +13,10 @@ from rql.collect.rollout import collect
 from rql.config.collect import CollectConfig
 from rql.config.schema import EnvConfig
 from rql.data.journal import Journal
+from rql.data.reference_scores import reference_score
 from rql.data.sources import minari_root
 from rql.data.writing import begin_set, describe_set, finish_set
 from rql.envs.make import inspect_env, make_vector_env
-from rql.evaluation.reference_scores import reference_score
 
 
 def run(config: CollectConfig) -> None:
@@ -37,9 +37,7 @@ def run(config: CollectConfig) -> None:
         stack.callback(_leave, journal, config.id, console)
         if journal.episodes:
             console.print(f"going on after {journal.episodes:,} episodes, {journal.steps:,} steps", highlight=False)
-        envs = stack.enter_context(
-            closing(make_vector_env(env_config, env_config.num_envs, AutoresetMode.DISABLED))
-        )
+        envs = stack.enter_context(closing(make_vector_env(env_config, env_config.num_envs, AutoresetMode.DISABLED)))
         progress = stack.enter_context(_progress(config, journal, console))
         collect(behaviour.act, envs, journal, config.steps, config.episodes, config.seed, progress)
         episodes, steps = journal.episodes, journal.steps
@@ -67,7 +65,7 @@ def _leave(journal: Journal, id: str, console: Console) -> None:
 
 
 @contextmanager
-def _progress(config: CollectConfig, journal: Journal, console: Console) -> Iterator[object]:
+def _progress(config: CollectConfig, journal: Journal, console: Console) -> Iterator[Callable[[], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("steps" if config.episodes is None else "episodes", total=config.steps or config.episodes)

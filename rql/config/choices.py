@@ -33,6 +33,7 @@ class Target(Enum):
     max = "max"
     soft = "soft"
     expected = "expected"
+    policy = "policy"
 
 
 class Unfinished(Enum):

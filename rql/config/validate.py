@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from rql.config.choices import Aggregate, PolicyClass
+from rql.config.choices import Aggregate, PolicyClass, Target
 from rql.config.schema import (
     AmortizedConfig,
     BetaConfig,
@@ -75,7 +75,8 @@ def _numbers(config: Config) -> Iterator[Check]:
     yield _at_least("cql.online_alpha", config.cql.online_alpha, 0)
     yield _at_least("cql.fade_steps", config.cql.fade_steps, 0)
     yield _at_least("cql.num_samples", config.cql.num_samples, 1)
-    yield _at_least("target.num_samples", config.target.num_samples, 2)
+    fewest = 1 if config.target.name is Target.policy else 2
+    yield _at_least("target.num_samples", config.target.num_samples, fewest)
     yield _at_least("evaluation.episodes", config.evaluation.episodes, 1)
     yield _at_least("evaluation.boundary_episodes", config.evaluation.boundary_episodes, 1)
     yield _at_least("evaluation.num_envs", config.evaluation.num_envs, 1)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from filelock import FileLock
+from filelock import BaseFileLock, FileLock
 from numpy.typing import NDArray
 
 from rql.config.choices import Unfinished
 from rql.data.episodes import Packer, Source
 from rql.data.rows import RowLayout
-from rql.data.transitions import Reference, Transitions
+from rql.data.transitions import Transitions
 from rql.envs.spaces import Spaces
 from rql.errors import DataError, RQLError
 
@@ -31,11 +31,6 @@ class Entry:
 
     path: Path
     meta: dict[str, Any]
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return sum(file.stat().st_size for file in self.path.iterdir())
 
 
 def cache_folder(configured: str | None) -> Path:
@@ -61,14 +56,16 @@ def open_cached(source: Source, view: Spaces, unfinished: Unfinished, folder: Pa
     if entry is None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / f".{path.name}.lock"):
+            with _lock(path):
                 entry = read_entry(path)
                 if entry is None:
                     _convert(source, Packer(source.label, source.flags, view, unfinished), path)
                     entry = read_entry(path)
         except OSError as error:
             where = "dataset.cache=FOLDER names another place"
-            raise RQLError(f"the cache of data set {source.label} cannot be written to {path}: {error}; {where}") from error
+            raise RQLError(
+                f"the cache of data set {source.label} cannot be written to {path}: {error}; {where}"
+            ) from error
     assert entry is not None
     return _load(entry, source)
 
@@ -91,6 +88,18 @@ def entries(folder: Path) -> Iterator[Entry]:
         entry = read_entry(path)
         if entry is not None:
             yield entry
+
+
+def remove(entry: Entry) -> None:
+    """Delete a converted data set, once nobody is converting it; those who have it open keep it."""
+    lock = _lock(entry.path)
+    with lock:
+        shutil.rmtree(entry.path)
+    Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> BaseFileLock:
+    return FileLock(path.with_name(f".{path.name}.lock"))
 
 
 def _entry_name(source: Source, view: Spaces, unfinished: Unfinished) -> str:
@@ -120,6 +129,7 @@ def _convert(source: Source, packer: Packer, path: Path) -> None:
         sizes = {name: (part / name).stat().st_size for name in (ROWS, TRUNCATED, STARTS)}
         meta = {
             "format": FORMAT,
+            "name": source.name,
             "source": source.label,
             "transitions": sizes[TRUNCATED],
             "episodes": len(starts),

@@ -1,9 +1,10 @@
 """Episodes as a source has them, checked and packed to rows."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from rql.config.choices import Unfinished
 from rql.data.rows import RowLayout, Rows
 from rql.data.transitions import Reference
-from rql.envs.spaces import Spaces, map_leaves
+from rql.envs.spaces import Spaces, leaves_of, map_leaves
 from rql.errors import DataError
 
 Array = NDArray[Any]
@@ -33,7 +34,11 @@ class Episode(NamedTuple):
     truncated: Array
 
 
-class Source(Protocol):
+SpacePair = tuple[spaces.Space[Any], spaces.Space[Any]]
+"""(observation space, action space)."""
+
+
+class Source(ABC):
     """A data set where it lies."""
 
     name: str
@@ -44,12 +49,13 @@ class Source(Protocol):
     """What its content depends on."""
     flags: tuple[str, str]
     """How it calls terminated and truncated."""
-    spaces: tuple[spaces.Space[Any], spaces.Space[Any]] | None
-    """(observation space, action space), where it knows them."""
-    env_spec: EnvSpec | None
+    spaces: SpacePair | None = None
+    """Where it knows them."""
+    env_spec: EnvSpec | None = None
     """The environment that it was made in, where it knows it."""
-    reference: Reference | None
+    reference: Reference | None = None
 
+    @abstractmethod
     def episodes(self) -> Iterator[Episode]:
         """Its episodes, one at a time.
 
@@ -106,10 +112,9 @@ class Packer:
             self.flags[1]: episode.truncated,
         }
         for key, column in columns.items():
-            lengths: set[int] = set()
-            map_leaves(lambda leaf, lengths=lengths: lengths.add(len(leaf)), column)
-            if lengths != {steps}:
-                raise self._error(f"episode {index} has {steps} rewards, but {key} of length {max(lengths)}")
+            wrong = [len(leaf) for leaf in leaves_of(column) if len(leaf) != steps]
+            if wrong:
+                raise self._error(f"episode {index} has {steps} rewards, but {key} of length {wrong[0]}")
 
     def _flags(self, index: int, key: str, values: Array) -> NDArray[np.bool_]:
         flags = self._numbers(index, key, values).reshape(-1)

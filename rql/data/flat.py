@@ -8,11 +8,9 @@ from typing import Any
 
 import h5py
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
-from rql.data.episodes import Episode
-from rql.data.transitions import Reference
+from rql.data.episodes import Episode, Source
 from rql.errors import DataError
 
 Arrays = dict[str, NDArray[Any]]
@@ -23,7 +21,7 @@ HDF5_SUFFIXES = (".hdf5", ".h5")
 SUFFIXES = (*HDF5_SUFFIXES, ".npz")
 
 
-class FlatSource:
+class FlatSource(Source):
     """A file of N steps, whose episodes end where `terminals` or `timeouts` is set.
 
     Without `next_observations`, what follows the last step of an episode is unknown. After a terminal step nobody
@@ -32,9 +30,6 @@ class FlatSource:
     """
 
     flags = ("terminals", "timeouts")
-    spaces = None
-    env_spec: EnvSpec | None = None
-    reference: Reference | None = None
 
     def __init__(self, path: Path) -> None:
         """Raises:
@@ -53,7 +48,7 @@ class FlatSource:
         Raises:
             DataError: if the file is damaged, a key is missing, or the arrays do not fit together.
         """
-        arrays = self._checked(self._read())
+        arrays = self.arrays()
         terminals, timeouts = (arrays[flag] != 0 for flag in self.flags)
         stops = np.flatnonzero(terminals | timeouts) + 1
         if not len(stops) or stops[-1] < len(terminals):
@@ -69,14 +64,24 @@ class FlatSource:
             truncated = arrays["timeouts"][steps].copy()
             if len(truncated):
                 truncated[-1] = arrays["timeouts"][stop - 1]
-                kept = (arrays[key][steps] for key in ("observations", "actions", "rewards"))
-                yield Episode(*kept, following, arrays["terminals"][steps], truncated)
+                observations, actions, rewards = (arrays[key][steps] for key in REQUIRED[:3])
+                yield Episode(observations, actions, rewards, following, arrays["terminals"][steps], truncated)
+
+    def arrays(self) -> Arrays:
+        """The arrays by their key, of one length.
+
+        Raises:
+            DataError: as `episodes` does.
+        """
+        return self._checked(self._read())
 
     def _read(self) -> Arrays:
         try:
             if self._path.suffix in HDF5_SUFFIXES:
                 with h5py.File(self._path, "r") as file:
-                    return {key: file[key][()] for key in (*REQUIRED, *OPTIONAL) if isinstance(file.get(key), h5py.Dataset)}
+                    return {
+                        key: file[key][()] for key in (*REQUIRED, *OPTIONAL) if isinstance(file.get(key), h5py.Dataset)
+                    }
             with np.load(self._path, allow_pickle=False) as file:
                 return {key: file[key] for key in (*REQUIRED, *OPTIONAL) if key in file}
         except (OSError, ValueError, RuntimeError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:

@@ -57,7 +57,8 @@ class Journal:
         content = io.BytesIO()
         seed = {} if episode.seed is None else {"seed": np.array(episode.seed)}
         columns = {key: np.asarray(getattr(episode, key)) for key in COLUMNS}
-        np.savez(content, **_leaves("observations", episode.observations), **columns, **seed)
+        arrays = _leaves("observations", episode.observations) | columns | seed
+        np.savez(content, **arrays)
         try:
             self._append(content.getvalue())
         except OSError as error:
@@ -142,7 +143,7 @@ def _episode(record: bytes, index: int) -> EpisodeBuffer:
 def _leaves(name: str, tree: Any) -> dict[str, Any]:
     """Named arrays of nested dictionaries and tuples: `name/key`, and `name/#0` in a tuple."""
     if isinstance(tree, dict):
-        parts = {key: value for key, value in tree.items()}
+        parts = dict(tree)
     elif isinstance(tree, tuple):
         parts = {f"#{index}": value for index, value in enumerate(tree)}
     else:

@@ -10,12 +10,11 @@ from typing import Any
 import minari
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.registration import EnvSpec
 from minari import MinariDataset
 from minari.dataset.minari_dataset import DATASET_ID_RE
 from minari.storage.datasets_root_dir import get_dataset_path
 
-from rql.data.episodes import Episode
+from rql.data.episodes import Episode, Source, SpacePair
 from rql.data.transitions import Reference
 from rql.envs.spaces import map_leaves
 from rql.errors import DataError
@@ -25,7 +24,7 @@ READ_ERRORS = (OSError, KeyError, ValueError, AttributeError, TypeError, ImportE
 """What Minari and h5py raise for a file that is damaged or not theirs."""
 
 
-class MinariSource:
+class MinariSource(Source):
     """The Minari data set in a folder."""
 
     flags = ("terminations", "truncations")
@@ -44,7 +43,7 @@ class MinariSource:
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
         self.spaces = (self._dataset.observation_space, self._dataset.action_space)
-        self.env_spec: EnvSpec | None = self._dataset.env_spec
+        self.env_spec = self._dataset.env_spec
         low, high = metadata.get("ref_min_score"), metadata.get("ref_max_score")
         known = low is not None and high is not None and low != high
         self.reference = Reference(float(low), float(high)) if known else None
@@ -94,11 +93,7 @@ def check_id(id: str) -> None:
         raise DataError(f"{id} is no Minari id; one looks like mujoco/hopper/medium-v0")
 
 
-def check_spaces(
-    label: str,
-    of_data: tuple[spaces.Space[Any], spaces.Space[Any]],
-    of_env: tuple[spaces.Space[Any], spaces.Space[Any]],
-) -> None:
+def check_spaces(label: str, of_data: SpacePair, of_env: SpacePair) -> None:
     """Refuse a data set made in another environment: (observation space, action space) of both.
 
     Raises:

@@ -6,7 +6,7 @@ import numpy as np
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
 from rql.data.journal import Journal
-from rql.envs.spaces import map_leaves
+from rql.envs.spaces import entry
 
 
 class EpisodeRecorder:
@@ -18,11 +18,9 @@ class EpisodeRecorder:
 
     def begin(self, index: int, observations: Any, seed: int | None = None) -> None:
         """Environment `index` begins an episode with its entry of `observations`."""
-        self._running[index] = _Running(seed, [_entry(observations, index)])
+        self._running[index] = _Running(seed, [entry(observations, index)])
 
-    def step(
-        self, index: int, action: Any, observation: Any, reward: float, terminated: bool, truncated: bool
-    ) -> None:
+    def step(self, index: int, action: Any, observation: Any, reward: float, terminated: bool, truncated: bool) -> None:
         """Environment `index` took `action` and came to `observation`, its own last one where the episode ends."""
         running = self._running[index]
         assert running is not None
@@ -40,7 +38,7 @@ class EpisodeRecorder:
     ) -> None:
         """One step of all environments, which reset within the step in which an episode ends."""
         for index, ended in enumerate(terminated | truncated):
-            last = infos["final_obs"][index] if ended else _entry(observations, index)
+            last = infos["final_obs"][index] if ended else entry(observations, index)
             flags = bool(terminated[index]), bool(truncated[index])
             self.step(index, actions[index], last, float(rewards[index]), *flags)
             if ended:
@@ -65,10 +63,6 @@ class _Running:
             terminations=self.terminations,
             truncations=self.truncations,
         )
-
-
-def _entry(batch: Any, index: int) -> Any:
-    return map_leaves(lambda leaf: leaf[index], batch)
 
 
 def _stacked(items: list[Any]) -> Any:

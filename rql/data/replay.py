@@ -57,7 +57,8 @@ class _Parts(NamedTuple):
         """(count,) row numbers."""
         part, place = torch.rand((2, count), generator=generator, device=generator.device, dtype=torch.float64)
         chosen = torch.searchsorted(self.cumulative, part, right=True)
-        return self.first[chosen] + (place * self.length[chosen]).long()
+        index: Tensor = self.first[chosen] + (place * self.length[chosen]).long()
+        return index
 
 
 class Snapshot(NamedTuple):

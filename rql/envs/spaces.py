@@ -145,6 +145,18 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
     return tuple(map_leaves(function, value) for value in tree) if isinstance(tree, tuple) else function(tree)
 
 
+def leaves_of(tree: Any) -> list[Any]:
+    """What is in nested dictionaries and tuples, in their order."""
+    if isinstance(tree, Mapping):
+        return [leaf for part in tree.values() for leaf in leaves_of(part)]
+    return [leaf for part in tree for leaf in leaves_of(part)] if isinstance(tree, tuple) else [tree]
+
+
+def entry(tree: Any, index: int) -> Any:
+    """Number `index` of a stack of observations."""
+    return map_leaves(lambda leaf: leaf[index], tree)
+
+
 def _chosen(space: spaces.Space[Any], keys: Sequence[str] | None) -> spaces.Space[Any]:
     if not isinstance(space, spaces.Dict):
         if keys is not None:

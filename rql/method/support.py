@@ -54,6 +54,18 @@ def sample_mixture(bc: ContinuousLaw, actor: SquashedGaussian, noise: Tensor) ->
     return Support(latent.tanh(), (log_bc - log_proposal).log_softmax(-1))
 
 
+def sample_policy(bc: ContinuousLaw, actor: SquashedGaussian, noise: Tensor) -> Support:
+    """N actions of π_θ with weights π_BC(a) / (N π_θ(a)), from standard normal `noise` (B, N, d).
+
+    Σ_i w_i f(a_i) estimates E_{a~π_BC} f(a) without bias, and with a variance that grows with KL(π_θ ‖ π_BC). The
+    weights sum to 1 on average only.
+    """
+    wide_bc, wide_actor = bc.unsqueeze(), actor.unsqueeze()
+    latent = wide_actor.latent(noise)
+    ratio = wide_bc.latent_log_density(latent) - wide_actor.latent_log_density(latent)
+    return Support(latent.tanh(), ratio - math.log(noise.shape[-2]))
+
+
 def sample_actions(policy: ContinuousLaw, uniform: Tensor, noise: Tensor) -> Support:
     """M uniform actions and M of `policy`, weighted for integrals: Σ_i w_i f(a_i) estimates ∫ f(a) da over [−1, 1]^d.
 

@@ -3,6 +3,8 @@
 `q` is Q̄(s', a_i) (B, N) on a support with `log_weight` (B, N); `beta` is a scalar. All return (B,).
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -30,6 +32,16 @@ def soft_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
     safe = beta.clamp_min(SMALLEST_BETA)
     soft = (log_weight + safe * q).logsumexp(-1) / safe
     return torch.where(beta < SMALLEST_BETA, (log_weight.exp() * q).sum(-1), soft)
+
+
+def policy_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
+    """E_{a'~π_θ} Q̄(s',a') − KL(π_θ ‖ π_BC)/β on a support drawn from π_θ: what π_θ itself is worth.
+
+    Jensen's lower bound of the soft value, equal to it where π_θ is π_final. With a uniform prior and one sample it is
+    the backup of soft actor-critic (Haarnoja et al. 2018b).
+    """
+    log_ratio = log_weight + math.log(log_weight.shape[-1])
+    return (q + log_ratio / beta.clamp_min(SMALLEST_BETA)).mean(-1)
 
 
 def td_target(reward: Tensor, terminated: Tensor, next_value: Tensor, discount: Tensor) -> Tensor:
