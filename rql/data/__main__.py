@@ -8,7 +8,6 @@ from typing import Any
 
 import minari
 import numpy as np
-from minari.storage.datasets_root_dir import get_dataset_path
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +17,7 @@ from rql.config.explain import fail
 from rql.data.cache import cache_folder, entries, open_cached, remove
 from rql.data.inspect import coverage, problems, view_of
 from rql.data.journal import Journal, read_header
+from rql.data.minari import dataset_folder
 from rql.data.reference_scores import reference_score
 from rql.data.sources import minari_root, open_source
 from rql.data.writing import finish_set, journal_path
@@ -63,10 +63,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> int:
-    root: Path = get_dataset_path()
+    root = dataset_folder()
     local = _table(f"data sets in {root}", "id", "episodes", "transitions", "size")
     for id, metadata in sorted(minari.list_local_datasets().items()):
-        size = _size(get_dataset_path(id))
+        size = _size(dataset_folder(id))
         local.add_row(id, f"{metadata['total_episodes']:,}", f"{metadata['total_steps']:,}", size)
     console.print(local)
     unfinished = _table("unfinished collections", "id", "size")

@@ -14,7 +14,7 @@ from filelock import BaseFileLock, FileLock
 from numpy.typing import NDArray
 
 from rql.config.choices import Unfinished
-from rql.data.episodes import Packer, Source
+from rql.data.episodes import Episode, Packer, Source
 from rql.data.rows import RowLayout
 from rql.data.transitions import Transitions
 from rql.envs.spaces import Spaces
@@ -22,6 +22,8 @@ from rql.errors import DataError, RQLError
 
 FORMAT = 1
 """Counted up with every change of what is written, so that nothing old is taken for new."""
+BLOCK = 4096
+"""Steps that are packed at once."""
 META, ROWS, TRUNCATED, STARTS = "meta.json", "rows.f32", "truncated.bool", "starts.i64"
 
 
@@ -147,20 +149,35 @@ def _convert(source: Source, packer: Packer, path: Path) -> None:
 
 def _write_columns(source: Source, packer: Packer, part: Path) -> NDArray[np.int64]:
     """Stream rows and flags to their files; where the episodes start, (E,)."""
-    starts, count = list[int](), 0
+    lengths: list[NDArray[np.int64]] = []
     with (part / ROWS).open("wb") as rows_file, (part / TRUNCATED).open("wb") as truncated_file:
-        for index, episode in enumerate(source.episodes()):
-            packed = packer.pack(index, episode)
+        first = 0
+        for episodes in _blocks(source.episodes()):
+            packed = packer.pack(first, episodes)
+            first += len(episodes)
             if packed is not None:
-                starts.append(count)
-                count += len(packed[1])
-                rows_file.write(packed[0].tobytes())
-                truncated_file.write(packed[1].tobytes())
+                lengths.append(packed.lengths)
+                rows_file.write(packed.rows.tobytes())
+                truncated_file.write(packed.truncated.tobytes())
         _sync(rows_file)
         _sync(truncated_file)
-    if not count:
+    if not lengths:
         raise DataError(f"data set {source.label} holds no transitions")
-    return np.array(starts, dtype=np.int64)
+    ends = np.cumsum(np.concatenate(lengths), dtype=np.int64)
+    return np.append(0, ends[:-1])
+
+
+def _blocks(episodes: Iterator[Episode]) -> Iterator[list[Episode]]:
+    """Consecutive episodes of some `BLOCK` steps together."""
+    block, steps = list[Episode](), 0
+    for episode in episodes:
+        block.append(episode)
+        steps += len(episode.rewards)
+        if steps >= BLOCK:
+            yield block
+            block, steps = [], 0
+    if block:
+        yield block
 
 
 def _write(path: Path, content: NDArray[Any]) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 from minari.data_collector.episode_buffer import EpisodeBuffer
-from minari.storage.datasets_root_dir import get_dataset_path
 
 from rql.config.schema import EnvConfig
 from rql.data.demonstrators import CONTROLLERS, Controller
+from rql.data.minari import dataset_folder
 from rql.data.writing import describe_set, write_set
 from rql.envs.make import make_env
 from rql.errors import ConfigError
@@ -34,7 +34,7 @@ def demo_dataset(config: EnvConfig, episodes: int, seed: int) -> tuple[str, Path
         allowed = f"{config.id} has no scripted controller, {', '.join(CONTROLLERS)} have; see dataset=minari"
         raise ConfigError("dataset", "demo", allowed)
     id = demo_id(config, episodes, seed)
-    path: Path = get_dataset_path(id)
+    path = dataset_folder(id)
     if not path.exists():
         _write(id, config, episodes, seed)
     return id, path / "data"

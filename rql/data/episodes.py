@@ -1,7 +1,7 @@
 """Episodes as a source has them, checked and packed to rows."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,97 +65,138 @@ class Source(ABC):
 
 
 @dataclass(frozen=True)
+class Packed:
+    """Some episodes as rows."""
+
+    rows: Rows
+    """(T, width)."""
+    truncated: NDArray[np.bool_]
+    """(T,)."""
+    lengths: NDArray[np.int64]
+    """(E,)."""
+
+
+@dataclass(frozen=True)
 class Packer:
-    """Packs the episodes of one source for one environment."""
+    """Packs the episodes of one source for one environment, many at once, for most of them are short."""
 
     label: str
     flags: tuple[str, str]
     view: Spaces
     unfinished: Unfinished
 
-    def pack(self, index: int, episode: Episode) -> tuple[Rows, NDArray[np.bool_]] | None:
-        """The rows (T, width) and the truncation flags (T,) of episode `index`, or None where it is dropped.
+    def pack(self, first: int, episodes: list[Episode]) -> Packed | None:
+        """Episodes number `first`, `first` + 1, … as rows; None where all of them are left out.
 
         Raises:
-            DataError: if the episode cannot be used; it names the source, the key, the episode and the step.
+            DataError: if one cannot be used; it names the source, the key, the episode and the step.
         """
-        steps = len(episode.rewards)
-        self._check_lengths(index, episode, steps)
-        terminated = self._flags(index, self.flags[0], episode.terminated)
-        truncated = self._flags(index, self.flags[1], episode.truncated)
-        if not (terminated[-1] or truncated[-1]):
-            if self.unfinished is Unfinished.drop:
-                return None
-            if self.unfinished is Unfinished.refuse:
-                either = " nor ".join(self.flags)
-                what = f"episode {index} of {steps} steps has no end flag: neither {either} is set at its last step"
-                raise self._error(f"{what} (dataset.unfinished=truncate keeps such episodes, drop leaves them out)")
-            truncated[-1] = True
-        columns = {
-            "observations": self._observations(index, "observations", episode.observations),
-            "actions": self._actions(index, episode.actions),
-            "rewards": self._numbers(index, "rewards", episode.rewards).astype(np.float32),
-            "next observations": self._observations(index, "next observations", episode.next_observations),
+        for index, episode in enumerate(episodes, first):
+            self._check_lengths(index, episode)
+        lengths = np.array([len(episode.rewards) for episode in episodes])
+        block = Block(first, lengths)
+        columns = Episode(*(_joined(column) for column in zip(*episodes, strict=True)))
+        terminated = self._flags(self.flags[0], columns.terminated, block)
+        truncated = self._flags(self.flags[1], columns.truncated, block)
+        kept = self._kept(terminated, truncated, block)
+        values = {
+            "observations": self._observations("observations", columns.observations, block),
+            "actions": self._actions(columns.actions, block),
+            "rewards": self._numbers("rewards", columns.rewards).astype(np.float32),
+            "next observations": self._observations("next observations", columns.next_observations, block),
         }
-        self._check_values(index, columns)
-        obs, action, reward, next_obs = columns.values()
-        return RowLayout.of(self.view).pack(obs, action, reward, next_obs, terminated), truncated
+        for key, column in values.items():
+            finite = np.isfinite(column).reshape(len(column), -1).all(axis=1)
+            self._refuse(~finite, key, "not finite", block)
+        outside = self.view.action.outside(values["actions"])
+        self._refuse(outside, "actions", f"outside the action space, {self.view.action.bounds},", block)
+        obs, action, reward, next_obs = values.values()
+        rows = RowLayout.of(self.view).pack(obs, action, reward, next_obs, terminated)
+        if kept.all():
+            return Packed(rows, truncated, lengths)
+        chosen = np.repeat(kept, lengths)
+        return Packed(rows[chosen], truncated[chosen], lengths[kept]) if kept.any() else None
 
-    def _check_lengths(self, index: int, episode: Episode, steps: int) -> None:
+    def _check_lengths(self, index: int, episode: Episode) -> None:
+        steps = len(episode.rewards)
         if not steps:
             raise self._error(f"episode {index} has no steps")
-        columns = {
-            "actions": episode.actions,
-            "observations": episode.observations,
-            "next observations": episode.next_observations,
-            self.flags[0]: episode.terminated,
-            self.flags[1]: episode.truncated,
-        }
-        for key, column in columns.items():
-            wrong = [len(leaf) for leaf in leaves_of(column) if len(leaf) != steps]
-            if wrong:
-                raise self._error(f"episode {index} has {steps} rewards, but {key} of length {wrong[0]}")
+        keys = ("observations", "actions", "rewards", "next observations", *self.flags)
+        for key, column in zip(keys, episode, strict=True):
+            for leaf in leaves_of(column):
+                if len(leaf) != steps:
+                    raise self._error(f"episode {index} has {steps} rewards, but {key} of length {len(leaf)}")
 
-    def _flags(self, index: int, key: str, values: Array) -> NDArray[np.bool_]:
-        flags = self._numbers(index, key, values).reshape(-1)
-        if not np.isin(flags, (0, 1)).all():
-            raise self._error(f"{key} of episode {index} are not all 0 or 1")
+    def _kept(self, terminated: NDArray[np.bool_], truncated: NDArray[np.bool_], block: "Block") -> NDArray[np.bool_]:
+        """Which episodes stay (E,), those without an end flag as `unfinished` says."""
+        last = np.cumsum(block.lengths) - 1
+        finished: NDArray[np.bool_] = terminated[last] | truncated[last]
+        if self.unfinished is Unfinished.drop or finished.all():
+            return finished
+        if self.unfinished is Unfinished.refuse:
+            wrong = int(finished.argmin())
+            either = " nor ".join(self.flags)
+            what = f"episode {block.first + wrong} of {block.lengths[wrong]} steps has no end flag"
+            remedy = "dataset.unfinished=truncate keeps such episodes, drop leaves them out"
+            raise self._error(f"{what}: neither {either} is set at its last step ({remedy})")
+        truncated[last[~finished]] = True
+        return np.ones_like(finished)
+
+    def _flags(self, key: str, values: Array, block: "Block") -> NDArray[np.bool_]:
+        flags = self._numbers(key, values).reshape(len(values), -1)[:, 0]
+        self._refuse((flags != 0) & (flags != 1), key, "neither 0 nor 1", block)
         return flags.astype(np.bool_)
 
-    def _numbers(self, index: int, key: str, values: Any) -> Array:
+    def _numbers(self, key: str, values: Any) -> Array:
         array = np.asarray(values)
-        if not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_) or np.iscomplexobj(array):
-            raise self._error(f"{key} of episode {index} have dtype {array.dtype}, where real numbers are needed")
+        if array.dtype.kind not in "biuf":
+            raise self._error(f"{key} have dtype {array.dtype}, where real numbers are needed")
         return array
 
-    def _actions(self, index: int, values: Any) -> Array:
-        actions = self._numbers(index, "actions", values)
+    def _actions(self, values: Any, block: "Block") -> Array:
+        actions = self._numbers("actions", values)
         found, wanted = actions.size // len(actions), self.view.action.width
         if found != wanted:
-            raise self._error(f"actions of episode {index} have {found} numbers, the environment's {wanted}")
+            raise self._error(f"actions of episode {block.first} have {found} numbers, the environment's {wanted}")
         return self.view.action.from_env(actions)
 
-    def _observations(self, index: int, key: str, values: Any) -> NDArray[np.float32]:
+    def _observations(self, key: str, values: Any, block: "Block") -> NDArray[np.float32]:
         try:
-            flat = self.view.observation.flatten(map_leaves(lambda leaf: self._numbers(index, key, leaf), values))
+            flat = self.view.observation.flatten(map_leaves(lambda leaf: self._numbers(key, leaf), values))
         except (KeyError, IndexError, TypeError) as error:
             wanted = self.view.observation.space
-            raise self._error(f"{key} of episode {index} are not made of {wanted}: {error!r}") from error
+            raise self._error(f"{key} of episode {block.first} are not made of {wanted}: {error!r}") from error
         if flat.shape[1] != self.view.obs_dim:
-            found, wanted_dim = flat.shape[1], self.view.obs_dim
-            raise self._error(f"{key} of episode {index} have {found} numbers, the environment's {wanted_dim}")
+            dims = f"{flat.shape[1]} numbers, the environment's {self.view.obs_dim}"
+            raise self._error(f"{key} of episode {block.first} have {dims}")
         return flat
 
-    def _check_values(self, index: int, columns: dict[str, Any]) -> None:
-        for key, values in columns.items():
-            self._refuse(index, ~np.isfinite(values).reshape(len(values), -1).all(axis=1), key, "not finite")
-        outside = self.view.action.outside(columns["actions"])
-        self._refuse(index, outside, "actions", f"outside the action space, {self.view.action.bounds}")
-
-    def _refuse(self, index: int, bad: NDArray[np.bool_], key: str, what: str) -> None:
+    def _refuse(self, bad: NDArray[np.bool_], key: str, what: str, block: "Block") -> None:
         if bad.any():
-            steps = f"{int(bad.sum())} of {len(bad)} steps, first at step {int(bad.argmax())}"
-            raise self._error(f"{key} of episode {index} are {what} in {steps}")
+            starts = np.cumsum(block.lengths) - block.lengths
+            step = int(bad.argmax())
+            episode = int(np.searchsorted(starts, step, side="right")) - 1
+            of_it = bad[starts[episode] : starts[episode] + block.lengths[episode]]
+            steps = f"{of_it.sum()} of {len(of_it)} steps, first at step {step - starts[episode]}"
+            raise self._error(f"{key} of episode {block.first + episode} are {what} in {steps}")
 
     def _error(self, what: str) -> DataError:
         return DataError(f"data set {self.label}: {what}")
+
+
+class Block(NamedTuple):
+    """Episodes that are packed together."""
+
+    first: int
+    """The number of the first of them."""
+    lengths: NDArray[np.int64]
+
+
+def _joined(columns: tuple[Any, ...]) -> Any:
+    """The same column of several episodes as one, leaf by leaf."""
+    first = columns[0]
+    if isinstance(first, Mapping):
+        return {key: _joined(tuple(column[key] for column in columns)) for key in first}
+    if isinstance(first, tuple):
+        return tuple(_joined(parts) for parts in zip(*columns, strict=True))
+    return np.concatenate(columns) if len(columns) > 1 else np.asarray(first)

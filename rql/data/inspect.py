@@ -54,7 +54,7 @@ def problems(source: Source, view: Spaces) -> Iterator[str]:
         for index, episode in enumerate(source.episodes()):
             steps += len(episode.rewards)
             try:
-                packer.pack(index, episode)
+                packer.pack(index, [episode])
             except DataError as error:
                 yield str(error)
     except DataError as error:

@@ -17,11 +17,13 @@ from minari.storage.datasets_root_dir import get_dataset_path
 from rql.data.episodes import Episode, Source, SpacePair
 from rql.data.transitions import Reference
 from rql.envs.spaces import map_leaves
-from rql.errors import DataError
+from rql.errors import DataError, RQLError
 
 logger = logging.getLogger(__name__)
 READ_ERRORS = (OSError, KeyError, ValueError, AttributeError, TypeError, ImportError, AssertionError, RuntimeError)
 """What Minari and h5py raise for a file that is damaged or not theirs."""
+EPISODES_AT_ONCE = 500
+"""Read before the file is opened anew: HDF5 keeps memory for each group it has seen."""
 
 
 class MinariSource(Source):
@@ -55,15 +57,17 @@ class MinariSource(Source):
             DataError: if the files are damaged.
         """
         try:
-            for episode in self._dataset.iterate_episodes():
-                yield Episode(
-                    map_leaves(lambda leaf: leaf[:-1], episode.observations),
-                    episode.actions,
-                    episode.rewards,
-                    map_leaves(lambda leaf: leaf[1:], episode.observations),
-                    episode.terminations,
-                    episode.truncations,
-                )
+            indices = self._dataset.episode_indices
+            for start in range(0, len(indices), EPISODES_AT_ONCE):
+                for raw in self._dataset.storage.get_episodes(indices[start : start + EPISODES_AT_ONCE]):
+                    yield Episode(
+                        map_leaves(lambda leaf: leaf[:-1], raw["observations"]),
+                        raw["actions"],
+                        raw["rewards"],
+                        map_leaves(lambda leaf: leaf[1:], raw["observations"]),
+                        raw["terminations"],
+                        raw["truncations"],
+                    )
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
 
@@ -78,9 +82,23 @@ def open_minari(id: str, download: bool) -> MinariSource:
         DataError: if it is neither here nor to be had, or damaged.
     """
     check_id(id)
-    if not (get_dataset_path(id) / "data").exists():
+    if not (dataset_folder(id) / "data").exists():
         _fetch(id, download)
-    return MinariSource(id, get_dataset_path(id) / "data")
+    return MinariSource(id, dataset_folder(id) / "data")
+
+
+def dataset_folder(id: str | None = None) -> Path:
+    """The folder of a local data set, or the one that holds them all, which is made if need be.
+
+    Raises:
+        RQLError: if that cannot be.
+    """
+    try:
+        path: Path = get_dataset_path(id)
+    except OSError as error:
+        where = "dataset.root or MINARI_DATASETS_PATH names another place"
+        raise RQLError(f"there can be no Minari data sets here: {error}; {where}") from error
+    return path
 
 
 def check_id(id: str) -> None:
@@ -119,7 +137,7 @@ def _alike(data: spaces.Space[Any], env: spaces.Space[Any], compare_bounds: bool
 
 
 def _fetch(id: str, download: bool) -> None:
-    missing = f"data set {id} is not in {get_dataset_path()}; there: {_available()}"
+    missing = f"data set {id} is not in {dataset_folder()}; there: {_available()}"
     if not download:
         raise DataError(f"{missing} (dataset.download=true fetches it)")
     logger.info("fetching data set %s", id)

@@ -1,5 +1,6 @@
 """Writing Minari data sets, whole or not at all."""
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -12,22 +13,31 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector.episode_buffer import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 from minari.serialization import deserialize_space, serialize_space
-from minari.storage.datasets_root_dir import get_dataset_path
 
 from rql import __version__
 from rql.data.journal import Journal, read_episodes, read_header
-from rql.data.minari import check_id
+from rql.data.minari import check_id, dataset_folder
+from rql.envs.make import spec_of
 from rql.errors import DataError, RQLError
+
+logger = logging.getLogger(__name__)
+SETS = ("author", "author_email")
+"""What Minari wants as a set, which JSON does not have."""
 
 
 def describe_set(id: str, env: gymnasium.Env[Any, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
     """All that a data set says of itself, as plain values."""
-    spec = env.unwrapped.spec
+    spec = spec_of(env)
+    try:
+        recipe = None if spec is None else spec.to_json()
+    except (TypeError, ValueError) as error:
+        logger.warning("data set %s cannot say how its environment is made: %s", id, error)
+        recipe = None
     return {
         "id": id,
         "observation_space": serialize_space(env.observation_space),
         "action_space": serialize_space(env.action_space),
-        "env_spec": None if spec is None else spec.to_json(),
+        "env_spec": recipe,
         "metadata": {"minari_version": version("minari"), "rql_version": __version__, **metadata},
     }
 
@@ -39,7 +49,7 @@ def begin_set(description: dict[str, Any]) -> Journal:
         RQLError: if there is a set of this id already, or the journal cannot be opened.
     """
     check_id(description["id"])
-    path = get_dataset_path(description["id"])
+    path = dataset_folder(description["id"])
     if path.exists():
         raise DataError(f"there is a data set {description['id']} already ({path}); nothing is overwritten")
     return Journal(journal_path(description["id"]), description)
@@ -58,7 +68,7 @@ def finish_set(journal: Journal) -> Path:
 
 def journal_path(id: str) -> Path:
     """Where the episodes of a data set are kept until it is whole."""
-    path: Path = get_dataset_path(id)
+    path = dataset_folder(id)
     return path.with_name(f".{path.name}.episodes")
 
 
@@ -70,7 +80,7 @@ def write_set(description: dict[str, Any], episodes: Iterable[EpisodeBuffer]) ->
     Raises:
         RQLError: if it cannot be written.
     """
-    path: Path = get_dataset_path(description["id"])
+    path = dataset_folder(description["id"])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
@@ -97,5 +107,6 @@ def _fill(data: Path, description: dict[str, Any], episodes: Iterable[EpisodeBuf
         action_space=deserialize_space(description["action_space"]),
         env_spec=None if spec is None else EnvSpec.from_json(spec),
     )
-    storage.update_metadata({"dataset_id": description["id"], **description["metadata"]})
+    metadata = {key: set(value) if key in SETS else value for key, value in description["metadata"].items()}
+    storage.update_metadata({"dataset_id": description["id"], **metadata})
     storage.update_episodes(episodes)

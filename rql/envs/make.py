@@ -69,6 +69,11 @@ def inspect_env(config: EnvConfig) -> tuple[Spaces, gymnasium.Env[Any, Any]]:
     return view, env
 
 
+def spec_of(env: gymnasium.Env[Any, Any]) -> EnvSpec | None:
+    """What makes the environment again, also for those who do not have this package."""
+    return (env.env if isinstance(env, GoalSuccess) else env).spec
+
+
 def env_of_spec(spec: EnvSpec, config: EnvConfig) -> EnvConfig:
     """The same configuration for the environment of a specification, whose arguments `config.kwargs` override."""
     limit = {} if spec.max_episode_steps is None else {"max_episode_steps": spec.max_episode_steps}

@@ -128,8 +128,9 @@ def finetune_online(
         owed -= int(owed)
         evaluate = due(before, step, config.online.eval_every, last)
         if evaluate or due(before, step, config.tracking.log_every, last):
-            noise = agent.diagnose_noise(config.batch_size, diagnosis)
-            window.add(agent.diagnose(state, replay.sample(config.batch_size, fraction, diagnosis), noise))
+            if replay.size:
+                noise = agent.diagnose_noise(config.batch_size, diagnosis)
+                window.add(agent.diagnose(state, replay.sample(config.batch_size, fraction, diagnosis), noise))
             metrics_now = window.means(step) | {"offline_fraction": fraction, "replay_size": float(replay.size)}
             if returns:
                 metrics_now["train_return"] = sum(returns) / len(returns)
