@@ -5,8 +5,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from conftest import Cli, episode, metrics_of, summary_of, write_minari
 from gymnasium import spaces
+
+from rql.agents.saving import read_agent, restore_agent
+from rql.envs.spaces import describe
 
 
 class Corridor(gymnasium.Env[Any, Any]):
@@ -103,3 +107,47 @@ def _empirical(id: str) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int
             total = visits[cell, 0] + visits[cell, 1]
             value[cell] = sum(visits[cell, a] * q[cell, a] for a in (0, 1)) / total
     return visits, q
+
+
+def test_from_a_uniform_prior_q_is_that_of_soft_value_iteration(cli: Cli) -> None:
+    """Without data and at a fixed β."""
+    beta, discount = 3.0, 0.9
+    scratch = ["experiment=scratch", "env.id=RQLTestCorridor-v0", "tracking=disabled", "q.n_step=1"]
+    beta_fixed = ["beta=constant", f"beta.value={beta}", f"q.discount={discount}", "q.tau=0.05", "q.learning_rate=3e-3"]
+    budget = ["online.env_steps=1500", "online.warmup_fraction=0.2", "online.eval_every=0", "batch_size=64"]
+    nets = ["network.actor.hidden=[8]", "network.critic.hidden=[32]", "evaluation.boundary_episodes=20"]
+    directory = cli(*scratch, *beta_fixed, *budget, *nets)
+    learned = _values(directory)
+    assert learned[1:5] == pytest.approx(_soft_value_iteration(beta, discount)[1:5], abs=0.03)
+    assert summary_of(directory)["online/return"] == pytest.approx(1.0)
+
+
+def _values(directory: Any) -> Any:
+    """Q (6, 2) of a saved agent."""
+    config, tensors = read_agent(directory / "agent.pt")
+    agent, state = restore_agent(
+        config, tensors, describe("corridor", Corridor.observation_space, Corridor.action_space)
+    )
+    cells = torch.eye(6)
+    q = [agent.value(state, cells, torch.full((6,), action)) for action in (0, 1)]
+    return torch.stack(q, dim=1).numpy()
+
+
+def _soft_value_iteration(beta: float, discount: float) -> Any:
+    q = np.zeros((6, 2))
+    for _ in range(500):
+        value = np.log(np.exp(beta * q).mean(axis=1)) / beta
+        for cell in range(1, 5):
+            for action, following in ((0, cell - 1), (1, cell + 1)):
+                end = {0: 0.1, 5: 1.0}.get(following)
+                q[cell, action] = end if end is not None else discount * value[following]
+    return q
+
+
+def test_a_pendulum_is_swung_up_from_nothing(cli: Cli) -> None:
+    """Soft actor-critic with three-step returns: far above the uniform prior after 3,500 steps."""
+    small = ["network.actor.hidden=[32,32]", "network.critic.hidden=[64,64]", "evaluation.boundary_episodes=10"]
+    steps = ["online.env_steps=3500", "online.eval_every=0", "tracking=disabled"]
+    summary = summary_of(cli("experiment=pendulum_scratch", *small, *steps))
+    assert summary["bc/sample_return"] < -900
+    assert summary["online/return"] > -500

@@ -19,9 +19,10 @@ from rql.method.support import (
     enumerate_prior,
     sample_actions,
     sample_mixture,
+    sample_policy,
     sample_prior,
 )
-from rql.models.distributions import Categorical, SquashedGaussian
+from rql.models.distributions import Categorical, ContinuousLaw, SquashedGaussian, Uniform
 
 STATES, ACTIONS, BETA, DISCOUNT = 4, 3, 0.7, 0.9
 
@@ -176,7 +177,7 @@ def normal(count: int, seed: int = 0) -> Tensor:
     return torch.randn((1, count, 1), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def density(law: SquashedGaussian) -> Tensor:
+def density(law: ContinuousLaw) -> Tensor:
     return law.unsqueeze().log_density(GRID.atanh()[None, :, None])[0].exp()
 
 
@@ -203,12 +204,70 @@ def test_the_kl_of_two_squashed_gaussians_is_the_integral(laws: tuple[SquashedGa
     assert laws[0].kl_of(laws[1], torch.zeros(1, 1)).item() == pytest.approx(integral, abs=1e-4)
 
 
+UNIFORM = Uniform(torch.zeros((1, 1), dtype=torch.float64))
+
+
+def test_the_uniform_law_is_one_of_the_latent_action_too() -> None:
+    samples = UNIFORM.unsqueeze().sample(normal(SAMPLES))[0, :, 0]
+    counts = torch.histc(samples, 20, -1.0, 1.0) / SAMPLES
+    assert torch.allclose(counts, torch.full_like(counts, 0.05), atol=3e-3)
+    latent = UNIFORM.unsqueeze().latent(normal(SAMPLES))
+    assert torch.allclose(latent.tanh()[0, :, 0], samples, atol=1e-5)
+    grid = torch.linspace(-12.0, 12.0, 200_001, dtype=torch.float64)[:, None]
+    assert (UNIFORM.latent_log_density(grid).exp().sum() * 24.0 / 200_000).item() == pytest.approx(1.0, abs=1e-4)
+    assert (density(UNIFORM).sum() * STEP).item() == pytest.approx(1.0, abs=1e-3)
+    assert UNIFORM.log_prob(torch.zeros(5, 3)).tolist() == pytest.approx([-3 * math.log(2.0)] * 5)
+
+
+def test_the_kl_to_the_uniform_law_and_its_gradient_are_those_of_the_integral() -> None:
+    """The estimate from one reparameterised action each; the gradient by finite differences of the integral."""
+
+    def integral(mean: float) -> float:
+        p = density(one_state(mean, -0.5))
+        return (p * (p.clamp_min(1e-300) / 0.5).log()).sum().item() * STEP
+
+    mean = torch.tensor([[0.6]], dtype=torch.float64, requires_grad=True)
+    actor = SquashedGaussian(mean, torch.tensor([[-0.5]], dtype=torch.float64))
+    many = SquashedGaussian(*(part.expand(SAMPLES, 1) for part in actor))
+    estimate = UNIFORM.kl_of(many, many.latent(normal(SAMPLES)[0])).mean()
+    assert estimate.item() == pytest.approx(integral(0.6), abs=0.01)
+    estimate.backward()  # type: ignore[no-untyped-call]
+    assert mean.grad is not None
+    assert mean.grad.item() == pytest.approx((integral(0.601) - integral(0.599)) / 0.002, abs=0.01)
+
+
+@pytest.mark.parametrize("prior", ["clone", "uniform"])
+@pytest.mark.parametrize("beta", [0.5, 2.0])
+def test_the_value_of_the_policy_is_the_integral_and_a_lower_bound_of_the_soft_value(
+    beta: float, prior: str, laws: tuple[SquashedGaussian, SquashedGaussian]
+) -> None:
+    bc, actor = laws[0] if prior == "clone" else UNIFORM, laws[1]
+    support, b = sample_policy(bc, actor, normal(SAMPLES)), torch.tensor(beta, dtype=torch.float64)
+    p, q = density(actor), density(bc)
+    kl = (p * (p.clamp_min(1e-300) / q.clamp_min(1e-300)).log()).sum().item() * STEP
+    expected = (p * q_of(GRID)).sum().item() * STEP - kl / beta
+    value = targets.policy_value(q_of(support.actions[..., 0]), support.log_weight, b).item()
+    soft = math.log((q * (beta * q_of(GRID)).exp()).sum().item() * STEP) / beta
+    assert value == pytest.approx(expected, abs=0.02) and value < soft
+    assert support.log_weight.logsumexp(-1).item() == pytest.approx(0.0, abs=0.1)
+
+
+def test_with_a_uniform_prior_and_one_sample_it_is_the_backup_of_soft_actor_critic() -> None:
+    actor, beta = one_state(0.6, -1.0), torch.tensor(4.0, dtype=torch.float64)
+    support = sample_policy(UNIFORM, actor, normal(1))
+    action = support.actions[:, 0]
+    entropy_bonus = -(actor.log_prob(action).item() + math.log(2.0)) / 4.0
+    value = targets.policy_value(q_of(support.actions[..., 0]), support.log_weight, beta)
+    assert value.item() == pytest.approx(q_of(action).item() + entropy_bonus, abs=1e-6)
+
+
+@pytest.mark.parametrize("law", ["clone", "uniform"])
 @pytest.mark.parametrize("beta", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("proposal", ["prior", "mixture"])
 def test_continuous_estimates_converge_to_integrals(
-    beta: float, proposal: str, laws: tuple[SquashedGaussian, SquashedGaussian]
+    beta: float, proposal: str, law: str, laws: tuple[SquashedGaussian, SquashedGaussian]
 ) -> None:
-    bc, actor = laws
+    bc, actor = laws[0] if law == "clone" else UNIFORM, laws[1]
     noise = normal(SAMPLES)
     support = sample_prior(bc, noise) if proposal == "prior" else sample_mixture(bc, actor, noise)
     assert support.log_weight.logsumexp(-1).item() == pytest.approx(0.0, abs=1e-9)

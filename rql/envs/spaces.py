@@ -1,5 +1,6 @@
 """Between an environment's spaces and the agent's: flat observations, actions that are indices or in [−1, 1]^d."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -166,7 +167,7 @@ def _chosen(space: spaces.Space[Any], keys: Sequence[str] | None) -> spaces.Spac
         keys = GOAL_KEYS if set(GOAL_KEYS) <= space.spaces.keys() else list(space.spaces)
     if not keys or not set(keys) <= space.spaces.keys():
         raise ConfigError("env.obs_keys", list(keys), f"some of {', '.join(space.spaces)}")
-    return spaces.Dict({key: space[key] for key in keys})
+    return spaces.Dict(OrderedDict((key, space[key]) for key in keys))  # a plain dictionary would be sorted
 
 
 def _leaves(space: spaces.Space[Any], obs: Any) -> list[NDArray[np.float32]]:

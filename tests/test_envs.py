@@ -1,0 +1,156 @@
+"""Environments: observations of any make, goals, and the families of D4RL."""
+
+from contextlib import closing
+from typing import Any
+
+import gymnasium
+import minari
+import numpy as np
+import pytest
+from conftest import TINY, Cli, summary_of
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+
+from rql.config.choices import Vectorization
+from rql.config.schema import EnvConfig
+from rql.envs.make import env_of_spec, inspect_env, make_env, make_vector_env, spec_of
+from rql.envs.spaces import describe
+from rql.envs.vector import last_observations
+from rql.errors import ConfigError
+
+UNIT = spaces.Box(-1.0, 1.0, (1,))
+GOAL = spaces.Dict(
+    {
+        "observation": spaces.Box(-9.0, 9.0, (3,)),
+        "achieved_goal": spaces.Box(-9.0, 9.0, (2,)),
+        "desired_goal": spaces.Box(-9.0, 9.0, (2,)),
+    }
+)
+
+
+def test_a_goal_environment_shows_observation_and_desired_goal_unless_told_otherwise() -> None:
+    obs = {
+        "observation": np.arange(6).reshape(2, 3),
+        "achieved_goal": np.zeros((2, 2)),
+        "desired_goal": np.ones((2, 2)),
+    }
+    as_in_d4rl = describe("x", GOAL, UNIT)
+    assert as_in_d4rl.obs_dim == 5
+    assert as_in_d4rl.observation.flatten(obs).tolist() == [[0, 1, 2, 1, 1], [3, 4, 5, 1, 1]]
+    chosen = describe("x", GOAL, UNIT, ["achieved_goal", "observation"])
+    assert chosen.observation.flatten(obs).tolist() == [[0, 0, 0, 1, 2], [0, 0, 3, 4, 5]]
+    one = {key: value[1] for key, value in obs.items()}
+    assert as_in_d4rl.observation.flatten_one(one).tolist() == [3, 4, 5, 1, 1]
+    with pytest.raises(ConfigError, match=r"env.obs_keys=\['goal'\].*achieved_goal, desired_goal, observation"):
+        describe("x", GOAL, UNIT, ["goal"])
+
+
+def test_nested_and_discrete_observations_are_laid_flat() -> None:
+    space = spaces.Tuple([spaces.Discrete(3, start=5), spaces.Dict({"b": UNIT, "a": spaces.Box(0.0, 1.0, (2, 2))})])
+    view = describe("x", space, UNIT)
+    obs = (np.array([5, 7]), {"b": np.array([[0.5], [0.25]]), "a": np.arange(8).reshape(2, 2, 2)})
+    assert view.observation.flatten(obs).tolist() == [[1, 0, 0, 0, 1, 2, 3, 0.5], [0, 0, 1, 4, 5, 6, 7, 0.25]]
+    with pytest.raises(ConfigError, match=r"Text.*Box and Discrete"):
+        describe("x", spaces.Text(4), UNIT)
+
+
+class Goal(gymnasium.Env[Any, Any]):
+    """A point that walks by its action towards its goal, three steps away, and says nothing of success."""
+
+    observation_space = GOAL
+    action_space = spaces.Box(-1.0, 1.0, (2,))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.at, self.goal, self.steps = np.zeros(2), np.array([3.0, 0.0]), 0
+        return self._obs(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.at, self.steps = self.at + action, self.steps + 1
+        return self._obs(), self.compute_reward(self.at, self.goal, {}), False, self.steps >= 5, {}
+
+    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> float:
+        return 0.0 if np.linalg.norm(achieved - desired) < 0.1 else -1.0
+
+    def _obs(self) -> Any:
+        return {"observation": np.full(3, self.steps), "achieved_goal": self.at, "desired_goal": self.goal}
+
+
+gymnasium.register("RQLTestGoal-v0", entry_point=lambda **_: Goal())
+
+
+def test_reaching_the_goal_is_success_where_the_environment_says_nothing() -> None:
+    with make_env(EnvConfig(id="RQLTestGoal-v0")) as env:
+        env.reset(seed=0)
+        reported = [env.step(np.array([1.0, 0.0]))[4]["success"] for _ in range(5)]
+    assert reported == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize("vectorization", Vectorization)
+def test_the_last_observation_of_a_dictionary_is_its_own(vectorization: Vectorization) -> None:
+    config = EnvConfig(id="RQLTestGoal-v0", vectorization=vectorization)
+    view = describe(config.id, GOAL, Goal.action_space)
+    with closing(make_vector_env(config, 2, AutoresetMode.SAME_STEP)) as envs:
+        envs.reset(seed=0)
+        for _ in range(5):
+            obs, _, terminated, truncated, infos = envs.step(np.ones((2, 2), np.float32))
+    done = terminated | truncated
+    assert done.all() and view.observation.flatten(obs)[:, 0].tolist() == [0, 0]
+    flat = last_observations(view.observation, view.observation.flatten(obs), done, infos)
+    assert flat.tolist() == [[5, 5, 5, 3, 0]] * 2
+
+
+FAMILIES = {
+    "PointMaze_UMaze-v3": (4 + 2, 2),
+    "AntMaze_UMaze-v4": (27 + 2, 8),
+    "AntMaze_UMaze-v5": (105 + 2, 8),
+    "AdroitHandDoor-v1": (39, 28),
+    "Hopper-v4": (11, 3),
+    "Hopper-v5": (11, 3),
+    "Walker2d-v4": (17, 6),
+    "HalfCheetah-v5": (17, 6),
+    "Ant-v5": (105, 8),
+}
+
+
+@pytest.mark.parametrize(("env_id", "dims"), FAMILIES.items(), ids=list(FAMILIES))
+def test_the_families_of_d4rl(env_id: str, dims: tuple[int, int]) -> None:
+    view, env = inspect_env(EnvConfig(id=env_id))
+    assert (view.obs_dim, view.action.width) == dims
+    spec = spec_of(env)
+    assert spec is not None and env_of_spec(spec, EnvConfig()).kwargs["max_episode_steps"] == spec.max_episode_steps
+
+
+def test_an_environment_whose_package_is_missing_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "gymnasium_robotics", None)
+    with pytest.raises(ConfigError, match=r"PointMaze_UMaze-v3.*\.\[robotics\]"):
+        make_env(EnvConfig(id="PointMaze_UMaze-v3"))
+
+
+def test_a_maze_from_its_data_to_finetuning(cli: Cli, tmp_path: Any, monkeypatch: Any) -> None:
+    """Collected, opened with the environment of the data set, trained with rewards -1 and 0, success reported."""
+    from test_collect import program
+
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    monkeypatch.setattr(
+        "sys.argv",
+        ["x", f"hydra.run.dir={tmp_path}", "env=pointmaze_umaze", "+env.kwargs.max_episode_steps=40",
+         "id=D4RL/pointmaze/umaze-v2", "episodes=4"],
+    )  # fmt: skip
+    program.main()
+    data = minari.load_dataset("D4RL/pointmaze/umaze-v2")
+    assert isinstance(data.observation_space, spaces.Dict) and data.env_spec.max_episode_steps == 40
+    tiny = [override for override in TINY if "dataset" not in override]
+    named = ["dataset=pointmaze_umaze", "env=from_dataset", "reward=minus_one"]
+    summary = summary_of(cli(*tiny, *named, "env.num_envs=2"))
+    assert 0.0 <= summary["online/success_rate"] <= 1.0
+    score = 100 * (summary["online/return"] - 23.85) / (161.86 - 23.85)
+    assert summary["online/normalized_score"] == pytest.approx(score) and summary["online/return"] >= 0.0
+
+
+def test_black_jack_has_tuples(cli: Cli) -> None:
+    scratch = ["experiment=cartpole_scratch", "env.id=Blackjack-v1"]
+    summary = summary_of(cli(*[tiny for tiny in TINY if "updates" not in tiny and "dataset" not in tiny], *scratch))
+    assert -1.0 <= summary["online/return"] <= 1.5
