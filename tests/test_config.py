@@ -12,7 +12,7 @@ from conftest import ROOT, TINY, Cli, compose_config
 from rql.config.compose import GROUP_SCHEMAS
 from rql.config.schema import MinariDatasetConfig
 
-GROUPS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("hydra", "experiment"))
+GROUPS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("hydra", "experiment", "behaviour"))
 
 NOT_OFFLINE = ["policy=uniform", "bc.updates=0", "offline.updates=0", "replay=online_only"]
 NEEDED = {
@@ -122,7 +122,7 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["dataset=npz", "dataset.path=/no/where.npz"], ["/no/where.npz is not there"]),
     (["dataset=d4rl", "dataset.path=/tmp"], ["dataset.path=/tmp", ".hdf5"]),
     (["dataset.mix=[{source: a/b-v0, weight: 0}]"], ["dataset.mix[0].weight=0", "above 0"]),
-    (["dataset.mix=[{sauce: a/b-v0}]"], ["dataset.mix", "sauce"]),
+    (["dataset.mix=[{sauce: a/b-v0}]"], ["sauce", "PartConfig", "source, weight"]),
     (["dataset.keep.episodes=0"], ["dataset.keep.episodes=0", "at least 1"]),
     (["q.n_step=0"], ["q.n_step=0", "at least 1"]),
     (["reward.scale=0"], ["reward.scale=0", "above 0"]),

@@ -46,11 +46,11 @@ def test_a_run_leaves_a_whole_record(cli: Cli, capsys: pytest.CaptureFixture[str
         assert summary[f"{stage}/updates_per_second"] > 0
     assert summary["env_steps_per_second"] > 0 and summary["wall_seconds"] > 0
     assert sorted(path.name for path in directory.iterdir()) == [
-        "config.yaml", "curve.png", "metrics.jsonl", "summary.json",
+        "agent.pt", "config.yaml", "curve.png", "metrics.jsonl", "summary.json",
     ]  # fmt: skip
     printed = capsys.readouterr().out
     assert "π_final, finetuned" in printed
-    assert printed.strip().splitlines()[-1].startswith(f"config, metrics, summary and curve are in {directory}")
+    assert printed.strip().splitlines()[-1].startswith(f"config, metrics, summary, agent and curve are in {directory}")
 
 
 @pytest.mark.parametrize("env", ["pendulum", "cartpole"])
