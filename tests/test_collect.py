@@ -12,6 +12,7 @@ import gymnasium
 import minari
 import numpy as np
 import pytest
+import stable_baselines3
 from conftest import ROOT, TINY, Cli
 from gymnasium import spaces
 from minari.data_collector.episode_buffer import EpisodeBuffer
@@ -129,6 +130,15 @@ def test_the_saved_policy_is_the_one_that_was_evaluated(collect: Collect, cli: C
             f"seed={first}")  # fmt: skip
     returns = [episode.rewards.sum() for episode in minari.load_dataset("test/cart-v0").iterate_episodes()]
     assert last["return"] == np.mean(returns) and last["return_max"] == max(returns)
+
+
+def test_a_policy_of_stable_baselines3_collects_once_it_is_trusted(collect: Collect, tmp_path: Path) -> None:
+    stable_baselines3.SAC("MlpPolicy", "Pendulum-v1", learning_starts=10, seed=0).learn(30).save(tmp_path / "sac.zip")
+    chosen = ["behaviour=sb3", f"behaviour.path={tmp_path / 'sac.zip'}", "env=pendulum", "episodes=2"]
+    collect(*chosen, "behaviour.trusted=true", "id=test/sac-v0")
+    replay("test/sac-v0")
+    algorithm = minari.load_dataset("test/sac-v0").storage.metadata["algorithm_name"]
+    assert algorithm == "stable-baselines3 SAC after 30 steps, sample"
 
 
 def test_a_scripted_policy_collects(collect: Collect) -> None:

@@ -12,7 +12,9 @@ from conftest import ROOT, TINY, Cli, compose_config
 from rql.config.compose import GROUP_SCHEMAS
 from rql.config.schema import MinariDatasetConfig
 
-GROUPS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("hydra", "experiment", "behaviour"))
+GROUPS = sorted(
+    path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("hydra", "experiment", "behaviour")
+)
 
 NOT_OFFLINE = ["policy=uniform", "bc.updates=0", "offline.updates=0", "replay=online_only"]
 NEEDED = {

@@ -131,7 +131,7 @@ def test_an_environment_whose_package_is_missing_says_which(monkeypatch: pytest.
 
 def test_a_maze_from_its_data_to_finetuning(cli: Cli, tmp_path: Any, monkeypatch: Any) -> None:
     """Collected, opened with the environment of the data set, trained with rewards -1 and 0, success reported."""
-    from test_collect import program
+    from rql.collect import __main__ as program
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     monkeypatch.setattr(

@@ -80,7 +80,6 @@ def test_episodes_become_flat_transitions_with_their_own_last_observations(root:
 
 @pytest.mark.parametrize("format", ["hdf5", "arrow"])
 def test_both_formats_of_minari_are_read(format: str, root: Path) -> None:
-    pytest.importorskip("pyarrow") if format == "arrow" else None
     from minari.dataset.minari_storage import MinariStorage
 
     path = root / "test/set-v0/data"
@@ -246,13 +245,25 @@ def _cut(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
+def _nonsense(path: Path) -> None:
+    path.write_text("not a data set")
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 UNREADABLE: dict[str, Callable[[Path], None]] = {
     "truncated": _cut,
-    "no HDF5": lambda path: path.write_text("not a data set"),
-    "empty file": lambda path: path.write_bytes(b""),
+    "no HDF5": _nonsense,
+    "empty file": _empty,
     "gone": Path.unlink,
-    "a folder": lambda path: (path.unlink(), path.mkdir())[1],
-    "pickled": lambda path: path.write_bytes(b""),
+    "a folder": _folder,
 }
 
 

@@ -109,7 +109,9 @@ def wandering(lengths: list[int], terminated: list[bool], seed: int) -> Transiti
     flags = np.zeros((2, total), np.bool_)
     flags[[0 if ended else 1 for ended in terminated], ends] = True
     action = rng.uniform(-1, 1, (total, 1))
-    return transitions_of(box_view(2, UNIT), obs, action, rng.normal(size=total), following, *flags, ends - lengths + 1)
+    return transitions_of(
+        box_view(2, UNIT), obs, action, rng.normal(size=total), following, flags[0], flags[1], ends - lengths + 1
+    )
 
 
 LENGTHS, ENDED = [5, 1, 2, 7, 3], [True, False, True, False, True]

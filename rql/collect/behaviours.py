@@ -125,11 +125,12 @@ def _sb3(config: SB3BehaviourConfig) -> Behaviour:
         model = algorithm.load(config.path, device="cpu")
     except Exception as error:  # whatever a damaged archive or a wrong class leads to
         raise RQLError(f"no {config.algorithm} can be read from {config.path}: {error}") from error
-    model.set_random_seed(0)
     deterministic = config.mode is ActionMode.mode
 
     def act(obs: Any, rng: np.random.Generator) -> NDArray[Any]:
-        action: NDArray[Any] = model.predict(obs, deterministic=deterministic)[0]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**31)))
+            action: NDArray[Any] = model.predict(obs, deterministic=deterministic)[0]
         return action
 
     return Behaviour(act, f"stable-baselines3 {config.algorithm} after {model.num_timesteps} steps, {config.mode.name}")
