@@ -179,6 +179,7 @@ ROOMS = [
     "evaluation",
     "tracking",
     "reports",
+    "collect",
 ]
 
 
