@@ -68,8 +68,8 @@ def run(config: Config, directory: Path) -> Summary:
             with closing(make_vector_env(config.env, config.env.num_envs, AutoresetMode.SAME_STEP)) as envs:
                 ticks = finetune_online(agent, state, schedule, packed, envs, view, reward, journal, config)
                 state = observer.stage("online", ticks, state)
-        if journal:
-            observer.say(f"the episodes of the online stage are {finish_set(journal)}")
+        if journal and journal.episodes:
+            observer.say(f"the {journal.episodes:,} episodes of the online stage are in {finish_set(journal)}")
         return observer.finish(time.monotonic() - started)
 
 
@@ -88,7 +88,13 @@ def _journal(config: Config, env: gymnasium.Env[Any, Any]) -> Journal | None:
         **({"ref_min_score": reference.low, "ref_max_score": reference.high} if reference else {}),
     }
     with minari_root(config.dataset.root):
-        return begin_set(describe_set(config.online.save_replay, env, metadata))
+        journal = begin_set(describe_set(config.online.save_replay, env, metadata))
+    if journal.episodes:
+        journal.close()
+        remedy = "`python -m rql.data recover` makes a data set of them"
+        what = f"{journal.path} holds {journal.episodes:,} episodes of a run that was cut off ({remedy})"
+        raise ConfigError("online.save_replay", config.online.save_replay, f"another name, for {what}")
+    return journal
 
 
 def _reference(config: Config, offline: Transitions | None) -> Reference | None:

@@ -1,8 +1,11 @@
 """Shared by all tests: a cache of their own, W&B offline, and the ways to run the program."""
 
 import json
+import resource
+import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +119,16 @@ def write_minari(
     storage.update_metadata({"dataset_id": id, "minari_version": "0.5.3", "algorithm_name": "test"})
     storage.update_episodes(episodes)
     return path
+
+
+@contextmanager
+def small_files(most: int) -> Iterator[None]:
+    """As on a full disk: no file grows beyond so many bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)

@@ -13,7 +13,7 @@ import minari
 import numpy as np
 import pytest
 import stable_baselines3
-from conftest import ROOT, TINY, Cli
+from conftest import ROOT, TINY, Cli, small_files
 from gymnasium import spaces
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
@@ -23,9 +23,9 @@ from rql.config.schema import EnvConfig, MinariDatasetConfig
 from rql.data.__main__ import main as data_command
 from rql.data.journal import Journal, read_episodes
 from rql.data.sources import load_datasets
-from rql.data.writing import begin_set, describe_set, finish_set, journal_path
+from rql.data.writing import begin_set, describe_set, finish_set, journal_path, write_set
 from rql.envs.make import inspect_env
-from rql.errors import RQLError
+from rql.errors import DataError, RQLError
 
 Collect = Callable[..., None]
 
@@ -297,7 +297,7 @@ def test_verify_counts_every_bad_episode(root: Path, tmp_path: Path, capsys: pyt
         assert "rewards of episode 0" in said and "rewards of episode 3" in said and "problems: 2" in said
     with pytest.raises(SystemExit) as stop:
         data_command(["info", str(tmp_path / "none.npz")])
-    assert stop.value.code == 2 and "none.npz is not there" in capsys.readouterr().err
+    assert stop.value.code == 2 and "none.npz cannot be read: No such file" in capsys.readouterr().err
     good = write_npz(tmp_path / "good.npz", flat(EPISODES))
     assert data_command(["info", str(good)]) == 0
 
@@ -374,3 +374,57 @@ def test_help_names_every_behaviour() -> None:
     )
     for path in (ROOT / "conf/behaviour").glob("*.yaml"):
         assert path.stem in answer.stdout.split("behaviour:")[1].split("env:")[0]
+
+
+def test_a_full_disk_loses_no_finished_episode_and_leaves_no_half_set(root: Path) -> None:
+    env = gymnasium.make("Hopper-v5")
+    rng = np.random.default_rng(0)
+
+    def episode(steps: int) -> EpisodeBuffer:
+        flags = [False] * (steps - 1)
+        return EpisodeBuffer(
+            observations=rng.normal(size=(steps + 1, 11)), actions=rng.uniform(-1, 1, (steps, 3)),
+            rewards=rng.normal(size=steps), terminations=[*flags, True], truncations=[*flags, False],
+        )  # fmt: skip
+
+    journal = begin_set(describe_set("test/full-v0", env, {}))
+    for _ in range(40):
+        journal.append(episode(20))
+    full = small_files(journal.path.stat().st_size + 1000)
+    with full, pytest.raises(RQLError, match=r"an episode cannot be kept in .*full-v0.episodes"):
+        journal.append(episode(200))
+    kept = journal.episodes
+    with small_files(20_000), pytest.raises(RQLError, match=r"test/full-v0 cannot be written to .*dataset\.root"):
+        finish_set(journal)
+    journal.close()
+    assert [path.name for path in (root / "test").iterdir() if not path.name.endswith(".lock")] == [journal.path.name]
+    assert data_command(["recover", "test/full-v0"]) == 0
+    assert minari.load_dataset("test/full-v0").total_episodes == kept == 40
+
+
+def test_a_set_that_came_up_in_the_meantime_stays_and_the_episodes_too(root: Path) -> None:
+    with gymnasium.make("CartPole-v1") as env:
+        description = describe_set("test/two-v0", env, {})
+    journal = begin_set(description)
+    episode = EpisodeBuffer(
+        observations=np.zeros((2, 4), np.float32), actions=np.array([0]), rewards=[1.0], terminations=[True],
+        truncations=[False],
+    )  # fmt: skip
+    journal.append(episode)
+    write_set(description, [], 1000)
+    with pytest.raises(DataError, match="already"):
+        finish_set(journal)
+    journal.close()
+    assert minari.load_dataset("test/two-v0").total_episodes == 0 and len(list(read_episodes(journal.path))) == 1
+
+
+def test_a_run_does_not_go_on_with_the_episodes_of_another(root: Path, cli: Cli, capsys: Any) -> None:
+    with gymnasium.make("Pendulum-v1") as env:
+        description = describe_set("test/replay-v0", env, {})
+    journal = Journal(journal_path("test/replay-v0"), description)
+    journal.append(some_episodes(1)[0])
+    journal.close()
+    before = journal.path.read_bytes()
+    with pytest.raises(SystemExit):
+        cli(*TINY, "online.save_replay=test/replay-v0")
+    assert "rql.data recover" in capsys.readouterr().err and journal.path.read_bytes() == before

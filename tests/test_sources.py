@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -284,12 +286,29 @@ def test_nothing_is_unpickled(root: Path) -> None:
         load(FileDatasetConfig(path=str(root / "set.npz")))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_refused(root: Path) -> None:
-    path = write_npz(root / "set.npz", flat(EPISODES))
-    path.chmod(0)
-    with pytest.raises(DataError, match=r"set\.npz.*ermission"):
-        load(FileDatasetConfig(path=str(path)))
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """Root may read everything; anyone else is bound by permissions already."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize("locked", ["file", "folder"])
+def test_a_file_without_permission_is_refused(locked: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_npz(Path(folder) / "set.npz", flat(EPISODES))
+        path.chmod(0 if locked == "file" else 0o644)
+        Path(folder).chmod(0o700 if locked == "folder" and os.geteuid() == 0 else 0o755)
+        if locked == "folder" and os.geteuid():
+            Path(folder).chmod(0)
+        with without_privileges(), pytest.raises(DataError, match=r"set\.npz.*ermission denied"):
+            list(open_source(str(path), False).episodes())
+        Path(folder).chmod(0o700)
 
 
 BAD_EPISODES: dict[str, tuple[dict[str, Any], list[str]]] = {

@@ -172,6 +172,8 @@ def _rest(config: Config) -> Iterator[Check]:
     limit = config.env.kwargs.get("max_episode_steps", 1)
     yield "env.kwargs.max_episode_steps", limit, isinstance(limit, int) and limit > 0, "a whole number above 0"
     steps = config.online.env_steps
+    replay = config.online.save_replay
+    yield "online.save_replay", replay, replay is None or steps > 0, "null where online.env_steps=0"
     if steps:
         allowed = f"at most online.env_steps={steps}"
         yield "env.num_envs", config.env.num_envs, config.env.num_envs <= steps, allowed

@@ -11,9 +11,9 @@ from minari.data_collector.episode_buffer import EpisodeBuffer
 from rql.config.schema import EnvConfig
 from rql.data.demonstrators import CONTROLLERS, Controller
 from rql.data.minari import dataset_folder
-from rql.data.writing import describe_set, write_set
+from rql.data.writing import EPISODE_OVERHEAD, describe_set, write_set
 from rql.envs.make import make_env
-from rql.errors import ConfigError
+from rql.errors import ConfigError, DataError
 
 RECIPE = 1
 """Counted up with every change of the demonstrations, so that no old set is taken for a new one."""
@@ -53,7 +53,13 @@ def _write(id: str, config: EnvConfig, episodes: int, seed: int) -> None:
             "algorithm_name": "scripted controller of uneven skill (rql.data.demonstrators)",
             "description": f"{episodes} episodes, seed {seed}; blocks of steps are left to random actions",
         }
-        write_set(describe_set(id, env, metadata), _collect(env, CONTROLLERS[config.id], episodes, seed))
+        made = _collect(env, CONTROLLERS[config.id], episodes, seed)
+        size = sum(np.asarray(one.observations).nbytes + EPISODE_OVERHEAD for one in made)
+        try:
+            write_set(describe_set(id, env, metadata), made, size)
+        except DataError:
+            if not dataset_folder(id).exists():  # otherwise another process was first, with the same content
+                raise
 
 
 def _collect(env: gymnasium.Env[Any, Any], controller: Controller, episodes: int, seed: int) -> list[EpisodeBuffer]:

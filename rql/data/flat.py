@@ -33,12 +33,14 @@ class FlatSource(Source):
 
     def __init__(self, path: Path) -> None:
         """Raises:
-        DataError: if there is no such file.
+        DataError: if there is no such file, or it may not be read.
         """
         self.name, self.label, self.files = path.stem, str(path), [path]
         self._path = path
-        if not path.exists():
-            raise DataError(f"data set {path} is not there")
+        try:
+            path.stat()
+        except OSError as error:
+            raise DataError(f"data set {path} cannot be read: {error.strerror}") from error
         if not path.is_file():
             raise DataError(f"data set {path} is a folder; a file {' or '.join(SUFFIXES)} is needed")
 

@@ -1,6 +1,8 @@
 """Writing Minari data sets, whole or not at all."""
 
+import errno
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -21,6 +23,8 @@ from rql.envs.make import spec_of
 from rql.errors import DataError, RQLError
 
 logger = logging.getLogger(__name__)
+EPISODE_OVERHEAD = 20_000
+"""Bytes that an episode takes in HDF5 beside its numbers."""
 SETS = ("author", "author_email")
 """What Minari wants as a set, which JSON does not have."""
 
@@ -61,7 +65,8 @@ def finish_set(journal: Journal) -> Path:
     Raises:
         RQLError: if it cannot be written; the journal stays.
     """
-    path = write_set(read_header(journal.path), read_episodes(journal.path))
+    size = journal.path.stat().st_size + journal.episodes * EPISODE_OVERHEAD
+    path = write_set(read_header(journal.path), read_episodes(journal.path), size)
     journal.discard()
     return path
 
@@ -72,31 +77,41 @@ def journal_path(id: str) -> Path:
     return path.with_name(f".{path.name}.episodes")
 
 
-def write_set(description: dict[str, Any], episodes: Iterable[EpisodeBuffer]) -> Path:
-    """Make a data set in a folder of its own and rename it, so that what bears its id is whole.
-
-    Where another process was first, its set stays.
+def write_set(description: dict[str, Any], episodes: Iterable[EpisodeBuffer], size: int) -> Path:
+    """Make a data set of about `size` bytes in a folder of its own and rename it, so that what bears its id is whole.
 
     Raises:
+        DataError: if there is a set of this id by then; it stays as it is.
         RQLError: if it cannot be written.
     """
     path = dataset_folder(description["id"])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+            _check_room(Path(folder), size)
             part = Path(folder) / path.name
             part.mkdir()
             _fill(part / "data", description, episodes)
-            try:
-                part.rename(path)
-            except OSError:
-                if not path.exists():
-                    raise
-                shutil.rmtree(part)
+            part.rename(path)
     except OSError as error:
+        if path.exists():
+            raise DataError(f"there is a data set {description['id']} already ({path}); it stays as it is") from error
         where = "MINARI_DATASETS_PATH, or dataset.root of a run, names another place"
         raise RQLError(f"data set {description['id']} cannot be written to {path}: {error}; {where}") from error
     return path
+
+
+def _check_room(folder: Path, size: int) -> None:
+    """Reserve the space and give it back: HDF5 takes the whole process down where it meets a full disk.
+
+    Raises:
+        OSError: if there is no room, or files may not grow so large.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif shutil.disk_usage(folder).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _fill(data: Path, description: dict[str, Any], episodes: Iterable[EpisodeBuffer]) -> None:
@@ -110,3 +125,6 @@ def _fill(data: Path, description: dict[str, Any], episodes: Iterable[EpisodeBuf
     metadata = {key: set(value) if key in SETS else value for key, value in description["metadata"].items()}
     storage.update_metadata({"dataset_id": description["id"], **metadata})
     storage.update_episodes(episodes)
+    for path in data.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
