@@ -73,7 +73,8 @@ class Goal(gymnasium.Env[Any, Any]):
         return 0.0 if np.linalg.norm(achieved - desired) < 0.1 else -1.0
 
     def _obs(self) -> Any:
-        return {"observation": np.full(3, self.steps), "achieved_goal": self.at, "desired_goal": self.goal}
+        seen = {"observation": np.full(3, self.steps), "achieved_goal": self.at, "desired_goal": self.goal}
+        return {key: value.astype(np.float32) for key, value in seen.items()}
 
 
 gymnasium.register("RQLTestGoal-v0", entry_point=lambda **_: Goal())

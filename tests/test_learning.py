@@ -145,9 +145,8 @@ def _soft_value_iteration(beta: float, discount: float) -> Any:
 
 
 def test_a_pendulum_is_swung_up_from_nothing(cli: Cli) -> None:
-    """Soft actor-critic with three-step returns: far above the uniform prior after 3,500 steps."""
-    small = ["network.actor.hidden=[32,32]", "network.critic.hidden=[64,64]", "evaluation.boundary_episodes=10"]
-    steps = ["online.env_steps=3500", "online.eval_every=0", "tracking=disabled"]
-    summary = summary_of(cli("experiment=pendulum_scratch", *small, *steps))
-    assert summary["bc/sample_return"] < -900
-    assert summary["online/return"] > -500
+    """Soft actor-critic with three-step returns: far above the uniform prior after 4,000 steps."""
+    steps = ["online.env_steps=4000", "online.eval_every=0", "tracking=disabled", "evaluation.boundary_episodes=20"]
+    summary = summary_of(cli("experiment=pendulum_scratch", *steps))
+    assert summary["bc/sample_return"] < -1000
+    assert summary["online/return"] > -800
