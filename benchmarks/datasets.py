@@ -44,7 +44,9 @@ def make(episodes: int) -> None:
 
     if not get_dataset_path(ID).exists():
         with gymnasium.make("Hopper-v5") as env:
-            write_set(describe_set(ID, env, {}), (episode(index) for index in range(episodes)), size=0)
+            write_set(
+                get_dataset_path(ID), describe_set(ID, env, {}), (episode(index) for index in range(episodes)), size=0
+            )
 
 
 def iterate() -> float:

@@ -68,9 +68,12 @@ def run(config: Config, directory: Path) -> Summary:
             with closing(make_vector_env(config.env, config.env.num_envs, AutoresetMode.SAME_STEP)) as envs:
                 ticks = finetune_online(agent, state, schedule, packed, envs, view, reward, journal, config)
                 state = observer.stage("online", ticks, state)
-        if journal and journal.episodes:
-            observer.say(f"the {journal.episodes:,} episodes of the online stage are in {finish_set(journal)}")
-        return observer.finish(time.monotonic() - started)
+        try:
+            if journal and journal.episodes:
+                observer.say(f"{journal.episodes:,} episodes of the online stage are in {finish_set(journal)}")
+        finally:
+            summary = observer.finish(time.monotonic() - started)
+        return summary
 
 
 def _journal(config: Config, env: gymnasium.Env[Any, Any]) -> Journal | None:

@@ -1,7 +1,10 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and which version of the code wrote them."""
 
 import os
+import subprocess
 from pathlib import Path
+
+from rql import __version__
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -20,3 +23,13 @@ def write_atomically(path: Path, content: bytes) -> None:
         except BaseException:
             part.unlink()
             raise
+
+
+def code_version() -> str:
+    """The version of this package, with the commit where it runs from a checkout: `0.1.0+g1a2b3c4`."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        commit = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__}+g{commit}"

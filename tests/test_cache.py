@@ -1,5 +1,6 @@
 """The cache of converted data sets: one conversion, whatever happens, and never half of one."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from test_sources import flat, write_npz
 
 from rql.config.choices import Unfinished
 from rql.data import cache
-from rql.data.cache import entries, open_cached, read_entry
+from rql.data.cache import entries, open_cached, read_entry, remove, sweep
 from rql.data.episodes import Packer
 from rql.data.flat import FlatSource
 from rql.data.transitions import Transitions
@@ -117,6 +118,20 @@ def test_a_conversion_that_is_killed_leaves_nothing_that_counts(file: Path, tmp_
     started = time.monotonic()
     assert len(open_file(file, tmp_path / "cache")) == 4500
     assert time.monotonic() - started < 30 and not list((tmp_path / "cache").glob(".*.part"))
+
+
+def test_leftovers_are_no_entries_and_can_be_swept(file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    open_file(file, folder)
+    (entry,) = entries(folder)
+    shutil.copytree(entry.path, folder / f".{entry.path.name}.part")
+    shutil.copytree(entry.path, folder / "damaged-0123")
+    (folder / "damaged-0123/rows.f32").unlink()
+    assert [one.path for one in entries(folder)] == [entry.path]
+    sweep(folder)
+    assert list(folder.glob("*/")) == [entry.path]
+    remove(entry)
+    assert not list(folder.glob("*/"))
 
 
 def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_nothing(file: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import minari
 import numpy as np
 import pytest
 import stable_baselines3
-from conftest import ROOT, TINY, Cli, small_files
+from conftest import ROOT, TINY, Cli, metrics_of, small_files
 from gymnasium import spaces
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
@@ -21,7 +21,7 @@ from rql.collect import __main__ as program
 from rql.config.explain import composition_errors_in_one_sentence
 from rql.config.schema import EnvConfig, MinariDatasetConfig
 from rql.data.__main__ import main as data_command
-from rql.data.journal import Journal, read_episodes
+from rql.data.journal import LENGTH, Journal, read_episodes, read_header
 from rql.data.sources import load_datasets
 from rql.data.writing import begin_set, describe_set, finish_set, journal_path, write_set
 from rql.envs.make import inspect_env
@@ -119,8 +119,6 @@ def test_the_policies_of_a_run_collect_in_its_environment(collect: Collect, cli:
 
 def test_the_saved_policy_is_the_one_that_was_evaluated(collect: Collect, cli: Cli) -> None:
     """In CartPole a policy's mode is deterministic: from the same start it has the same return."""
-    from conftest import metrics_of
-
     from rql.training.random import stream_seed
 
     directory = cli(*TINY, "env=cartpole", "seed=2")
@@ -137,6 +135,8 @@ def test_a_policy_of_stable_baselines3_collects_once_it_is_trusted(collect: Coll
     chosen = ["behaviour=sb3", f"behaviour.path={tmp_path / 'sac.zip'}", "env=pendulum", "episodes=2"]
     collect(*chosen, "behaviour.trusted=true", "id=test/sac-v0")
     replay("test/sac-v0")
+    with pytest.raises(SystemExit):
+        collect(*chosen[:2], "env=cartpole", "episodes=2", "behaviour.trusted=true", "id=test/cart-v0")
     algorithm = minari.load_dataset("test/sac-v0").storage.metadata["algorithm_name"]
     assert algorithm == "stable-baselines3 SAC after 30 steps, sample"
 
@@ -240,6 +240,29 @@ def test_a_journal_gives_back_what_was_put_in_and_drops_half_a_record(tmp_path: 
     assert all(same(a, b) for a, b in zip(episodes, read_episodes(path), strict=True))
 
 
+def test_a_journal_survives_what_a_crash_may_leave(tmp_path: Path) -> None:
+    path, episodes = tmp_path / "journal", some_episodes(3)
+    for rest in (b"", b"\x05\x00", LENGTH.pack(100) + b"{"):
+        path.write_bytes(rest)  # killed before the header was whole
+        journal = Journal(path, {"id": "x"})
+        journal.append(episodes[0])
+        journal.close()
+        assert len(list(read_episodes(path))) == 1
+    damaged = bytearray(path.read_bytes())
+    damaged[200:240] = bytes(40)
+    path.write_bytes(bytes(damaged))
+    journal = Journal(path, {"id": "x"})
+    assert journal.episodes == 0
+    journal.append(episodes[1])
+    journal.close()
+    with path.open("ab") as file:
+        file.write(bytes(100))  # as after a power failure
+    assert all(same(a, b) for a, b in zip(episodes[1:2], read_episodes(path), strict=True))
+    path.write_bytes(b"no journal")
+    with pytest.raises(RQLError, match="no journal"):
+        read_header(path)
+
+
 def test_a_journal_is_one_collections_and_one_process_s(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     journal = Journal(path, {"id": "x"})
@@ -281,8 +304,10 @@ def test_the_data_command(root: Path, collect: Collect, capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert said.count("test/hopper/random-v0") == 2 and "test/cut-v0" in said
     assert data_command(["clear"]) == 0 and "deleting" in capsys.readouterr().out
-    assert not list((root.parent / "cache/rql").iterdir())
+    assert not list((root.parent / "cache/rql").glob("*/"))
     assert data_command(["verify", "test/hopper/random-v0"]) == 0
+    (root / "test/.broken-v0.episodes").write_bytes(b"")
+    assert data_command(["list"]) == 0 and "nothing in it" in capsys.readouterr().out
 
 
 def test_verify_counts_every_bad_episode(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -300,6 +325,12 @@ def test_verify_counts_every_bad_episode(root: Path, tmp_path: Path, capsys: pyt
     assert stop.value.code == 2 and "none.npz cannot be read: No such file" in capsys.readouterr().err
     good = write_npz(tmp_path / "good.npz", flat(EPISODES))
     assert data_command(["info", str(good)]) == 0
+    assert data_command(["clear", str(good)]) == 0 and "deleting" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        data_command(["clear", str(good)])
+    arrays = flat(EPISODES, timeouts=None, next_observations=None)
+    cut = write_npz(tmp_path / "cut.npz", arrays)
+    assert data_command(["info", str(cut)]) == 1 and data_command(["info", str(cut), "--unfinished", "drop"]) == 0
 
 
 def test_an_unfinished_collection_can_be_made_a_data_set(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -402,6 +433,46 @@ def test_a_full_disk_loses_no_finished_episode_and_leaves_no_half_set(root: Path
     assert minari.load_dataset("test/full-v0").total_episodes == kept == 40
 
 
+def test_a_full_disk_ends_a_collection_in_one_sentence(collect: Collect, root: Path, capsys: Any) -> None:
+    wanted = ["env=cartpole", "id=test/full-v0", "episodes=200"]
+    with small_files(60_000), pytest.raises(SystemExit) as stop:
+        collect(*wanted)
+    said = capsys.readouterr()
+    kept = len(list(read_episodes(journal_path("test/full-v0"))))
+    assert stop.value.code == 2 and "an episode cannot be kept" in said.err and "Traceback" not in said.err
+    assert kept > 3 and f"{kept} finished episodes are kept" in said.out
+    collect(*wanted)
+    assert minari.load_dataset("test/full-v0").total_episodes == 200
+
+
+def test_a_collection_that_was_made_a_set_and_then_killed_is_cleared_up(root: Path) -> None:
+    with gymnasium.make("CartPole-v1") as env:
+        description = describe_set("test/killed-v0", env, {})
+    journal = begin_set(description)
+    episode = EpisodeBuffer(
+        observations=np.zeros((2, 4), np.float32), actions=np.array([0]), rewards=[1.0], terminations=[True],
+        truncations=[False],
+    )  # fmt: skip
+    journal.append(episode)
+    write_set(root / "test/killed-v0", description, read_episodes(journal.path), 1000)
+    journal.close()
+    assert data_command(["recover", "test/killed-v0"]) == 0
+    assert [path.name for path in (root / "test").iterdir()] == ["killed-v0"]
+
+
+def test_the_data_set_of_a_run_lies_where_its_others_do(root: Path, cli: Cli, tmp_path: Path) -> None:
+    place = [f"dataset.root={tmp_path / 'mine'}", "+env.kwargs.max_episode_steps=10"]
+    cli(*TINY, *place, "online.save_replay=test/replay-v0")
+    assert (tmp_path / "mine/test/replay-v0/data").is_dir() and not root.exists()
+
+
+def test_a_run_ends_at_the_return_that_was_asked_for(cli: Cli) -> None:
+    directory = cli(*TINY, "online.stop_return=-1e9")
+    lines = [line for line in metrics_of(directory) if line["stage"] == "online"]
+    assert lines[-1]["step"] == 12 and "sample_return" in lines[-1]
+    assert [line["step"] for line in metrics_of(cli(*TINY, "online.stop_return=0", name="on"))][-1] == 24
+
+
 def test_a_set_that_came_up_in_the_meantime_stays_and_the_episodes_too(root: Path) -> None:
     with gymnasium.make("CartPole-v1") as env:
         description = describe_set("test/two-v0", env, {})
@@ -411,7 +482,7 @@ def test_a_set_that_came_up_in_the_meantime_stays_and_the_episodes_too(root: Pat
         truncations=[False],
     )  # fmt: skip
     journal.append(episode)
-    write_set(description, [], 1000)
+    write_set(root / "test/two-v0", description, [], 1000)
     with pytest.raises(DataError, match="already"):
         finish_set(journal)
     journal.close()

@@ -10,6 +10,7 @@ import pytest
 from conftest import TINY, Cli, summary_of
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers import TimeAwareObservation
 
 from rql.config.choices import Vectorization
 from rql.config.schema import EnvConfig
@@ -50,6 +51,8 @@ def test_nested_and_discrete_observations_are_laid_flat() -> None:
     view = describe("x", space, UNIT)
     obs = (np.array([5, 7]), {"b": np.array([[0.5], [0.25]]), "a": np.arange(8).reshape(2, 2, 2)})
     assert view.observation.flatten(obs).tolist() == [[1, 0, 0, 0, 1, 2, 3, 0.5], [0, 0, 1, 4, 5, 6, 7, 0.25]]
+    outside = (np.array([5, 9]), obs[1])
+    assert np.isnan(view.observation.flatten(outside)[1, :3]).all()
     with pytest.raises(ConfigError, match=r"Text.*Box and Discrete"):
         describe("x", spaces.Text(4), UNIT)
 
@@ -128,6 +131,13 @@ def test_an_environment_whose_package_is_missing_says_which(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "gymnasium_robotics", None)
     with pytest.raises(ConfigError, match=r"PointMaze_UMaze-v3.*\.\[robotics\]"):
         make_env(EnvConfig(id="PointMaze_UMaze-v3"))
+
+
+def test_a_wrapped_environment_is_not_taken_over() -> None:
+    env = TimeAwareObservation(gymnasium.make("Pendulum-v1"))
+    assert env.spec is not None
+    with pytest.raises(ConfigError, match="Pendulum-v1, is wrapped in TimeAwareObservation"):
+        env_of_spec(env.spec, EnvConfig())
 
 
 def test_a_maze_from_its_data_to_finetuning(cli: Cli, tmp_path: Any, monkeypatch: Any) -> None:

@@ -249,6 +249,8 @@ def test_the_value_of_the_policy_is_the_integral_and_a_lower_bound_of_the_soft_v
     value = targets.policy_value(q_of(support.actions[..., 0]), support.log_weight, b).item()
     soft = math.log((q * (beta * q_of(GRID)).exp()).sum().item() * STEP) / beta
     assert value == pytest.approx(expected, abs=0.02) and value < soft
+    mean = targets.policy_value(q_of(support.actions[..., 0]), support.log_weight, torch.zeros(()))
+    assert mean.item() == pytest.approx((p * q_of(GRID)).sum().item() * STEP, abs=0.02)
     assert support.log_weight.logsumexp(-1).item() == pytest.approx(0.0, abs=0.1)
 
 

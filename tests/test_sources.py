@@ -214,10 +214,13 @@ BAD_FILES: dict[str, tuple[Callable[[Arrays], Arrays], list[str]]] = {
     "nan": (nan_at("observations", 6), ["observations of episode 1", "not finite", "step 1"]),
     "nan in what follows": (nan_at("next_observations", 4), ["next observations of episode 0", "step 4"]),
     "infinite reward": (replaced(rewards=np.full(16, np.inf, np.float32)), ["rewards of episode 0", "5 of 5"]),
-    "lengths": (replaced(rewards=np.zeros(15)), ["length 16", "rewards 15"]),
+    "lengths": (replaced(rewards=np.zeros(15)), ["observations has shape (16, 3)", "15 rewards"]),
     "strings": (replaced(rewards=np.array([b"one"] * 16)), ["rewards", "dtype"]),
     "complex": (replaced(rewards=np.ones(16, np.complex64)), ["rewards", "complex64"]),
     "flags": (replaced(terminals=np.full(16, 3)), ["terminals of episode 0", "neither 0 nor 1"]),
+    "scalar": (replaced(terminals=np.array(True)), ["terminals has shape ()"]),
+    "wide flags": (replaced(terminals=np.zeros((16, 2), np.bool_)), ["terminals has shape (16, 2)", "(16,) is needed"]),
+    "empty, no next": (lambda old: {k: v[:0] for k, v in old.items() if "next" not in k}, ["no transitions"]),
     "empty": (lambda old: {key: value[:0] for key, value in old.items()}, ["no transitions"]),
     "no end": (replaced(timeouts=np.zeros(16, np.bool_)), ["episode 2", "no end flag", "dataset.unfinished=truncate"]),
     "actions": (replaced(actions=np.full((16, 1), 2.5)), ["actions of episode 0", "outside", "[-2.0] to [2.0]"]),
@@ -315,7 +318,9 @@ BAD_EPISODES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "nan": ({"observations": np.array([[0, 0, 0], [0, np.nan, 0], [0, 0, 0]], np.float32)}, ["observations", "step 1"]),
     "infinite reward": ({"rewards": [0.0, np.inf]}, ["rewards of episode 1", "not finite", "step 1"]),
     "action": ({"actions": torques(2, 3.0)}, ["actions of episode 1", "outside the action space", "2 of 2"]),
-    "lengths": ({"rewards": [0.0]}, ["episode 1 has 1 rewards", "of length 2"]),
+    "lengths": ({"rewards": [0.0]}, ["episode 1 has 1 rewards", "of shape (2,"]),
+    "shape": ({"actions": np.zeros((2, 2), np.float32)}, ["actions of episode 1", "another shape"]),
+    "type": ({"actions": np.array([["a"], ["b"]], dtype="S1")}, ["actions of episode 1", "type"]),
     "no end flag": ({"truncations": [False, False]}, ["episode 1", "neither terminations nor truncations"]),
 }
 
@@ -494,6 +499,8 @@ def test_actions_that_are_no_whole_numbers_are_refused_where_those_are_needed(ro
         (None, "FrankaKitchen-v1", (0.0, 4.0)),
         (None, "Pendulum-v1", None),
         ("rql/pendulum/medium-v0", "Pendulum-v1", None),
+        ("door-log", "Pendulum-v1", None),
+        ("hopper-medium-v2", "Walker2d-v5", (1.629008, 4592.3)),
     ],
 )
 def test_the_data_set_or_the_environment_says_which_reference_scores_hold(

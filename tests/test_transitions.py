@@ -34,6 +34,10 @@ def test_actions_are_rescaled_and_back() -> None:
     native = np.array([[-2.0, 10.0], [1.0, 2.5]], np.float32)
     assert spec.from_env(native).tolist() == [[-1.0, 1.0], [0.5, -0.5]]
     assert np.allclose(spec.to_env(spec.from_env(native)), native)
+    rng = np.random.default_rng(0)
+    for low, high in np.sort(rng.uniform(-9, 9, (200, 2)).astype(np.float32), axis=1):
+        box = ContinuousSpec(np.array([low]), np.array([high]), (1,))
+        assert low <= box.to_env(-np.ones((1, 1)))[0, 0] and box.to_env(np.ones((1, 1)))[0, 0] <= high
     assert DiscreteSpec(3, start=-1).from_env(np.array([-1, 1])).tolist() == [0, 2]
 
 

@@ -1,11 +1,13 @@
 """The policies that collect, from observations of the environment to its own actions."""
 
+import hashlib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from rql.config.collect import (
 )
 from rql.config.schema import EnvConfig
 from rql.data.demonstrators import CONTROLLERS
+from rql.data.minari import check_spaces
 from rql.envs.spaces import DiscreteSpec, Spaces, leaves_of
 from rql.errors import ConfigError, RQLError
 
@@ -36,6 +39,8 @@ class Behaviour:
 
     act: Act
     description: str
+    content: str = ""
+    """A hash of the file it comes from."""
 
 
 def env_of(config: CollectConfig) -> EnvConfig:
@@ -44,15 +49,19 @@ def env_of(config: CollectConfig) -> EnvConfig:
     Raises:
         RQLError: if the run cannot be read.
     """
-    if config.env.id != AUTO:
+    if not isinstance(config.behaviour, RunBehaviourConfig):
         return config.env
-    assert isinstance(config.behaviour, RunBehaviourConfig)
-    trained, _ = read_agent(Path(config.behaviour.run) / AGENT_FILE)
-    own = replace(trained.env, num_envs=config.env.num_envs, vectorization=config.env.vectorization)
-    return replace(own, kwargs=own.kwargs | config.env.kwargs)
+    trained = read_agent(Path(config.behaviour.run) / AGENT_FILE)[0].env
+    seen = trained.obs_keys if config.env.obs_keys is None else config.env.obs_keys
+    if config.env.id != AUTO:
+        return replace(config.env, obs_keys=seen)
+    own = replace(config.env, id=trained.id, obs_keys=seen)
+    return replace(own, kwargs=trained.kwargs | config.env.kwargs)
 
 
-def build_behaviour(config: BehaviourConfig, env: EnvConfig, view: Spaces) -> Behaviour:
+def build_behaviour(
+    config: BehaviourConfig, env_config: EnvConfig, view: Spaces, env: gymnasium.Env[Any, Any]
+) -> Behaviour:
     """The policy of a configuration.
 
     Raises:
@@ -62,11 +71,11 @@ def build_behaviour(config: BehaviourConfig, env: EnvConfig, view: Spaces) -> Be
         case RandomBehaviourConfig():
             return Behaviour(lambda obs, rng: _uniform(view, _count(obs), rng), "uniformly random actions")
         case ScriptedBehaviourConfig():
-            return _scripted(config, env, view)
+            return _scripted(config, env_config, view)
         case RunBehaviourConfig():
             return _trained(config, view)
         case SB3BehaviourConfig():
-            return _sb3(config)
+            return _sb3(config, env)
         case _:
             raise TypeError(f"no behaviour for {type(config).__name__}")
 
@@ -106,10 +115,11 @@ def _trained(config: RunBehaviourConfig, view: Spaces) -> Behaviour:
 
     what = {"bc": "π_BC", "final": "π_final"}[name]
     updates = int(state.updates)
-    return Behaviour(act, f"RQL {what} after {updates} updates of Q, {config.mode.name}, seed {trained.seed}")
+    described = f"RQL {what} after {updates} updates of Q, {config.mode.name}, seed {trained.seed}"
+    return Behaviour(act, described, _hash(Path(config.run) / AGENT_FILE))
 
 
-def _sb3(config: SB3BehaviourConfig) -> Behaviour:
+def _sb3(config: SB3BehaviourConfig, env: gymnasium.Env[Any, Any]) -> Behaviour:
     if not config.trusted:
         allowed = f"true, once you know that {config.path} is safe: opening it runs the code that it may carry"
         raise ConfigError("behaviour.trusted", False, allowed)
@@ -125,6 +135,8 @@ def _sb3(config: SB3BehaviourConfig) -> Behaviour:
         model = algorithm.load(config.path, device="cpu")
     except Exception as error:  # whatever a damaged archive or a wrong class leads to
         raise RQLError(f"no {config.algorithm} can be read from {config.path}: {error}") from error
+    theirs = (model.observation_space, model.action_space)
+    check_spaces(config.path, theirs, (env.observation_space, env.action_space))
     deterministic = config.mode is ActionMode.mode
 
     def act(obs: Any, rng: np.random.Generator) -> NDArray[Any]:
@@ -133,7 +145,12 @@ def _sb3(config: SB3BehaviourConfig) -> Behaviour:
             action: NDArray[Any] = model.predict(obs, deterministic=deterministic)[0]
         return action
 
-    return Behaviour(act, f"stable-baselines3 {config.algorithm} after {model.num_timesteps} steps, {config.mode.name}")
+    described = f"stable-baselines3 {config.algorithm} after {model.num_timesteps} steps, {config.mode.name}"
+    return Behaviour(act, described, _hash(Path(config.path)))
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _count(obs: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rql.collect.behaviours import Act
-from rql.data.journal import Journal, read_episodes
+from rql.data.journal import Journal
 from rql.data.recorder import EpisodeRecorder
 from rql.envs.make import AnyVectorEnv
 from rql.envs.spaces import entry
@@ -28,7 +28,8 @@ def collect(
     Every episode that has begun is played to its end, so that short ones are not favoured. `envs` must not reset by
     themselves.
     """
-    seeds, rng = _seeds(journal, seed), np.random.default_rng([seed, journal.episodes])
+    seeds = (one for one in count(seed) if one not in journal.seeds)
+    rng = np.random.default_rng([seed, journal.episodes])
     recorder = EpisodeRecorder(journal, envs.num_envs)
     playing, lengths = np.zeros(envs.num_envs, dtype=np.bool_), np.zeros(envs.num_envs, dtype=np.int64)
     ended, obs = np.ones_like(playing), None
@@ -76,9 +77,3 @@ def _begin(
     for begun in np.flatnonzero(ended & playing).tolist():
         recorder.begin(begun, obs, int(chosen[begun]))
     return obs, playing
-
-
-def _seeds(journal: Journal, first: int) -> Iterator[int]:
-    """`first`, `first` + 1, … but for those whose episodes the journal holds."""
-    done = {episode.seed for episode in read_episodes(journal.path)} if journal.episodes else set()
-    return (seed for seed in count(first) if seed not in done)

@@ -28,7 +28,7 @@ def run(config: CollectConfig) -> None:
     torch.set_num_threads(config.threads)
     env_config = env_of(config)
     view, env = inspect_env(env_config)
-    behaviour = build_behaviour(config.behaviour, env_config, view)
+    behaviour = build_behaviour(config.behaviour, env_config, view, env)
     console = Console()
     with minari_root(config.dataset.root), ExitStack() as stack:
         with env:
@@ -50,6 +50,7 @@ def _metadata(config: CollectConfig, env: EnvConfig, behaviour: Behaviour) -> di
     said = {"author": [config.author] if config.author else None, "description": config.description}
     return {
         "algorithm_name": behaviour.description,
+        "behaviour_sha256": behaviour.content,
         "seed": config.seed,
         **({"ref_min_score": reference.low, "ref_max_score": reference.high} if reference else {}),
         **{key: value for key, value in said.items() if value},

@@ -63,7 +63,7 @@ def _numbers(config: Config) -> Iterator[Check]:
     yield _at_least("bc.eval_every", config.bc.eval_every, 0)
     yield _at_least("offline.eval_every", config.offline.eval_every, 0)
     yield _at_least("online.eval_every", config.online.eval_every, 0)
-    yield _at_least("replay.capacity", config.replay.capacity, config.env.num_envs)
+    yield _at_least("replay.capacity", config.replay.capacity, config.env.num_envs * max(1, config.q.n_step))
     yield _positive("bc.learning_rate", config.bc.learning_rate)
     yield _positive("q.learning_rate", config.q.learning_rate)
     yield _within("q.discount", config.q.discount, 0, 1)
@@ -75,8 +75,8 @@ def _numbers(config: Config) -> Iterator[Check]:
     yield _at_least("cql.online_alpha", config.cql.online_alpha, 0)
     yield _at_least("cql.fade_steps", config.cql.fade_steps, 0)
     yield _at_least("cql.num_samples", config.cql.num_samples, 1)
-    fewest = 1 if config.target.name is Target.policy else 2
-    yield _at_least("target.num_samples", config.target.num_samples, fewest)
+    one = config.target.name is Target.policy and not config.q.normalize  # one action has no spread to normalise by
+    yield _at_least("target.num_samples", config.target.num_samples, 1 if one else 2)
     yield _at_least("evaluation.episodes", config.evaluation.episodes, 1)
     yield _at_least("evaluation.boundary_episodes", config.evaluation.boundary_episodes, 1)
     yield _at_least("evaluation.num_envs", config.evaluation.num_envs, 1)
@@ -172,6 +172,8 @@ def _rest(config: Config) -> Iterator[Check]:
     limit = config.env.kwargs.get("max_episode_steps", 1)
     yield "env.kwargs.max_episode_steps", limit, isinstance(limit, int) and limit > 0, "a whole number above 0"
     steps = config.online.env_steps
+    goal, often = config.online.stop_return, config.online.eval_every
+    yield "online.eval_every", often, goal is None or often > 0, "above 0 where online.stop_return is given"
     replay = config.online.save_replay
     yield "online.save_replay", replay, replay is None or steps > 0, "null where online.env_steps=0"
     if steps:

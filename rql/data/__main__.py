@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rql.config.choices import Unfinished
-from rql.config.explain import fail
-from rql.data.cache import cache_folder, entries, open_cached, remove
+from rql.config.explain import INTERRUPTED, fail
+from rql.data.cache import cache_folder, entries, open_cached, remove, sweep
 from rql.data.inspect import coverage, problems, view_of
 from rql.data.journal import Journal, read_header
 from rql.data.minari import dataset_folder
@@ -33,8 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with minari_root(options.root):
             return int(options.command(options))
-    except RQLError as error:
+    except (RQLError, OSError) as error:
         fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     one = argparse.ArgumentParser(add_help=False)
     one.add_argument("name", help="a Minari id, or the path of a .hdf5 or .npz file")
     one.add_argument("--env", metavar="ID", help="the environment whose spaces it is read with")
+    choices = [choice.name for choice in Unfinished]
+    one.add_argument("--unfinished", choices=choices, default="refuse", help="as dataset.unfinished of a run")
     for name, command, help, parents in (
         ("list", _list, "local data sets, unfinished collections, the cache", [shared]),
         ("info", _info, "sizes, returns, scores, coverage, problems", [shared, one]),
@@ -71,7 +76,7 @@ def _list(options: argparse.Namespace) -> int:
     console.print(local)
     unfinished = _table("unfinished collections", "id", "size")
     for path in sorted(root.rglob(".*.episodes")):
-        unfinished.add_row(str(read_header(path)["id"]), _size(path))
+        unfinished.add_row(_id_of(path), _size(path))
     if unfinished.rows:
         console.print(unfinished)
     folder = cache_folder(options.cache)
@@ -83,14 +88,22 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
+def _id_of(journal: Path) -> str:
+    try:
+        return str(read_header(journal)["id"])
+    except RQLError:
+        return f"{journal} (nothing in it)"
+
+
 def _info(options: argparse.Namespace) -> int:
     source = open_source(options.name, download=False)
     view = view_of(source, options.env)
-    found = list(problems(source, view))
+    unfinished = Unfinished[options.unfinished]
+    found = list(problems(source, view, unfinished))
     _say_problems(found)
     if found:
         return 1
-    data = open_cached(source, view, Unfinished.refuse, cache_folder(options.cache))
+    data = open_cached(source, view, unfinished, cache_folder(options.cache))
     returns, lengths = data.returns(), data.ends - data.starts
     table = _table(source.label, "", "")
     made_in = source.env_spec.id if source.env_spec else options.env or "not said"
@@ -116,18 +129,27 @@ def _info(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     source = open_source(options.name, download=False)
-    found = list(problems(source, view_of(source, options.env)))
+    found = list(problems(source, view_of(source, options.env), Unfinished[options.unfinished]))
     _say_problems(found)
     return 1 if found else 0
 
 
 def _clear(options: argparse.Namespace) -> int:
     folder = cache_folder(options.cache)
-    for entry in list(entries(folder)):
-        if options.name in (None, entry.meta["name"]):
-            console.print(f"deleting {entry.path} ({_size(entry.path)})")
-            remove(entry)
+    chosen = [entry for entry in entries(folder) if _named(options.name, entry.meta)]
+    for entry in chosen:
+        console.print(f"deleting {entry.path} ({_size(entry.path)})")
+        remove(entry)
+    if options.name is None:
+        sweep(folder)
+    elif not chosen:
+        raise RQLError(f"{options.name} is not in the cache {folder}")
     return 0
+
+
+def _named(name: str | None, meta: dict[str, Any]) -> bool:
+    """Whether an entry is of this Minari id, or of the file at this path."""
+    return name is None or name == meta["name"] or str(Path(name).resolve()) == meta["file"]
 
 
 def _recover(options: argparse.Namespace) -> int:

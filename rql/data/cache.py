@@ -5,12 +5,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from filelock import BaseFileLock, FileLock
+from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
 from rql.config.choices import Unfinished
@@ -86,7 +87,7 @@ def read_entry(path: Path) -> Entry | None:
 
 def entries(folder: Path) -> Iterator[Entry]:
     """All converted data sets."""
-    for path in sorted(folder.glob("*/")):
+    for path in sorted(folder.glob("[!.]*/")):
         entry = read_entry(path)
         if entry is not None:
             yield entry
@@ -94,14 +95,24 @@ def entries(folder: Path) -> Iterator[Entry]:
 
 def remove(entry: Entry) -> None:
     """Delete a converted data set, once nobody is converting it; those who have it open keep it."""
-    lock = _lock(entry.path)
-    with lock:
-        shutil.rmtree(entry.path)
-    Path(lock.lock_file).unlink(missing_ok=True)
+    with _lock(entry.path):
+        shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what is left of conversions that died, of older formats and of damage, unless somebody is at it."""
+    for path in {folder / part.name.removeprefix(".").removesuffix(".part") for part in folder.glob("*/")}:
+        with suppress(Timeout), _lock(path).acquire(blocking=False):
+            for rest in (_part(path), *([] if read_entry(path) else [path])):
+                shutil.rmtree(rest, ignore_errors=True)
 
 
 def _lock(path: Path) -> BaseFileLock:
     return FileLock(path.with_name(f".{path.name}.lock"))
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
 
 
 def _entry_name(source: Source, view: Spaces, unfinished: Unfinished) -> str:
@@ -122,7 +133,7 @@ def _load(entry: Entry, source: Source) -> Transitions:
 
 def _convert(source: Source, packer: Packer, path: Path) -> None:
     """Write an entry aside and rename it, so that what bears its name is whole."""
-    part = path.with_name(f".{path.name}.part")
+    part = _part(path)
     shutil.rmtree(part, ignore_errors=True)  # of a process that died
     part.mkdir()
     try:
@@ -133,6 +144,7 @@ def _convert(source: Source, packer: Packer, path: Path) -> None:
             "format": FORMAT,
             "name": source.name,
             "source": source.label,
+            "file": str(source.files[0].resolve()),
             "transitions": sizes[TRUNCATED],
             "episodes": len(starts),
             "layout": asdict(RowLayout.of(packer.view)),

@@ -56,7 +56,7 @@ def _write(id: str, config: EnvConfig, episodes: int, seed: int) -> None:
         made = _collect(env, CONTROLLERS[config.id], episodes, seed)
         size = sum(np.asarray(one.observations).nbytes + EPISODE_OVERHEAD for one in made)
         try:
-            write_set(describe_set(id, env, metadata), made, size)
+            write_set(dataset_folder(id), describe_set(id, env, metadata), made, size)
         except DataError:
             if not dataset_folder(id).exists():  # otherwise another process was first, with the same content
                 raise

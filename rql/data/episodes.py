@@ -92,7 +92,7 @@ class Packer:
             DataError: if one cannot be used; it names the source, the key, the episode and the step.
         """
         for index, episode in enumerate(episodes, first):
-            self._check_lengths(index, episode)
+            self._check_shapes(index, episode, episodes[0])
         lengths = np.array([len(episode.rewards) for episode in episodes])
         block = Block(first, lengths)
         columns = Episode(*(_joined(column) for column in zip(*episodes, strict=True)))
@@ -117,15 +117,18 @@ class Packer:
         chosen = np.repeat(kept, lengths)
         return Packed(rows[chosen], truncated[chosen], lengths[kept]) if kept.any() else None
 
-    def _check_lengths(self, index: int, episode: Episode) -> None:
-        steps = len(episode.rewards)
+    def _check_shapes(self, index: int, episode: Episode, first: Episode) -> None:
+        steps = np.size(episode.rewards)
         if not steps:
             raise self._error(f"episode {index} has no steps")
         keys = ("observations", "actions", "rewards", "next observations", *self.flags)
-        for key, column in zip(keys, episode, strict=True):
-            for leaf in leaves_of(column):
-                if len(leaf) != steps:
-                    raise self._error(f"episode {index} has {steps} rewards, but {key} of length {len(leaf)}")
+        for key, column, other in zip(keys, episode, first, strict=True):
+            for leaf, like in zip(leaves_of(column), leaves_of(other), strict=True):
+                shape = np.shape(leaf)
+                if not shape or shape[0] != steps:
+                    raise self._error(f"episode {index} has {steps} rewards, but {key} of shape {shape}")
+                if shape[1:] != np.shape(like)[1:] or np.asarray(leaf).dtype.kind != np.asarray(like).dtype.kind:
+                    raise self._error(f"{key} of episode {index} are of another shape or type than those before")
 
     def _kept(self, terminated: NDArray[np.bool_], truncated: NDArray[np.bool_], block: "Block") -> NDArray[np.bool_]:
         """Which episodes stay (E,), those without an end flag as `unfinished` says."""

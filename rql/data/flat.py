@@ -86,7 +86,16 @@ class FlatSource(Source):
                     }
             with np.load(self._path, allow_pickle=False) as file:
                 return {key: file[key] for key in (*REQUIRED, *OPTIONAL) if key in file}
-        except (OSError, ValueError, RuntimeError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except (
+            OSError,
+            ValueError,
+            RuntimeError,
+            KeyError,
+            TypeError,
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+        ) as error:
             raise DataError(f"data set {self.label} cannot be read: {type(error).__name__}: {error}") from error
 
     def _checked(self, arrays: Arrays) -> Arrays:
@@ -94,13 +103,20 @@ class FlatSource(Source):
             if key not in arrays:
                 has = ", ".join(arrays) or "none of them"
                 raise DataError(f"data set {self.label} has no array {key}; of the keys of D4RL it has {has}")
-        arrays.setdefault("timeouts", np.zeros(arrays["terminals"].shape, dtype=np.bool_))
         steps = arrays["rewards"].size
+        arrays.setdefault("timeouts", np.zeros(steps, dtype=np.bool_))
         for key, array in arrays.items():
             if array.dtype.kind not in "biuf":
                 raise DataError(f"data set {self.label}: {key} has dtype {array.dtype}, where real numbers are needed")
-            if len(np.atleast_1d(array)) != steps:
-                raise DataError(f"data set {self.label}: {key} has length {len(array)}, rewards {steps}")
-        for key in ("rewards", "terminals", "timeouts"):
+            if array.ndim == 0 or len(array) != steps:
+                shape = f"{key} has shape {array.shape}"
+                raise DataError(f"data set {self.label}: {shape}, where the {steps} rewards need a length of {steps}")
+        if not steps:
+            raise DataError(f"data set {self.label} holds no transitions")
+        for key in ("rewards", *self.flags):
+            if arrays[key].size != steps:
+                raise DataError(
+                    f"data set {self.label}: {key} has shape {arrays[key].shape}, where ({steps},) is needed"
+                )
             arrays[key] = arrays[key].reshape(-1)
         return arrays

@@ -46,9 +46,9 @@ def view_of(source: Source, env_id: str | None) -> Spaces:
     return describe(source.name, *_suggested(source))
 
 
-def problems(source: Source, view: Spaces) -> Iterator[str]:
+def problems(source: Source, view: Spaces, unfinished: Unfinished) -> Iterator[str]:
     """All that stands against using a data set, a sentence for each episode."""
-    packer = Packer(source.label, source.flags, view, Unfinished.refuse)
+    packer = Packer(source.label, source.flags, view, unfinished)
     steps = 0
     try:
         for index, episode in enumerate(source.episodes()):

@@ -6,9 +6,11 @@ JSON, an episode an .npz archive. Half a record at the end, of a process that wa
 
 import io
 import json
+import logging
 import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +24,8 @@ from rql.errors import RQLError
 LENGTH = struct.Struct("<Q")
 COLUMNS = ("actions", "rewards", "terminations", "truncations")
 
+logger = logging.getLogger(__name__)
+
 
 class Journal:
     """A journal that is open for appending."""
@@ -32,111 +36,138 @@ class Journal:
         Raises:
             RQLError: if it was begun with another header, is open elsewhere, or cannot be written.
         """
-        self.path, self.episodes, self.steps = path, 0, 0
+        self.path, self.header = path, header
+        self.episodes, self.steps, self.seeds = 0, 0, set[int]()
         self._lock = FileLock(path.with_name(path.name + ".lock"))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
-            whole = self._count(header) if path.exists() else 0
-            self._file = path.open("r+b" if path.exists() else "xb")
-            self._file.truncate(whole)
-            self._file.seek(whole)
-            if not whole:
-                self._append(json.dumps(header).encode())
         except Timeout as error:
             raise RQLError(f"another process is collecting into {path}") from error
         except OSError as error:
             raise RQLError(f"episodes cannot be kept in {path}: {error}") from error
+        try:
+            self._file = path.open("r+b" if path.exists() else "x+b", buffering=0)
+            self._end = self._read(header)
+            if not self._end:
+                self._append(json.dumps(header).encode())
+        except OSError as error:
+            self.close()
+            raise RQLError(f"episodes cannot be kept in {path}: {error}") from error
+        except RQLError:
+            self._close()
+            raise
 
     def append(self, episode: EpisodeBuffer) -> None:
         """Keep a finished episode.
 
         Raises:
-            RQLError: if it cannot be written.
+            RQLError: if it cannot be written; those before it stay.
         """
         content = io.BytesIO()
         seed = {} if episode.seed is None else {"seed": np.array(episode.seed)}
         columns = {key: np.asarray(getattr(episode, key)) for key in COLUMNS}
-        arrays = _leaves("observations", episode.observations) | columns | seed
-        np.savez(content, **arrays)
+        np.savez(content, **(_leaves("observations", episode.observations) | columns | seed))
         try:
             self._append(content.getvalue())
         except OSError as error:
             raise RQLError(f"an episode cannot be kept in {self.path}: {error}") from error
-        self.episodes += 1
-        self.steps += len(columns["rewards"])
+        self._count(episode)
 
     def close(self) -> None:
         """Leave the journal where it is, for whoever goes on with it, unless it is empty."""
         if not self.episodes:
             self.path.unlink(missing_ok=True)
-        self._file.close()
-        self._lock.release()
+        self._close()
 
     def discard(self) -> None:
         """Delete the journal, whose episodes are safe elsewhere."""
-        self.path.unlink()
         self.episodes = 0
         self.close()
 
-    def _append(self, record: bytes) -> None:
-        self._file.write(LENGTH.pack(len(record)) + record)
-        self._file.flush()
+    def _close(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+        if not self.path.exists():
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._lock.release()
 
-    def _count(self, header: dict[str, Any]) -> int:
-        """Count what is there; where the last whole record ends."""
-        if read_header(self.path) != json.loads(json.dumps(header)):
-            raise RQLError(f"{self.path} holds episodes of another collection; `python -m rql.data recover` keeps them")
-        position = 0
-        with self.path.open("rb") as file:
-            for index, record in enumerate(_records(file)):
-                position = file.tell()
-                if index:
-                    self.episodes += 1
-                    self.steps += len(_episode(record, index - 1).rewards)
-        return position
+    def _append(self, record: bytes) -> None:
+        left = memoryview(LENGTH.pack(len(record)) + record)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError:
+            self._file.truncate(self._end)
+            self._file.seek(self._end)
+            raise
+        self._end = self._file.tell()
+
+    def _read(self, header: dict[str, Any]) -> int:
+        """Count what is there and cut off what is not whole; where the last whole record ends."""
+        end = 0
+        for index, record in enumerate(_records(self._file)):
+            if not index and json.loads(record) != json.loads(json.dumps(header)):
+                remedy = "`python -m rql.data recover` makes a data set of them"
+                raise RQLError(f"{self.path} holds episodes of another collection ({remedy})")
+            episode = _episode(record, index - 1) if index else None
+            if episode:
+                self._count(episode)
+            end = self._file.tell()
+        self._file.truncate(end)
+        self._file.seek(end)
+        return end
+
+    def _count(self, episode: EpisodeBuffer) -> None:
+        self.episodes += 1
+        self.steps += len(episode.rewards)
+        if episode.seed is not None:
+            self.seeds.add(episode.seed)
 
 
 def read_header(path: Path) -> dict[str, Any]:
     """The header of a journal.
 
     Raises:
-        RQLError: if the file is no journal.
+        RQLError: if the file is no journal, or ends before its header does.
     """
     try:
         with path.open("rb") as file:
             header: dict[str, Any] = json.loads(next(_records(file)))
     except (OSError, ValueError, StopIteration) as error:
-        raise RQLError(f"{path} is no journal of episodes: {error!r}") from error
+        raise RQLError(f"{path} is no journal of episodes: its header cannot be read") from error
     return header
 
 
 def read_episodes(path: Path) -> Iterator[EpisodeBuffer]:
-    """The whole episodes of a journal."""
+    """The whole episodes of a journal; a damaged one is left out with a warning."""
+    number = 0
     with path.open("rb") as file:
-        records = _records(file)
-        next(records)
-        for index, record in enumerate(records):
-            yield _episode(record, index)
+        for index, record in enumerate(_records(file)):
+            episode = _episode(record, number) if index else None
+            if episode:
+                yield episode
+                number += 1
 
 
 def _records(file: BinaryIO) -> Iterator[bytes]:
     size = os.fstat(file.fileno()).st_size
     while len(prefix := file.read(LENGTH.size)) == LENGTH.size:
         (length,) = LENGTH.unpack(prefix)
-        if file.tell() + length > size:
+        if not length or file.tell() + length > size:
             return
         yield file.read(length)
 
 
-def _episode(record: bytes, index: int) -> EpisodeBuffer:
+def _episode(record: bytes, index: int) -> EpisodeBuffer | None:
     try:
         with np.load(io.BytesIO(record), allow_pickle=False) as arrays:
             observations = _tree({key: arrays[key] for key in arrays.files if key.split("/")[0] == "observations"})
             columns = {key: arrays[key] for key in COLUMNS}
             seed = int(arrays["seed"]) if "seed" in arrays else None
-    except (ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise RQLError(f"episode {index} of the journal is damaged: {error}") from error
+    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        logger.warning("episode %d of a journal is damaged and left out: %s", index, error)
+        return None
     return EpisodeBuffer(id=index, seed=seed, observations=observations["observations"], **columns)
 
 

@@ -119,7 +119,7 @@ def check_spaces(label: str, of_data: SpacePair, of_env: SpacePair) -> None:
     """
     for kind, data, env in zip(("observations", "actions"), of_data, of_env, strict=True):
         if not _alike(data, env, compare_bounds=kind == "actions"):
-            raise DataError(f"data set {label} does not fit the environment: its {kind} are {data}, the env's {env}")
+            raise DataError(f"{label} does not fit the environment: its {kind} are {data}, the environment's {env}")
 
 
 def _alike(data: spaces.Space[Any], env: spaces.Space[Any], compare_bounds: bool) -> bool:

@@ -30,23 +30,33 @@ D4RL = {
 }
 """By task; every data set of a task shares its scores."""
 
+QUALITIES = {
+    *("random", "simple", "medium", "expert", "full"),
+    *("open", "umaze", "large"),
+    *("human", "cloned"),
+    *("complete", "partial", "mixed"),
+}
+"""The second words of the names of D4RL's and Minari's data sets."""
+
 
 def reference_score(dataset: str | None, env_id: str) -> Reference | None:
-    """The reference that the name of a data set says (`hopper-medium-v2`, `D4RL/antmaze/umaze-v1`), or else the
-    environment, whatever its version (`Hopper-v5`, `PointMaze_UMaze-v3`); None where neither does.
+    """The reference that the environment says, whatever its version (`Hopper-v5`, `PointMaze_UMaze-v3`), or else the
+    name of a data set of D4RL or Minari (`hopper-medium-v2`, `D4RL/antmaze/umaze-v1`); None where neither does.
     """
-    for task in (_task_of_name(dataset or ""), _task_of_env(env_id)):
+    for task in (_task_of_env(env_id), _task_of_name(dataset or "")):
         if task in D4RL:
             return D4RL[task]
     return None
 
 
 def _task_of_name(name: str) -> str:
+    """Only a name with a quality that D4RL or Minari knows, and a version, is taken for one of theirs."""
     words = re.split(r"[-/_.]+", name.lower().removeprefix("d4rl/").removeprefix("mujoco/"))
+    if len(words) < 3 or words[1] not in QUALITIES or not re.fullmatch(r"v\d+", words[-1]):
+        return ""
     if words[0] not in ("maze2d", "pointmaze"):
         return words[0]
-    dense = "-dense" if "dense" in words else ""
-    return f"maze2d-{words[1] if len(words) > 1 else ''}{dense}"
+    return f"maze2d-{words[1]}{'-dense' if 'dense' in words else ''}"
 
 
 def _task_of_env(id: str) -> str:

@@ -42,7 +42,7 @@ def load_datasets(
 
     def load(source: Source) -> Transitions:
         if source.spaces is not None:
-            check_spaces(source.label, source.spaces, (env.observation_space, env.action_space))
+            check_spaces(f"data set {source.label}", source.spaces, (env.observation_space, env.action_space))
         return open_cached(source, view, config.unfinished, cache_folder(config.cache))
 
     with minari_root(config.root):

@@ -16,15 +16,17 @@ from minari.data_collector.episode_buffer import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 from minari.serialization import deserialize_space, serialize_space
 
-from rql import __version__
-from rql.data.journal import Journal, read_episodes, read_header
+from rql.data.journal import Journal, read_episodes
 from rql.data.minari import check_id, dataset_folder
 from rql.envs.make import spec_of
 from rql.errors import DataError, RQLError
+from rql.files import code_version
 
 logger = logging.getLogger(__name__)
 EPISODE_OVERHEAD = 20_000
 """Bytes that an episode takes in HDF5 beside its numbers."""
+SUFFIX = ".episodes"
+"""Of a journal."""
 SETS = ("author", "author_email")
 """What Minari wants as a set, which JSON does not have."""
 
@@ -42,7 +44,7 @@ def describe_set(id: str, env: gymnasium.Env[Any, Any], metadata: Mapping[str, A
         "observation_space": serialize_space(env.observation_space),
         "action_space": serialize_space(env.action_space),
         "env_spec": recipe,
-        "metadata": {"minari_version": version("minari"), "rql_version": __version__, **metadata},
+        "metadata": {"minari_version": version("minari"), "rql_version": code_version(), **metadata},
     }
 
 
@@ -60,31 +62,45 @@ def begin_set(description: dict[str, Any]) -> Journal:
 
 
 def finish_set(journal: Journal) -> Path:
-    """Make the data set of a journal and discard the journal.
+    """Make the data set of a journal, in the folder where the journal lies, and discard the journal.
 
     Raises:
-        RQLError: if it cannot be written; the journal stays.
+        RQLError: if it holds no episode, or the set cannot be written; then the journal stays.
     """
-    size = journal.path.stat().st_size + journal.episodes * EPISODE_OVERHEAD
-    path = write_set(read_header(journal.path), read_episodes(journal.path), size)
+    path = journal.path.with_name(journal.path.name.removeprefix(".").removesuffix(SUFFIX))
+    if not journal.episodes:
+        raise DataError(f"{journal.path} holds no whole episode")
+    if not _made_already(journal, path):
+        size = journal.path.stat().st_size + journal.episodes * EPISODE_OVERHEAD
+        write_set(path, journal.header, read_episodes(journal.path), size)
     journal.discard()
     return path
+
+
+def _made_already(journal: Journal, path: Path) -> bool:
+    """Whether the set of this journal was made by a process that was killed before it discarded the journal."""
+    try:
+        found = MinariStorage.read_raw_metadata(path / "data")
+    except (OSError, ValueError):
+        return False
+    said = {key: value for key, value in journal.header["metadata"].items() if key not in SETS}
+    expected = {"total_steps": journal.steps, "total_episodes": journal.episodes, **said}
+    return all(found.get(key) == value for key, value in expected.items())
 
 
 def journal_path(id: str) -> Path:
     """Where the episodes of a data set are kept until it is whole."""
     path = dataset_folder(id)
-    return path.with_name(f".{path.name}.episodes")
+    return path.with_name(f".{path.name}{SUFFIX}")
 
 
-def write_set(description: dict[str, Any], episodes: Iterable[EpisodeBuffer], size: int) -> Path:
-    """Make a data set of about `size` bytes in a folder of its own and rename it, so that what bears its id is whole.
+def write_set(path: Path, description: dict[str, Any], episodes: Iterable[EpisodeBuffer], size: int) -> None:
+    """Make a data set of about `size` bytes in a folder aside and rename it to `path`, so that what is there is whole.
 
     Raises:
         DataError: if there is a set of this id by then; it stays as it is.
         RQLError: if it cannot be written.
     """
-    path = dataset_folder(description["id"])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
@@ -98,7 +114,6 @@ def write_set(description: dict[str, Any], episodes: Iterable[EpisodeBuffer], si
             raise DataError(f"there is a data set {description['id']} already ({path}); it stays as it is") from error
         where = "MINARI_DATASETS_PATH, or dataset.root of a run, names another place"
         raise RQLError(f"data set {description['id']} cannot be written to {path}: {error}; {where}") from error
-    return path
 
 
 def _check_room(folder: Path, size: int) -> None:

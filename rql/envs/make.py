@@ -75,7 +75,18 @@ def spec_of(env: gymnasium.Env[Any, Any]) -> EnvSpec | None:
 
 
 def env_of_spec(spec: EnvSpec, config: EnvConfig) -> EnvConfig:
-    """The same configuration for the environment of a specification, whose arguments `config.kwargs` override."""
+    """The same configuration for the environment of a specification, whose arguments `config.kwargs` override.
+
+    Of the specification only the id, the arguments and the time limit count: an entry point that comes with data is
+    code that comes with data, and is not called.
+
+    Raises:
+        ConfigError: if the environment is wrapped in something that gymnasium does not put there by itself.
+    """
+    if spec.additional_wrappers:
+        names = ", ".join(wrapper.name for wrapper in spec.additional_wrappers)
+        allowed = f"an environment: that of the data set, {spec.id}, is wrapped in {names}, which is not taken over"
+        raise ConfigError("env.id", FROM_DATASET, allowed)
     limit = {} if spec.max_episode_steps is None else {"max_episode_steps": spec.max_episode_steps}
     return replace(config, id=spec.id, kwargs=limit | spec.kwargs | config.kwargs)
 

@@ -69,7 +69,8 @@ class ContinuousSpec:
     def to_env(self, action: Array) -> Array:
         """From [−1, 1]: (n, d) → (n, *shape)."""
         scaled: Array = self.low + 0.5 * (np.clip(action, -1.0, 1.0) + 1.0) * (self.high - self.low)
-        return scaled.astype(self.low.dtype).reshape(-1, *self.shape)
+        # rounding may lead past a bound, and environments may be strict
+        return np.clip(scaled, self.low, self.high).astype(self.low.dtype).reshape(-1, *self.shape)
 
     def from_env(self, action: Array) -> Array:
         """To [−1, 1]: (n, *shape) → (n, d) float32."""
@@ -171,14 +172,15 @@ def _chosen(space: spaces.Space[Any], keys: Sequence[str] | None) -> spaces.Spac
 
 
 def _leaves(space: spaces.Space[Any], obs: Any) -> list[NDArray[np.float32]]:
-    """(n, width) of each leaf; a Discrete one is one-hot."""
+    """(n, width) of each leaf; a Discrete one is one-hot, and NaN where it is no element of its space."""
     if isinstance(space, spaces.Dict):
         return [leaf for key, part in space.spaces.items() for leaf in _leaves(part, obs[key])]
     if isinstance(space, spaces.Tuple):
         return [leaf for index, part in enumerate(space.spaces) for leaf in _leaves(part, obs[index])]
     if isinstance(space, spaces.Discrete):
-        index = np.asarray(obs, dtype=np.int64).reshape(-1, 1) - int(space.start)
-        return [(index == np.arange(int(space.n))).astype(np.float32)]
+        one_hot = (np.asarray(obs).reshape(-1, 1) - int(space.start) == np.arange(int(space.n))).astype(np.float32)
+        one_hot[one_hot.sum(axis=1) == 0.0] = np.nan  # no element of the space
+        return [one_hot]
     values = np.asarray(obs)
     return [values.astype(np.float32).reshape(len(values), -1)]
 

@@ -37,11 +37,12 @@ def soft_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
 def policy_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
     """E_{a'~π_θ} Q̄(s',a') − KL(π_θ ‖ π_BC)/β on a support drawn from π_θ: what π_θ itself is worth.
 
-    Jensen's lower bound of the soft value, equal to it where π_θ is π_final. With a uniform prior and one sample it is
-    the backup of soft actor-critic (Haarnoja et al. 2018b).
+    For β → 0, where π_θ is π_BC, it is E_{π_θ} Q̄. Jensen's lower bound of the soft value, equal to it where π_θ is
+    π_final. With a uniform prior and one sample it is the backup of soft actor-critic (Haarnoja et al. 2018b).
     """
     log_ratio = log_weight + math.log(log_weight.shape[-1])
-    return (q + log_ratio / beta.clamp_min(SMALLEST_BETA)).mean(-1)
+    value = (q + log_ratio / beta.clamp_min(SMALLEST_BETA)).mean(-1)
+    return torch.where(beta < SMALLEST_BETA, q.mean(-1), value)
 
 
 def td_target(reward: Tensor, terminated: Tensor, next_value: Tensor, discount: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ def finetune_online(
     """
     device, last = state.beta.device, config.online.env_steps
     draws, diagnosis = (generator(config.seed, use, device) for use in ("online", "online diagnosis"))
-    capacity = max(envs.num_envs * config.q.n_step, min(config.replay.capacity, last))
+    capacity = min(config.replay.capacity, last + envs.num_envs * config.q.n_step)
     replay = ReplayBuffer(capacity, RowLayout.of(view), device, data)
     collector = Collector(
         agent,
