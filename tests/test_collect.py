@@ -18,8 +18,8 @@ from gymnasium import spaces
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
 from rql.collect import __main__ as program
+from rql.config.data_schema import EnvConfig, MinariDatasetConfig
 from rql.config.explain import composition_errors_in_one_sentence
-from rql.config.schema import EnvConfig, MinariDatasetConfig
 from rql.data.__main__ import main as data_command
 from rql.data.journal import LENGTH, Journal, read_episodes, read_header
 from rql.data.sources import load_datasets

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, TINY, Cli, compose_config
 
 from rql.config.compose import GROUP_SCHEMAS
-from rql.config.schema import MinariDatasetConfig
+from rql.config.data_schema import MinariDatasetConfig
 
 GROUPS = sorted(
     path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("hydra", "experiment", "behaviour")

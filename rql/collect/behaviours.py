@@ -23,7 +23,7 @@ from rql.config.collect import (
     SB3BehaviourConfig,
     ScriptedBehaviourConfig,
 )
-from rql.config.schema import EnvConfig
+from rql.config.data_schema import EnvConfig
 from rql.data.demonstrators import CONTROLLERS
 from rql.data.minari import check_spaces
 from rql.envs.spaces import DiscreteSpec, Spaces, leaves_of

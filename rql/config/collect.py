@@ -9,7 +9,7 @@ from omegaconf import MISSING, DictConfig
 
 from rql.config.choices import ActionMode
 from rql.config.compose import register, typed
-from rql.config.schema import DatasetConfig, EnvConfig
+from rql.config.data_schema import DatasetConfig, EnvConfig
 from rql.errors import ConfigError
 
 AUTO = "auto"

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from rql.config import schema
+from rql.config import data_schema, schema
 from rql.config.validate import validate
 from rql.errors import ConfigError
 
@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 GROUP_SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "dataset": {
-        "demo": schema.DemoDatasetConfig,
-        "minari": schema.MinariDatasetConfig,
-        "d4rl": schema.FileDatasetConfig,
-        "npz": schema.FileDatasetConfig,
-        "none": schema.NoDatasetConfig,
+        "demo": data_schema.DemoDatasetConfig,
+        "minari": data_schema.MinariDatasetConfig,
+        "d4rl": data_schema.FileDatasetConfig,
+        "npz": data_schema.FileDatasetConfig,
+        "none": data_schema.NoDatasetConfig,
     },
     "beta": {
         "constant": schema.ConstantBetaConfig,

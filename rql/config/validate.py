@@ -5,19 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from rql.config.choices import Aggregate, PolicyClass, Target
+from rql.config.data_schema import DatasetConfig, DemoDatasetConfig, NoDatasetConfig, SubsetConfig
 from rql.config.schema import (
     AmortizedConfig,
     BetaConfig,
     Config,
     ConstantBetaConfig,
-    DatasetConfig,
-    DemoDatasetConfig,
     ExponentialBetaConfig,
     KLBetaConfig,
-    NoDatasetConfig,
     RampBetaConfig,
     ResampleConfig,
-    SubsetConfig,
 )
 from rql.errors import ConfigError
 

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
-from rql.config.schema import EnvConfig
+from rql.config.data_schema import EnvConfig
 from rql.data.demonstrators import CONTROLLERS, Controller
 from rql.data.minari import dataset_folder
 from rql.data.writing import EPISODE_OVERHEAD, describe_set, write_set

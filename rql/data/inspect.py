@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rql.config.choices import Unfinished
-from rql.config.schema import EnvConfig
+from rql.config.data_schema import EnvConfig
 from rql.data.episodes import Packer, Source, SpacePair
 from rql.data.flat import FlatSource
 from rql.data.transitions import Transitions

@@ -8,7 +8,7 @@ from typing import Any
 
 import gymnasium
 
-from rql.config.schema import (
+from rql.config.data_schema import (
     DatasetConfig,
     DemoDatasetConfig,
     EnvConfig,
