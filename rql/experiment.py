@@ -18,7 +18,7 @@ from rql.data.reference_scores import reference_score
 from rql.data.replay import PackedDataset
 from rql.data.sources import load_datasets, minari_root, resolve_env
 from rql.data.transitions import Reference, RewardTransform, Transitions, n_step
-from rql.data.writing import begin_set, describe_set, finish_set
+from rql.data.writing import begin_set, describe_set, finish_set, leave
 from rql.envs.make import inspect_env, make_vector_env
 from rql.errors import ConfigError
 from rql.evaluation.evaluator import Evaluator
@@ -44,7 +44,7 @@ def run(config: Config, directory: Path) -> Summary:
         journal = _journal(config, env)
     with ExitStack() as stack:
         if journal:
-            stack.callback(journal.close)
+            stack.callback(leave, journal)
         offline, demonstrations = datasets or (None, None)
         _check_batch(config, *(datasets or ()))
         reward = _reward(config, offline)

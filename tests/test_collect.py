@@ -26,6 +26,7 @@ from rql.data.sources import load_datasets
 from rql.data.writing import begin_set, describe_set, finish_set, journal_path, write_set
 from rql.envs.make import inspect_env
 from rql.errors import DataError, RQLError
+from rql.evaluation.evaluator import Evaluator
 
 Collect = Callable[..., None]
 
@@ -499,3 +500,21 @@ def test_a_run_does_not_go_on_with_the_episodes_of_another(root: Path, cli: Cli,
     with pytest.raises(SystemExit):
         cli(*TINY, "online.save_replay=test/replay-v0")
     assert "rql.data recover" in capsys.readouterr().err and journal.path.read_bytes() == before
+
+
+def test_a_run_that_is_cut_off_keeps_the_episodes_it_has(root: Path, cli: Cli, monkeypatch: Any, capsys: Any) -> None:
+    at_boundary = Evaluator.at_boundary
+
+    def broken_online(self: Evaluator, state: Any, policy: Any) -> Any:
+        if policy == "final":
+            raise RQLError("training diverged")
+        return at_boundary(self, state, policy)
+
+    monkeypatch.setattr(Evaluator, "at_boundary", broken_online)
+    short = ["offline.updates=0", "+env.kwargs.max_episode_steps=5", "online.eval_every=0"]
+    with pytest.raises(SystemExit):
+        cli(*TINY, *short, "online.save_replay=test/replay-v0")
+    said = capsys.readouterr()
+    assert "training diverged" in said.err and "4 finished episodes are kept" in said.out
+    assert data_command(["recover", "test/replay-v0"]) == 0
+    assert minari.load_dataset("test/replay-v0").total_steps == 20

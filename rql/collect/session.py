@@ -15,7 +15,7 @@ from rql.config.data_schema import EnvConfig
 from rql.data.journal import Journal
 from rql.data.reference_scores import reference_score
 from rql.data.sources import minari_root
-from rql.data.writing import begin_set, describe_set, finish_set
+from rql.data.writing import begin_set, describe_set, finish_set, leave
 from rql.envs.make import inspect_env, make_vector_env
 
 
@@ -34,7 +34,7 @@ def run(config: CollectConfig) -> None:
         with env:
             description = describe_set(config.id, env, _metadata(config, env_config, behaviour))
         journal = begin_set(description)
-        stack.callback(_leave, journal, config.id, console)
+        stack.callback(leave, journal)
         if journal.episodes:
             console.print(f"going on after {journal.episodes:,} episodes, {journal.steps:,} steps", highlight=False)
         envs = stack.enter_context(closing(make_vector_env(env_config, env_config.num_envs, AutoresetMode.DISABLED)))
@@ -55,14 +55,6 @@ def _metadata(config: CollectConfig, env: EnvConfig, behaviour: Behaviour) -> di
         **({"ref_min_score": reference.low, "ref_max_score": reference.high} if reference else {}),
         **{key: value for key, value in said.items() if value},
     }
-
-
-def _leave(journal: Journal, id: str, console: Console) -> None:
-    """Say what is kept where a collection was cut off."""
-    if journal.episodes:
-        kept = f"{journal.episodes:,} finished episodes are kept: the same command goes on"
-        console.print(f"{kept}, `python -m rql.data recover {id}` makes a data set of them", soft_wrap=True)
-    journal.close()
 
 
 @contextmanager

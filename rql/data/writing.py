@@ -77,6 +77,14 @@ def finish_set(journal: Journal) -> Path:
     return path
 
 
+def leave(journal: Journal) -> None:
+    """Close the journal, and say what is kept where something cut it off before it became a data set."""
+    if journal.episodes:
+        remedy = f"`python -m rql.data recover {journal.header['id']}` makes a data set of them"
+        print(f"{journal.episodes:,} finished episodes are kept; {remedy}")
+    journal.close()
+
+
 def _made_already(journal: Journal, path: Path) -> bool:
     """Whether the set of this journal was made by a process that was killed before it discarded the journal."""
     try:
