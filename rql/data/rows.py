@@ -1,9 +1,9 @@
 """Transitions packed one to a row, so that drawing a batch is a single gather."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -13,9 +13,25 @@ from rql.envs.spaces import DiscreteSpec, Spaces
 Rows = NDArray[np.float32]
 
 
+class Columns(NamedTuple):
+    """Of n rows."""
+
+    obs: Rows
+    """(n, obs_dim)."""
+    action: Rows
+    """(n, action_width)."""
+    reward: Rows
+    """(n,)."""
+    next_obs: Rows
+    terminated: Rows
+    """(n,)."""
+    steps: Rows
+    """(n,)."""
+
+
 @dataclass(frozen=True)
 class RowLayout:
-    """Where obs, action, reward, next_obs, terminated and steps stand in a row of float32."""
+    """A row of float32: obs, action, next_obs, and then reward, terminated and steps."""
 
     obs_dim: int
     action_width: int
@@ -27,14 +43,9 @@ class RowLayout:
         return cls(view.obs_dim, view.action.width, isinstance(view.action, DiscreteSpec))
 
     @property
-    def widths(self) -> list[int]:
-        """Of the six fields, in their order."""
-        return [self.obs_dim, self.action_width, 1, self.obs_dim, 1, 1]
-
-    @property
     def width(self) -> int:
         """Numbers in a row."""
-        return sum(self.widths)
+        return 2 * self.obs_dim + self.action_width + 3
 
     def pack(
         self,
@@ -45,16 +56,20 @@ class RowLayout:
         terminated: NDArray[np.bool_],
     ) -> Rows:
         """n transitions of one step → (n, width)."""
-        parts = [obs, action, reward, next_obs, terminated, np.ones(len(obs))]
+        parts = [obs, action, next_obs, reward, terminated, np.ones(len(obs))]
         return np.concatenate([np.asarray(part, dtype=np.float32).reshape(len(obs), -1) for part in parts], axis=1)
 
-    def split(self, rows: Rows) -> list[Rows]:
-        """(n, width) → views of obs, action, reward, next_obs, terminated and steps, (n, their width) each."""
-        return np.split(rows, np.cumsum(self.widths)[:-1], axis=1)
+    def split(self, rows: Rows) -> "Columns":
+        """(n, width) → views of its columns."""
+        action = self.obs_dim + self.action_width
+        following = action + self.obs_dim
+        obs, actions, next_obs = rows[:, : self.obs_dim], rows[:, self.obs_dim : action], rows[:, action:following]
+        return Columns(obs, actions, rows[:, -3], next_obs, rows[:, -2], rows[:, -1])
 
     def unpack(self, rows: Tensor) -> Batch:
         """(n, width) → a batch of n transitions."""
-        obs, action, reward, next_obs, terminated, steps = torch.split(rows, self.widths, dim=1)
+        obs, action, next_obs, rest = rows.split_with_sizes((self.obs_dim, self.action_width, self.obs_dim, 3), 1)
+        reward, terminated, steps = rest.unbind(1)
         if self.discrete:
             action = action.squeeze(1).long()
-        return Batch(obs, action, reward.squeeze(1), next_obs, terminated.squeeze(1), steps.squeeze(1))
+        return Batch(obs, action, reward, next_obs, terminated, steps)

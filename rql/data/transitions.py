@@ -47,28 +47,28 @@ class Transitions:
     @property
     def obs(self) -> NDArray[np.float32]:
         """(T, obs_dim)."""
-        return self.layout.split(self.rows)[0]
+        return self.layout.split(self.rows).obs
 
     @property
     def action(self) -> NDArray[Any]:
         """(T,) int64 indices, or (T, d) float32 in [−1, 1]."""
-        action = self.layout.split(self.rows)[1]
+        action = self.layout.split(self.rows).action
         return action[:, 0].astype(np.int64) if self.layout.discrete else action
 
     @property
     def reward(self) -> NDArray[np.float32]:
         """(T,)."""
-        return self.layout.split(self.rows)[2][:, 0]
+        return self.layout.split(self.rows).reward
 
     @property
     def next_obs(self) -> NDArray[np.float32]:
         """(T, obs_dim)."""
-        return self.layout.split(self.rows)[3]
+        return self.layout.split(self.rows).next_obs
 
     @property
     def terminated(self) -> NDArray[np.bool_]:
         """(T,)."""
-        return self.layout.split(self.rows)[4][:, 0] > 0.0
+        return self.layout.split(self.rows).terminated > 0.0
 
     @property
     def ends(self) -> NDArray[np.int64]:
@@ -152,7 +152,7 @@ class RewardTransform:
         if self == RewardTransform():
             return data
         rows = np.array(data.rows)
-        reward = data.layout.split(rows)[2]
+        reward = data.layout.split(rows).reward
         reward[:] = self(reward)
         return replace(data, rows=rows)
 
@@ -171,9 +171,9 @@ def n_step(data: Transitions, n: int, discount: float) -> Transitions:
         last = last + goes_on
         reward += np.where(goes_on, discount**i * reward_of[last], 0.0)
     rows = np.array(data.rows)
-    _, _, into_reward, into_next, into_terminated, into_steps = data.layout.split(rows)
-    into_reward[:, 0] = reward
-    into_next[:] = data.next_obs[last]
-    into_terminated[:, 0] = data.terminated[last]
-    into_steps[:, 0] = last - np.arange(count) + 1
+    into = data.layout.split(rows)
+    into.reward[:] = reward
+    into.next_obs[:] = data.next_obs[last]
+    into.terminated[:] = data.terminated[last]
+    into.steps[:] = last - np.arange(count) + 1
     return replace(data, rows=rows)

@@ -33,8 +33,8 @@ class NStep:
     def _joined(self, pending: deque[Rows]) -> Rows:
         """The first pending transition, over all steps to the last one."""
         rows = np.stack(pending)
-        _, _, rewards, next_obs, terminated, steps = self._layout.split(rows)
-        rewards[0] = self._discount ** np.arange(len(rows)) @ rewards.astype(np.float64)
-        next_obs[0], terminated[0], steps[0] = next_obs[-1], terminated[-1], len(rows)
+        of = self._layout.split(rows)
+        of.reward[0] = self._discount ** np.arange(len(rows)) @ of.reward.astype(np.float64)
+        of.next_obs[0], of.terminated[0], of.steps[0] = of.next_obs[-1], of.terminated[-1], len(rows)
         first: Rows = rows[0]
         return first
