@@ -70,7 +70,8 @@ def run(config: Config, directory: Path) -> Summary:
                 state = observer.stage("online", ticks, state)
         try:
             if journal and journal.episodes:
-                observer.say(f"{journal.episodes:,} episodes of the online stage are in {finish_set(journal)}")
+                held = f"{journal.steps:,} steps of {journal.episodes:,} finished episodes of the online stage"
+                observer.say(f"{held} are in {finish_set(journal)}")
         finally:
             summary = observer.finish(time.monotonic() - started)
         return summary

@@ -77,6 +77,11 @@ class Observer:
             self._wandb.log(stage, tick.step, metrics)
             self._display.advance(tick.step, seconds, metrics.get("return"))
             if ended:
+                if tick.step < total:
+                    goal = self._config.online.stop_return
+                    self.say(
+                        f"stopped at {tick.step:,} {stage} steps: return {metrics['return']:,.1f}, goal {goal:,.1f}"
+                    )
                 break
             resumed = time.monotonic()
         save_agent(self._record.directory / AGENT_FILE, state, self._config)

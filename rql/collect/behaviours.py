@@ -98,7 +98,7 @@ def _scripted(config: ScriptedBehaviourConfig, env: EnvConfig, view: Spaces) -> 
         actions[left] = _uniform(view, len(actions), rng)[left]
         return actions
 
-    return Behaviour(act, f"scripted controller, {config.random_chance:g} of the steps random")
+    return Behaviour(act, f"scripted controller, {config.random_chance:.0%} of the steps random")
 
 
 def _trained(config: RunBehaviourConfig, view: Spaces) -> Behaviour:
@@ -131,6 +131,8 @@ def _sb3(config: SB3BehaviourConfig, env: gymnasium.Env[Any, Any]) -> Behaviour:
     algorithm = getattr(sb3, config.algorithm, None)
     if algorithm is None or not hasattr(algorithm, "load"):
         raise ConfigError("behaviour.algorithm", config.algorithm, "a class of stable_baselines3, such as SAC or PPO")
+    if not Path(config.path).is_file():
+        raise ConfigError("behaviour.path", config.path, "a file that is there")
     try:
         model = algorithm.load(config.path, device="cpu")
     except Exception as error:  # whatever a damaged archive or a wrong class leads to

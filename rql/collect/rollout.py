@@ -20,13 +20,14 @@ def collect(
     steps: int | None,
     episodes: int | None,
     seed: int,
+    step_limit: int | None,
     progress: Callable[[], None],
 ) -> None:
     """Add whole episodes to the journal until it holds so many steps, or episodes.
 
     Episode i starts from the state of seed `seed` + i; those that the journal holds already are not played again.
-    Every episode that has begun is played to its end, so that short ones are not favoured. `envs` must not reset by
-    themselves.
+    Every episode that has begun is played to its end, so that short ones are not favoured; no more are begun than it
+    takes if they last as long as those so far, or `step_limit` steps at first. `envs` must not reset by themselves.
     """
     seeds = (one for one in count(seed) if one not in journal.seeds)
     rng = np.random.default_rng([seed, journal.episodes])
@@ -36,7 +37,7 @@ def collect(
     while True:
         if ended.any():
             progress()
-            obs, playing = _begin(envs, recorder, seeds, ended, playing, lengths, steps, episodes)
+            obs, playing = _begin(envs, recorder, seeds, ended, playing, lengths, steps, episodes, step_limit)
         if not playing.any():
             return
         actions = act(obs, rng)
@@ -57,6 +58,7 @@ def _begin(
     lengths: Any,
     steps: int | None,
     episodes: int | None,
+    step_limit: int | None,
 ) -> tuple[Any, Any]:
     """Reset where an episode ended; (observations, which environments play an episode that counts).
 
@@ -64,12 +66,13 @@ def _begin(
     """
     playing = playing & ~ended
     lengths[ended] = 0
-    chosen = np.zeros(envs.num_envs, dtype=np.int64)
+    chosen, journal = np.zeros(envs.num_envs, dtype=np.int64), recorder.journal
+    expected = journal.steps / journal.episodes if journal.episodes else step_limit or 1
     for index in np.flatnonzero(ended).tolist():
         if episodes is not None:
-            playing[index] = recorder.journal.episodes + playing.sum() < episodes
+            playing[index] = journal.episodes + playing.sum() < episodes
         else:
-            playing[index] = recorder.journal.steps + lengths[playing].sum() < (steps or 0)
+            playing[index] = journal.steps + np.maximum(lengths[playing], expected).sum() < (steps or 0)
         if playing[index]:
             chosen[index] = next(seeds)
     # the base class knows a single seed only; the synchronous and the asynchronous one take a list

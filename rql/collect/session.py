@@ -16,7 +16,7 @@ from rql.data.journal import Journal
 from rql.data.reference_scores import reference_score
 from rql.data.sources import minari_root
 from rql.data.writing import begin_set, describe_set, finish_set, leave
-from rql.envs.make import inspect_env, make_vector_env
+from rql.envs.make import inspect_env, make_vector_env, spec_of
 
 
 def run(config: CollectConfig) -> None:
@@ -39,7 +39,9 @@ def run(config: CollectConfig) -> None:
             console.print(f"going on after {journal.episodes:,} episodes, {journal.steps:,} steps", highlight=False)
         envs = stack.enter_context(closing(make_vector_env(env_config, env_config.num_envs, AutoresetMode.DISABLED)))
         progress = stack.enter_context(_progress(config, journal, console))
-        collect(behaviour.act, envs, journal, config.steps, config.episodes, config.seed, progress)
+        spec = spec_of(env)
+        limit = spec.max_episode_steps if spec else None
+        collect(behaviour.act, envs, journal, config.steps, config.episodes, config.seed, limit, progress)
         episodes, steps = journal.episodes, journal.steps
         path = finish_set(journal)
         console.print(f"{config.id}: {episodes:,} episodes, {steps:,} steps in {path}", highlight=False, soft_wrap=True)
@@ -50,7 +52,7 @@ def _metadata(config: CollectConfig, env: EnvConfig, behaviour: Behaviour) -> di
     said = {"author": [config.author] if config.author else None, "description": config.description}
     return {
         "algorithm_name": behaviour.description,
-        "behaviour_sha256": behaviour.content,
+        **({"behaviour_sha256": behaviour.content} if behaviour.content else {}),
         "seed": config.seed,
         **({"ref_min_score": reference.low, "ref_max_score": reference.high} if reference else {}),
         **{key: value for key, value in said.items() if value},

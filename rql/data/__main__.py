@@ -17,14 +17,15 @@ from rql.config.explain import INTERRUPTED, fail
 from rql.data.cache import cache_folder, entries, open_cached, remove, sweep
 from rql.data.inspect import coverage, problems, view_of
 from rql.data.journal import Journal, read_header
-from rql.data.minari import dataset_folder
+from rql.data.minari import dataset_folder, journal_path
 from rql.data.reference_scores import reference_score
 from rql.data.sources import minari_root, open_source
-from rql.data.writing import finish_set, journal_path
+from rql.data.writing import finish_set
 from rql.errors import RQLError
 
 SHOWN_PROBLEMS = 20
-console = Console(soft_wrap=True, highlight=False)
+UNCHECKED = "none in the file itself; --env ID checks it against the spaces of an environment"
+console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,9 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     clear = commands.add_parser("clear", help="delete converted data sets, never the originals", parents=[shared])
     clear.add_argument("name", nargs="?", help="only those of this data set")
     clear.set_defaults(command=_clear)
-    recover = commands.add_parser("recover", help="make a data set of an unfinished collection", parents=[shared])
-    recover.add_argument("name", help="its Minari id")
-    recover.set_defaults(command=_recover)
+    for name, command, help in (
+        ("recover", _recover, "make a data set of an unfinished collection"),
+        ("discard", _discard, "delete an unfinished collection"),
+    ):
+        unfinished = commands.add_parser(name, help=help, parents=[shared])
+        unfinished.add_argument("name", help="its Minari id")
+        unfinished.set_defaults(command=command)
     return parser
 
 
@@ -80,11 +85,12 @@ def _list(options: argparse.Namespace) -> int:
     if unfinished.rows:
         console.print(unfinished)
     folder = cache_folder(options.cache)
-    converted = _table(f"converted, in {folder}", "data set", "episodes", "transitions", "size")
+    converted = _table(f"converted, in {folder}", "data set", "episodes", "transitions", "size", "entry")
     for entry in entries(folder):
         counts = (f"{entry.meta[key]:,}" for key in ("episodes", "transitions"))
-        converted.add_row(entry.meta["source"], *counts, _size(entry.path))
-    console.print(converted)
+        converted.add_row(entry.meta["source"], *counts, _size(entry.path), entry.path.name)
+    if converted.rows:
+        console.print(converted)
     return 0
 
 
@@ -100,30 +106,36 @@ def _info(options: argparse.Namespace) -> int:
     view = view_of(source, options.env)
     unfinished = Unfinished[options.unfinished]
     found = list(problems(source, view, unfinished))
-    _say_problems(found)
     if found:
+        _say_problems(found)
         return 1
+    checked = source.spaces is not None or options.env is not None
     data = open_cached(source, view, unfinished, cache_folder(options.cache))
     returns, lengths = data.returns(), data.ends - data.starts
     table = _table(source.label, "", "")
     made_in = source.env_spec.id if source.env_spec else options.env or "not said"
     table.add_row("environment", made_in)
-    table.add_row("size", f"{sum(file.stat().st_size for file in source.files) / 1e6:,.1f} MB")
-    table.add_row("episodes", f"{len(returns):,}, of {_spread(lengths)} steps")
+    table.add_row("size", _bytes(sum(file.stat().st_size for file in source.files)))
+    table.add_row(
+        "episodes", f"{len(returns):,}, of {lengths.mean():,.1f} steps ({lengths.min():,} to {lengths.max():,})"
+    )
     ended = f"{int(data.terminated.sum()):,} terminated, {int(data.truncated.sum()):,} truncated"
     table.add_row("transitions", f"{len(data):,}; {ended}")
     table.add_row("observations", f"{view.obs_dim} numbers")
-    table.add_row("actions", f"{view.action.bounds}")
+    table.add_row("actions", view.action.bounds if checked else "not said; --env ID names the environment")
     table.add_row("rewards", _spread(data.reward))
     table.add_row("returns", _spread(returns))
     reference = source.reference or reference_score(source.name, made_in)
     if reference:
         table.add_row("normalised score", _spread(np.array([reference.score(value) for value in returns])))
     reached = coverage(data, view)
-    table.add_row("coverage", f"{reached.action_bins:.0%} of the action bins; {reached.at_bounds:.1%} at a bound")
+    if checked:
+        table.add_row("coverage", f"{reached.action_bins:.0%} of the action bins; {reached.at_bounds:.1%} at a bound")
     table.add_row("constant observations", str(reached.constant_observations))
+    table.add_row("problems", "none" if checked else UNCHECKED)
     console.print(table)
-    _histogram(returns)
+    if returns.min() < returns.max():
+        _histogram(returns)
     return 0
 
 
@@ -131,6 +143,8 @@ def _verify(options: argparse.Namespace) -> int:
     source = open_source(options.name, download=False)
     found = list(problems(source, view_of(source, options.env), Unfinished[options.unfinished]))
     _say_problems(found)
+    if source.spaces is None and options.env is None:
+        console.print(UNCHECKED)
     return 1 if found else 0
 
 
@@ -144,6 +158,8 @@ def _clear(options: argparse.Namespace) -> int:
         sweep(folder)
     elif not chosen:
         raise RQLError(f"{options.name} is not in the cache {folder}")
+    if not chosen:
+        console.print(f"there is nothing in {folder}")
     return 0
 
 
@@ -153,13 +169,24 @@ def _named(name: str | None, meta: dict[str, Any]) -> bool:
 
 
 def _recover(options: argparse.Namespace) -> int:
-    path = journal_path(options.name)
-    if not path.exists():
-        raise RQLError(f"there is no unfinished collection of {options.name} ({path})")
-    journal = Journal(path, read_header(path))
+    journal = _unfinished(options.name)
     episodes = journal.episodes
     console.print(f"{options.name}: {episodes:,} episodes in {finish_set(journal)}")
     return 0
+
+
+def _discard(options: argparse.Namespace) -> int:
+    journal = _unfinished(options.name)
+    console.print(f"deleting {journal.path} with {journal.episodes:,} episodes")
+    journal.discard()
+    return 0
+
+
+def _unfinished(id: str) -> Journal:
+    path = journal_path(id)
+    if not path.exists():
+        raise RQLError(f"there is no unfinished collection of {id} ({path})")
+    return Journal(path, read_header(path))
 
 
 def _say_problems(found: list[str]) -> None:
@@ -190,7 +217,11 @@ def _spread(values: NDArray[Any]) -> str:
 
 def _size(path: Path) -> str:
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return f"{sum(file.stat().st_size for file in files) / 1e6:,.1f} MB"
+    return _bytes(sum(file.stat().st_size for file in files))
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
 
 
 if __name__ == "__main__":

@@ -84,6 +84,9 @@ class FlatSource(Source):
                     return {
                         key: file[key][()] for key in (*REQUIRED, *OPTIONAL) if isinstance(file.get(key), h5py.Dataset)
                     }
+            with self._path.open("rb") as archive:
+                if not zipfile.is_zipfile(archive):
+                    raise DataError(f"data set {self.label} cannot be read: it is no .npz archive")
             with np.load(self._path, allow_pickle=False) as file:
                 return {key: file[key] for key in (*REQUIRED, *OPTIONAL) if key in file}
         except (

@@ -108,8 +108,7 @@ class Journal:
         end = 0
         for index, record in enumerate(_records(self._file)):
             if not index and json.loads(record) != json.loads(json.dumps(header)):
-                remedy = "`python -m rql.data recover` makes a data set of them"
-                raise RQLError(f"{self.path} holds episodes of another collection ({remedy})")
+                raise RQLError(_of_another(self.path, json.loads(record), header))
             episode = _episode(record, index - 1) if index else None
             if episode:
                 self._count(episode)
@@ -148,6 +147,13 @@ def read_episodes(path: Path) -> Iterator[EpisodeBuffer]:
             if episode:
                 yield episode
                 number += 1
+
+
+def _of_another(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    theirs, ours = (header | header.get("metadata", {}) for header in (found, wanted))
+    differs = ", ".join(key for key in sorted(theirs | ours) if key != "metadata" and theirs.get(key) != ours.get(key))
+    commands = " or ".join(f"`python -m rql.data {name} {found.get('id')}`" for name in ("recover", "discard"))
+    return f"{path} holds episodes of another collection (it differs in {differs}); {commands} makes way"
 
 
 def _records(file: BinaryIO) -> Iterator[bytes]:

@@ -22,6 +22,7 @@ from rql.errors import DataError, RQLError
 logger = logging.getLogger(__name__)
 READ_ERRORS = (OSError, KeyError, ValueError, AttributeError, TypeError, ImportError, AssertionError, RuntimeError)
 """What Minari and h5py raise for a file that is damaged or not theirs."""
+JOURNAL_SUFFIX = ".episodes"
 EPISODES_AT_ONCE = 500
 """Read before the file is opened anew: HDF5 keeps memory for each group it has seen."""
 
@@ -101,6 +102,12 @@ def dataset_folder(id: str | None = None) -> Path:
     return path
 
 
+def journal_path(id: str) -> Path:
+    """Where the episodes of a data set are kept until it is whole."""
+    path = dataset_folder(id)
+    return path.with_name(f".{path.name}{JOURNAL_SUFFIX}")
+
+
 def check_id(id: str) -> None:
     """Refuse what is no Minari id.
 
@@ -138,8 +145,10 @@ def _alike(data: spaces.Space[Any], env: spaces.Space[Any], compare_bounds: bool
 
 def _fetch(id: str, download: bool) -> None:
     missing = f"data set {id} is not in {dataset_folder()}; there: {_available()}"
+    if journal_path(id).exists():
+        raise DataError(f"data set {id} is an unfinished collection; `python -m rql.data recover {id}` finishes it")
     if not download:
-        raise DataError(f"{missing} (dataset.download=true fetches it)")
+        raise DataError(f"{missing} (a run with dataset.download=true fetches it)")
     logger.info("fetching data set %s", id)
     logging.getLogger("huggingface_hub.utils._http").setLevel(logging.ERROR)  # it reports every attempt
     try:

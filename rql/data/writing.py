@@ -17,7 +17,7 @@ from minari.dataset.minari_storage import MinariStorage
 from minari.serialization import deserialize_space, serialize_space
 
 from rql.data.journal import Journal, read_episodes
-from rql.data.minari import check_id, dataset_folder
+from rql.data.minari import JOURNAL_SUFFIX, check_id, dataset_folder, journal_path
 from rql.envs.make import spec_of
 from rql.errors import DataError, RQLError
 from rql.files import code_version
@@ -25,8 +25,6 @@ from rql.files import code_version
 logger = logging.getLogger(__name__)
 EPISODE_OVERHEAD = 20_000
 """Bytes that an episode takes in HDF5 beside its numbers."""
-SUFFIX = ".episodes"
-"""Of a journal."""
 SETS = ("author", "author_email")
 """What Minari wants as a set, which JSON does not have."""
 
@@ -67,7 +65,7 @@ def finish_set(journal: Journal) -> Path:
     Raises:
         RQLError: if it holds no episode, or the set cannot be written; then the journal stays.
     """
-    path = journal.path.with_name(journal.path.name.removeprefix(".").removesuffix(SUFFIX))
+    path = journal.path.with_name(journal.path.name.removeprefix(".").removesuffix(JOURNAL_SUFFIX))
     if not journal.episodes:
         raise DataError(f"{journal.path} holds no whole episode")
     if not _made_already(journal, path):
@@ -94,12 +92,6 @@ def _made_already(journal: Journal, path: Path) -> bool:
     said = {key: value for key, value in journal.header["metadata"].items() if key not in SETS}
     expected = {"total_steps": journal.steps, "total_episodes": journal.episodes, **said}
     return all(found.get(key) == value for key, value in expected.items())
-
-
-def journal_path(id: str) -> Path:
-    """Where the episodes of a data set are kept until it is whole."""
-    path = dataset_folder(id)
-    return path.with_name(f".{path.name}{SUFFIX}")
 
 
 def write_set(path: Path, description: dict[str, Any], episodes: Iterable[EpisodeBuffer], size: int) -> None:
