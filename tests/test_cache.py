@@ -19,6 +19,7 @@ from rql.data import cache
 from rql.data.cache import entries, open_cached, read_entry, remove, sweep
 from rql.data.episodes import Packer
 from rql.data.flat import FlatSource
+from rql.data.rows import RowLayout
 from rql.data.transitions import Transitions
 from rql.envs.spaces import ContinuousSpec, Spaces
 from rql.errors import RQLError
@@ -59,6 +60,15 @@ def test_another_content_or_another_view_is_converted_anew(file: Path, tmp_path:
     wider = box_view(3, ContinuousSpec(np.array([-4.0]), np.array([4.0]), (1,)))
     assert np.allclose(open_file(file, folder, wider).action * 2, open_file(file, folder).action)
     assert len(list(entries(folder))) == 3
+
+
+def test_rows_of_another_order_are_not_taken_for_these(file: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    folder = tmp_path / "cache"
+    open_file(file, folder)
+    pack = RowLayout.pack
+    monkeypatch.setattr(RowLayout, "pack", lambda *parts: pack(*parts)[:, ::-1])
+    open_file(file, folder)
+    assert len(list(entries(folder))) == 2
 
 
 @pytest.mark.parametrize("name", ["rows.f32", "starts.i64", "meta.json"])

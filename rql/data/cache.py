@@ -118,9 +118,17 @@ def _part(path: Path) -> Path:
 def _entry_name(source: Source, view: Spaces, unfinished: Unfinished) -> str:
     """Readable, and different whenever the content may be."""
     stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in source.files]
-    identity = json.dumps([FORMAT, source.name, stats, repr(view), unfinished.name])
+    identity = json.dumps([FORMAT, _order(RowLayout.of(view)), source.name, stats, repr(view), unfinished.name])
     readable = "".join(c if c.isalnum() or c in "-." else "_" for c in source.name)
     return f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+def _order(layout: RowLayout) -> list[float]:
+    """A row that tells the order of the columns, so that rows of another order are never taken for these."""
+    obs, action = np.ones((1, layout.obs_dim), np.float32), np.ones((1, layout.action_width), np.float32)
+    one = np.ones(1, np.float32)
+    order: list[float] = layout.pack(obs, 2 * action, 3 * one, 4 * obs, 5 * one > 0)[0].tolist()
+    return order
 
 
 def _load(entry: Entry, source: Source) -> Transitions:

@@ -25,7 +25,7 @@ def draw_curve(directory: Path, title: str) -> Path:
     clone = by_stage["bc"][-1]
     stages = [stage for stage in PANELS if by_stage[stage]] or ["offline"]
     figure = Figure(figsize=(4.5 * len(stages) + 1.0, 4.0))
-    figure.subplots_adjust(wspace=0.0, left=0.1, right=0.97, top=0.9, bottom=0.14)
+    figure.subplots_adjust(wspace=0.0, left=0.85 / figure.get_figwidth(), right=0.95, top=0.9, bottom=0.14)
     panels = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
     for axes, stage in zip(panels, stages, strict=True):
         before = [{**by_stage["offline"][-1], "step": 0}] if stage == "online" and by_stage["offline"] else []
