@@ -18,6 +18,7 @@ from minari.data_collector.episode_buffer import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 
 import run as program
+from rql.collect import __main__ as collect_program
 from rql.config.compose import load
 from rql.config.explain import composition_errors_in_one_sentence
 from rql.config.schema import Config
@@ -43,6 +44,7 @@ TINY = [
 """Overrides for a run of a second or two."""
 
 Cli = Callable[..., Path]
+Collect = Callable[..., None]
 
 
 def box_view(obs_dim: int, action: ActionSpec) -> Spaces:
@@ -132,3 +134,22 @@ def small_files(most: int) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "minari"
+
+
+@pytest.fixture
+def collect(root: Path, monkeypatch: pytest.MonkeyPatch) -> Collect:
+    """`python -m rql.collect …` in this process."""
+
+    def call(*overrides: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["rql.collect", f"hydra.run.dir={root.parent}", *overrides])
+        with composition_errors_in_one_sentence():
+            collect_program.main()
+
+    return call

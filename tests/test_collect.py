@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,42 +12,18 @@ import minari
 import numpy as np
 import pytest
 import stable_baselines3
-from conftest import ROOT, TINY, Cli, metrics_of, small_files
-from gymnasium import spaces
-from minari.data_collector.episode_buffer import EpisodeBuffer
+from conftest import ROOT, TINY, Cli, Collect, metrics_of, small_files
+from test_journal import some_episodes
 
-from rql.collect import __main__ as program
 from rql.config.data_schema import EnvConfig, MinariDatasetConfig
-from rql.config.explain import composition_errors_in_one_sentence
 from rql.data.__main__ import main as data_command
-from rql.data.journal import LENGTH, Journal, read_episodes, read_header
+from rql.data.journal import Journal, read_episodes
 from rql.data.minari import journal_path
 from rql.data.sources import load_datasets
-from rql.data.writing import begin_set, describe_set, finish_set, write_set
+from rql.data.writing import describe_set
 from rql.envs.make import inspect_env
-from rql.errors import DataError, RQLError
+from rql.errors import RQLError
 from rql.evaluation.evaluator import Evaluator
-
-Collect = Callable[..., None]
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "minari"
-
-
-@pytest.fixture
-def collect(root: Path, monkeypatch: pytest.MonkeyPatch) -> Collect:
-    """`python -m rql.collect …` in this process."""
-
-    def call(*overrides: str) -> None:
-        monkeypatch.setattr(sys, "argv", ["rql.collect", f"hydra.run.dir={root.parent}", *overrides])
-        with composition_errors_in_one_sentence():
-            program.main()
-
-    return call
 
 
 def replay(id: str) -> None:
@@ -206,163 +181,6 @@ def test_whatever_cuts_a_collection_off_its_finished_episodes_are_kept(how: int,
     assert sorted(seeds) == list(range(kept + 5))
 
 
-def some_episodes(count: int) -> list[EpisodeBuffer]:
-    rng = np.random.default_rng(0)
-    return [
-        EpisodeBuffer(
-            seed=index,
-            observations={"a": rng.normal(size=(4, 2)), "b": (rng.normal(size=(4, 1)), np.arange(4))},
-            actions=rng.normal(size=(3, 1)),
-            rewards=[0.1, 0.2, 0.3],
-            terminations=[False, False, True],
-            truncations=[False] * 3,
-        )
-        for index in range(count)
-    ]
-
-
-def same(one: EpisodeBuffer, other: EpisodeBuffer) -> bool:
-    return (
-        one.seed == other.seed
-        and np.array_equal(one.observations["a"], other.observations["a"])
-        and all(np.array_equal(x, y) for x, y in zip(one.observations["b"], other.observations["b"], strict=True))
-        and all(
-            np.array_equal(getattr(one, key), getattr(other, key)) for key in ("actions", "rewards", "terminations")
-        )
-    )
-
-
-def test_a_journal_gives_back_what_was_put_in_and_drops_half_a_record(tmp_path: Path) -> None:
-    path, episodes = tmp_path / "journal", some_episodes(3)
-    journal = Journal(path, {"id": "x"})
-    for episode in episodes:
-        journal.append(episode)
-    journal.close()
-    assert all(same(a, b) for a, b in zip(episodes, read_episodes(path), strict=True))
-    os.truncate(path, path.stat().st_size - 7)
-    again = Journal(path, {"id": "x"})
-    assert (again.episodes, again.steps) == (2, 6)
-    again.append(episodes[2])
-    again.close()
-    assert all(same(a, b) for a, b in zip(episodes, read_episodes(path), strict=True))
-
-
-def test_a_journal_survives_what_a_crash_may_leave(tmp_path: Path) -> None:
-    path, episodes = tmp_path / "journal", some_episodes(3)
-    for rest in (b"", b"\x05\x00", LENGTH.pack(100) + b"{"):
-        path.write_bytes(rest)  # killed before the header was whole
-        journal = Journal(path, {"id": "x"})
-        journal.append(episodes[0])
-        journal.close()
-        assert len(list(read_episodes(path))) == 1
-    damaged = bytearray(path.read_bytes())
-    damaged[200:240] = bytes(40)
-    path.write_bytes(bytes(damaged))
-    journal = Journal(path, {"id": "x"})
-    assert journal.episodes == 0
-    journal.append(episodes[1])
-    journal.close()
-    with path.open("ab") as file:
-        file.write(bytes(100))  # as after a power failure
-    assert all(same(a, b) for a, b in zip(episodes[1:2], read_episodes(path), strict=True))
-    path.write_bytes(b"no journal")
-    with pytest.raises(RQLError, match="no journal"):
-        read_header(path)
-
-
-def test_a_journal_is_one_collections_and_one_process_s(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    journal = Journal(path, {"id": "x"})
-    journal.append(some_episodes(1)[0])
-    with pytest.raises(RQLError, match="another process"):
-        Journal(path, {"id": "x"})
-    journal.close()
-    with pytest.raises(RQLError, match=r"another collection \(it differs in id\).*recover x`.*discard x`"):
-        Journal(path, {"id": "y"})
-    Journal(tmp_path / "empty", {}).close()
-    assert not (tmp_path / "empty").exists()
-
-
-def test_episodes_of_dictionaries_and_tuples_become_a_data_set(root: Path) -> None:
-    class Nested(gymnasium.Env[Any, Any]):
-        observation_space = spaces.Dict(
-            {"a": spaces.Box(-9, 9, (2,)), "b": spaces.Tuple([spaces.Box(-9, 9, (1,)), spaces.Discrete(4)])}
-        )
-        action_space = spaces.Box(-9, 9, (1,))
-
-    journal = begin_set(describe_set("test/nested-v0", Nested(), {}))
-    for episode in some_episodes(2):
-        journal.append(episode)
-    finish_set(journal)
-    read = minari.load_dataset("test/nested-v0")[1]
-    assert np.array_equal(read.observations["b"][0], some_episodes(2)[1].observations["b"][0])
-
-
-def test_the_data_command(root: Path, collect: Collect, capsys: pytest.CaptureFixture[str]) -> None:
-    collect("env=hopper", "id=test/hopper/random-v0", "episodes=30")
-    journal = begin_set(describe_set("test/cut-v0", gymnasium.make("Pendulum-v1"), {}))
-    journal.append(some_episodes(1)[0])
-    journal.close()
-    assert data_command(["info", "test/hopper/random-v0"]) == 0
-    said = capsys.readouterr().out
-    for part in ("Hopper-v5", "30 terminated", "normalised score", "coverage", "episodes by return", "problems"):
-        assert part in said
-    assert data_command(["list"]) == 0
-    said = capsys.readouterr().out
-    assert said.count("test/hopper/random-v0") >= 2 and "test/cut-v0" in said
-    assert data_command(["clear"]) == 0 and "deleting" in capsys.readouterr().out
-    assert not list((root.parent / "cache/rql").glob("*/"))
-    assert data_command(["verify", "test/hopper/random-v0"]) == 0
-    (root / "test/.broken-v0.episodes").write_bytes(b"")
-    assert data_command(["list"]) == 0 and "nothing in it" in capsys.readouterr().out
-
-
-def test_verify_counts_every_bad_episode(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from test_sources import EPISODES, flat, write_npz
-
-    arrays = flat(EPISODES)
-    arrays["rewards"][[0, 12]] = np.nan
-    path = write_npz(tmp_path / "bad.npz", arrays)
-    for command in ("verify", "info"):
-        assert data_command([command, str(path), "--env", "Pendulum-v1"]) == 1
-        said = capsys.readouterr().out.replace("\n", "")
-        assert "rewards of episode 0" in said and "rewards of episode 3" in said and "problems: 2" in said
-    with pytest.raises(SystemExit) as stop:
-        data_command(["info", str(tmp_path / "none.npz")])
-    assert stop.value.code == 2 and "none.npz cannot be read: No such file" in capsys.readouterr().err
-    good = write_npz(tmp_path / "good.npz", flat(EPISODES))
-    assert data_command(["info", str(good)]) == 0 and "--env ID" in capsys.readouterr().out
-    assert data_command(["clear", str(good)]) == 0 and "deleting" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        data_command(["clear", str(good)])
-    arrays = flat(EPISODES, timeouts=None, next_observations=None)
-    cut = write_npz(tmp_path / "cut.npz", arrays)
-    assert data_command(["info", str(cut)]) == 1 and data_command(["info", str(cut), "--unfinished", "drop"]) == 0
-
-
-def test_an_unfinished_collection_can_be_made_a_data_set(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    env = gymnasium.make("CartPole-v1")
-    journal = begin_set(describe_set("test/cut-v0", env, {"seed": 1}))
-    episode = EpisodeBuffer(
-        observations=np.zeros((3, 4), np.float32), actions=np.array([0, 1]), rewards=[1.0, 1.0],
-        terminations=[False, True], truncations=[False, False],
-    )  # fmt: skip
-    journal.append(episode)
-    journal.close()
-    with pytest.raises(SystemExit):
-        data_command(["info", "test/cut-v0"])
-    assert "unfinished collection" in capsys.readouterr().err
-    assert data_command(["recover", "test/cut-v0"]) == 0
-    assert minari.load_dataset("test/cut-v0").total_steps == 2
-    journal = begin_set(describe_set("test/more-v0", env, {}))
-    journal.append(episode)
-    journal.close()
-    assert data_command(["discard", "test/more-v0"]) == 0 and not journal.path.exists()
-    with pytest.raises(SystemExit):
-        data_command(["recover", "test/cut-v0"])
-    assert "no unfinished collection" in capsys.readouterr().err
-
-
 REFUSED: list[tuple[list[str], list[str]]] = [
     (["env=pendulum", "steps=10"], ["id=???"]),
     (["id=test/a-v0", "env=pendulum"], ["steps", "either"]),
@@ -421,32 +239,6 @@ def test_help_names_every_behaviour() -> None:
         assert path.stem in answer.stdout.split("behaviour:")[1].split("env:")[0]
 
 
-def test_a_full_disk_loses_no_finished_episode_and_leaves_no_half_set(root: Path) -> None:
-    env = gymnasium.make("Hopper-v5")
-    rng = np.random.default_rng(0)
-
-    def episode(steps: int) -> EpisodeBuffer:
-        flags = [False] * (steps - 1)
-        return EpisodeBuffer(
-            observations=rng.normal(size=(steps + 1, 11)), actions=rng.uniform(-1, 1, (steps, 3)),
-            rewards=rng.normal(size=steps), terminations=[*flags, True], truncations=[*flags, False],
-        )  # fmt: skip
-
-    journal = begin_set(describe_set("test/full-v0", env, {}))
-    for _ in range(40):
-        journal.append(episode(20))
-    full = small_files(journal.path.stat().st_size + 1000)
-    with full, pytest.raises(RQLError, match=r"an episode cannot be kept in .*full-v0.episodes"):
-        journal.append(episode(200))
-    kept = journal.episodes
-    with small_files(20_000), pytest.raises(RQLError, match=r"test/full-v0 cannot be written to .*dataset\.root"):
-        finish_set(journal)
-    journal.close()
-    assert [path.name for path in (root / "test").iterdir() if not path.name.endswith(".lock")] == [journal.path.name]
-    assert data_command(["recover", "test/full-v0"]) == 0
-    assert minari.load_dataset("test/full-v0").total_episodes == kept == 40
-
-
 def test_a_full_disk_ends_a_collection_in_one_sentence(collect: Collect, root: Path, capsys: Any) -> None:
     wanted = ["env=cartpole", "id=test/full-v0", "episodes=200"]
     with small_files(60_000), pytest.raises(SystemExit) as stop:
@@ -457,21 +249,6 @@ def test_a_full_disk_ends_a_collection_in_one_sentence(collect: Collect, root: P
     assert kept > 3 and f"{kept} finished episodes are kept" in said.out
     collect(*wanted)
     assert minari.load_dataset("test/full-v0").total_episodes == 200
-
-
-def test_a_collection_that_was_made_a_set_and_then_killed_is_cleared_up(root: Path) -> None:
-    with gymnasium.make("CartPole-v1") as env:
-        description = describe_set("test/killed-v0", env, {})
-    journal = begin_set(description)
-    episode = EpisodeBuffer(
-        observations=np.zeros((2, 4), np.float32), actions=np.array([0]), rewards=[1.0], terminations=[True],
-        truncations=[False],
-    )  # fmt: skip
-    journal.append(episode)
-    write_set(root / "test/killed-v0", description, read_episodes(journal.path), 1000)
-    journal.close()
-    assert data_command(["recover", "test/killed-v0"]) == 0
-    assert [path.name for path in (root / "test").iterdir()] == ["killed-v0"]
 
 
 def test_the_data_set_of_a_run_lies_where_its_others_do(root: Path, cli: Cli, tmp_path: Path) -> None:
@@ -485,22 +262,6 @@ def test_a_run_ends_at_the_return_that_was_asked_for(cli: Cli) -> None:
     lines = [line for line in metrics_of(directory) if line["stage"] == "online"]
     assert lines[-1]["step"] == 12 and "sample_return" in lines[-1]
     assert [line["step"] for line in metrics_of(cli(*TINY, "online.stop_return=0", name="on"))][-1] == 24
-
-
-def test_a_set_that_came_up_in_the_meantime_stays_and_the_episodes_too(root: Path) -> None:
-    with gymnasium.make("CartPole-v1") as env:
-        description = describe_set("test/two-v0", env, {})
-    journal = begin_set(description)
-    episode = EpisodeBuffer(
-        observations=np.zeros((2, 4), np.float32), actions=np.array([0]), rewards=[1.0], terminations=[True],
-        truncations=[False],
-    )  # fmt: skip
-    journal.append(episode)
-    write_set(root / "test/two-v0", description, [], 1000)
-    with pytest.raises(DataError, match="already"):
-        finish_set(journal)
-    journal.close()
-    assert minari.load_dataset("test/two-v0").total_episodes == 0 and len(list(read_episodes(journal.path))) == 1
 
 
 def test_a_run_does_not_go_on_with_the_episodes_of_another(root: Path, cli: Cli, capsys: Any) -> None:
