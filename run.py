@@ -21,16 +21,23 @@ register()
 @hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="config")
 def main(composed: DictConfig) -> None:
     """One run, or one job of a sweep."""
-    directory = Path(HydraConfig.get().runtime.output_dir)
+    output = Path(HydraConfig.get().runtime.output_dir)
     try:
         config = load(composed)
         # --help and a misspelt key need not wait for torch
         from rql.experiment import run
+        from rql.resume import command_of, resumed
 
-        run(config, directory)
+        command = command_of(config, HydraConfig.get())
+        if config.resume in ("auto", "never"):
+            run(config, output, command)
+        else:
+            with suppress(OSError):
+                output.rmdir()
+            run(*resumed(Path(config.resume), command))
     except RQLError as error:
         with suppress(OSError):  # where something is in it, it stays
-            directory.rmdir()
+            output.rmdir()
         if HydraConfig.get().mode is RunMode.RUN:
             fail(str(error))
         print(f"error: {error}", file=sys.stderr)

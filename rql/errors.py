@@ -16,3 +16,14 @@ class ConfigError(RQLError):
 
 class DataError(RQLError):
     """A data set that is missing, damaged or made for another environment."""
+
+
+class DivergenceError(RQLError):
+    """A loss that is not finite, or a Q that has left all bounds."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"training diverged: {what}")
+
+
+class Preempted(BaseException):
+    """A signal asks the run to end. Not an error, and nothing that catches errors should catch it."""

@@ -1,83 +1,176 @@
 """One run from the configuration to the report."""
 
-import time
-from contextlib import ExitStack, closing
-from dataclasses import replace
+import json
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import torch
-from gymnasium.vector import AutoresetMode
 
 from rql.agents.build import build_agent, first_state
+from rql.config.choices import WatchdogAction
 from rql.config.compose import to_plain
 from rql.config.schema import Config
 from rql.data.journal import Journal
+from rql.data.minari import journal_path
 from rql.data.reference_scores import reference_score
 from rql.data.replay import PackedDataset
+from rql.data.rows import RowLayout
 from rql.data.sources import load_datasets, minari_root, resolve_env
 from rql.data.transitions import Reference, RewardTransform, Transitions, n_step
-from rql.data.writing import begin_set, describe_set, finish_set, leave
-from rql.envs.make import inspect_env, make_vector_env
-from rql.errors import ConfigError
+from rql.data.writing import continue_set, describe_set, finish_set, leave
+from rql.envs.make import inspect_env
+from rql.envs.spaces import Spaces
+from rql.envs.training import TrainingEnvs
+from rql.errors import ConfigError, DivergenceError, RQLError
 from rql.evaluation.evaluator import Evaluator
+from rql.interruption import Interruption
 from rql.observer import Observer, Summary
+from rql.session import Session
+from rql.tracking.checkpoints import Checkpoint, Checkpoints
+from rql.tracking.folder import Changes, Command, RunFolder
+from rql.tracking.record import SUMMARY_FILE
+from rql.training.finetuning import Finetuning
 from rql.training.hyperparameters import HyperparameterSchedule
 from rql.training.random import stream_seed
-from rql.training.stages import clone_demonstrations, finetune_online, learn_offline
+from rql.training.stages import clone_demonstrations, learn_offline
+
+EXTENDING = {"online.env_steps", "online.stop_return"}
+"""What makes a finished run go on."""
+logger = logging.getLogger(__name__)
 
 
-def run(config: Config, directory: Path) -> Summary:
+def run(config: Config, directory: Path, command: Command) -> Summary:
     """Clone, learn offline, finetune online, evaluate each stage, and leave the record in `directory`.
+
+    A run that is in the directory already goes on from its newest checkpoint.
 
     Raises:
         RQLError: for whatever the user can put right, before anything is trained or written if it can be known then.
+        Preempted: if a signal asks the run to end; it can go on then.
     """
-    started = time.monotonic()
-    torch.set_num_threads(config.threads)
+    with Interruption() as interruption, ExitStack() as stack:
+        folder = RunFolder(directory)
+        stack.callback(folder.release)
+        torch.set_num_threads(config.threads)
+        config = replace(config, env=resolve_env(config.dataset, config.env))
+        changes: Changes = {}
+        if folder.holds_run:
+            if config.resume == "never":
+                raise RQLError(f"{directory} holds a run already; hydra.run.dir=FOLDER names another place")
+            changes = folder.changes(to_plain(config))
+            if folder.finished and not EXTENDING & changes.keys():
+                return _finished(directory)
+        parts = _build(config, stack)
+        checkpoints = Checkpoints(directory, config, RowLayout.of(parts.view).width)
+        return _attempts(parts, folder, command, changes, checkpoints, interruption)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What all attempts of a run have in common."""
+
+    config: Config
+    device: torch.device
+    view: Spaces
+    env: gymnasium.Env[Any, Any]
+    datasets: tuple[Transitions, Transitions] | None
+    reward: RewardTransform
+
+
+def _build(config: Config, stack: ExitStack) -> Parts:
     device = _device(config.device)
-    config = replace(config, env=resolve_env(config.dataset, config.env))
     view, env = inspect_env(config.env)
     with env:
         datasets = load_datasets(config.dataset, config.env, view, env)
-        journal = _journal(config, env)
+    _check_batch(config, *(datasets or ()))
+    return Parts(config, device, view, env, datasets, _reward(config, datasets[0] if datasets else None))
+
+
+def _attempts(
+    parts: Parts,
+    folder: RunFolder,
+    command: Command,
+    changes: Changes,
+    checkpoints: Checkpoints,
+    interruption: Interruption,
+) -> Summary:
+    """Train; where that diverges, and the watchdog is told to, again from an earlier checkpoint."""
+    watchdog, rolled_back_to = parts.config.watchdog, None
+    rollbacks = 0
+    while True:
+        start = checkpoints.newest()
+        if start:
+            rollbacks = max(rollbacks, start.progress["rollbacks"])
+            if EXTENDING & changes.keys() and start.stage == "online":
+                start = replace(start, ended=False)
+        run_id = folder.begin(command, changes, start.path.name if start else None)
+        try:
+            return _attempt(parts, folder.directory, run_id, checkpoints, start, rollbacks, interruption)
+        except DivergenceError as error:
+            if watchdog.action is not WatchdogAction.roll_back or rollbacks >= watchdog.max_rollbacks:
+                raise
+            if start and start.path == rolled_back_to:
+                checkpoints.drop(start)  # it led to nothing twice
+            newest = checkpoints.newest()
+            rolled_back_to, rollbacks = newest.path if newest else None, rollbacks + 1
+            where = newest.path.name if newest else "the beginning"
+            factor = watchdog.learning_rate_factor**rollbacks
+            logger.warning("%s; going on from %s with learning rates × %g", error, where, factor)
+
+
+def _attempt(
+    parts: Parts,
+    directory: Path,
+    run_id: str,
+    checkpoints: Checkpoints,
+    start: Checkpoint | None,
+    rollbacks: int,
+    interruption: Interruption,
+) -> Summary:
+    config, view, device, reward = parts.config, parts.view, parts.device, parts.reward
+    offline, demonstrations = parts.datasets or (None, None)
     with ExitStack() as stack:
+        journal = _journal(config, parts.env, run_id, start)
         if journal:
             stack.callback(leave, journal)
-        offline, demonstrations = datasets or (None, None)
-        _check_batch(config, *(datasets or ()))
-        reward = _reward(config, offline)
-        schedule = HyperparameterSchedule(config, device)
+        schedule = HyperparameterSchedule(config, device, config.watchdog.learning_rate_factor**rollbacks)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(config.seed, "networks"))
             agent = build_agent(config, view)
         state = first_state(agent, view, offline, schedule.first_beta, device)
-        evaluator = Evaluator(agent, view, config, reward, _reference(config, offline), device)
-        observer = Observer(config, directory, evaluator, stack)
+        evaluator = Evaluator(agent, view, config, reward, _reference(config, offline), device, interruption.check)
+        saved = start.progress["observer"] if start else {}
+        observer = Observer(config, directory, evaluator, run_id, saved, stack)
         observer.introduce(offline, demonstrations)
         packed = cloned = None
         if offline is not None and demonstrations is not None:
             packed = PackedDataset(n_step(reward.of(offline), config.q.n_step, config.q.discount), device)
             cloned = packed if demonstrations is offline else PackedDataset(demonstrations, device)
-        state = observer.stage("bc", clone_demonstrations(agent, state, schedule, cloned, config), state)
+        session = Session(observer, checkpoints, interruption, start, rollbacks)
+        state = session.stage("bc", state, lambda state: clone_demonstrations(agent, state, schedule, cloned, config))
         state = agent.start_residual(state)
         if config.offline.updates and packed:
-            state = observer.stage("offline", learn_offline(agent, state, schedule, packed, config), state)
+            data = packed
+            state = session.stage("offline", state, lambda state: learn_offline(agent, state, schedule, data, config))
         if config.online.env_steps:
-            with closing(make_vector_env(config.env, config.env.num_envs, AutoresetMode.SAME_STEP)) as envs:
-                ticks = finetune_online(agent, state, schedule, packed, envs, view, reward, journal, config)
-                state = observer.stage("online", ticks, state)
-        try:
-            if journal and journal.episodes:
-                held = f"{journal.steps:,} steps of {journal.episodes:,} finished episodes of the online stage"
-                observer.say(f"{held} are in {finish_set(journal)}")
-        finally:
-            summary = observer.finish(time.monotonic() - started)
-        return summary
+            envs = TrainingEnvs(config.env, stream_seed(config.seed, "envs"))
+            stack.callback(envs.close)
+            session.stage(
+                "online",
+                state,
+                lambda state: Finetuning(agent, state, schedule, packed, envs, view, reward, journal, config),
+            )
+        if journal and journal.episodes:
+            held = f"{journal.steps:,} steps of {journal.episodes:,} finished episodes of the online stage"
+            observer.say(f"{held} are in {finish_set(journal)}")
+        return observer.finish()
 
 
-def _journal(config: Config, env: gymnasium.Env[Any, Any]) -> Journal | None:
+def _journal(config: Config, env: gymnasium.Env[Any, Any], run_id: str, start: Checkpoint | None) -> Journal | None:
     """Where the episodes of the online stage are kept, if they are.
 
     Raises:
@@ -88,17 +181,24 @@ def _journal(config: Config, env: gymnasium.Env[Any, Any]) -> Journal | None:
     reference = _reference(config, None)
     metadata = {
         "algorithm_name": "RQL, all episodes of its online stage (rql.training)",
+        "rql_run": run_id,
         "rql_config": to_plain(config),
         **({"ref_min_score": reference.low, "ref_max_score": reference.high} if reference else {}),
     }
+    described = describe_set(config.online.save_replay, env, metadata)
     with minari_root(config.dataset.root):
-        journal = begin_set(describe_set(config.online.save_replay, env, metadata))
-    if journal.episodes:
-        journal.close()
-        remedy = "`python -m rql.data recover` makes a data set of them"
-        what = f"{journal.path} holds {journal.episodes:,} episodes of a run that was cut off ({remedy})"
-        raise ConfigError("online.save_replay", config.online.save_replay, f"another name, for {what}")
+        if start and start.passed("online") and not journal_path(config.online.save_replay).exists():
+            return None  # a former attempt made the data set, and was killed before it wrote its summary
+        journal = continue_set(described, "rql_run")
+    if start is None or start.stage != "online":
+        journal.cut(0)
     return journal
+
+
+def _finished(directory: Path) -> Summary:
+    print(f"{directory} holds this run, finished; more online.env_steps would continue it")
+    summary: Summary = json.loads((directory / SUMMARY_FILE).read_text(encoding="utf-8"))
+    return summary
 
 
 def _reference(config: Config, offline: Transitions | None) -> Reference | None:

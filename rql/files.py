@@ -1,28 +1,69 @@
 """Files that are there whole or not at all, and which version of the code wrote them."""
 
+import hashlib
 import os
 import subprocess
 from pathlib import Path
 
 from rql import __version__
+from rql.errors import RQLError
+
+MAGIC = b"RQL sealed file "
+VERSION = 1
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file aside and rename it.
+    """Write a file aside, make sure that it is on the disk, and rename it.
 
     Raises:
         OSError: if it cannot be written; then nothing is left behind, and what was there before stays.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    with part.open("wb") as file:
-        try:
+    try:
+        with part.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            part.replace(path)
-        except BaseException:
-            part.unlink()
-            raise
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make sure that the names in a directory are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def seal(content: bytes) -> bytes:
+    """The content behind a line with a version and one with its SHA-256, for `unseal` to check."""
+    return MAGIC + f"{VERSION}\n{hashlib.sha256(content).hexdigest()}\n".encode() + content
+
+
+def unseal(path: Path) -> bytes:
+    """What was sealed in a file.
+
+    Raises:
+        RQLError: if it cannot be read, was not sealed, is newer than this version knows, or was changed since.
+    """
+    try:
+        sealed = path.read_bytes()
+    except OSError as error:
+        raise RQLError(f"{path} cannot be read: {error.strerror}") from error
+    version, _, rest = sealed.removeprefix(MAGIC).partition(b"\n")
+    checksum, _, content = rest.partition(b"\n")
+    if not sealed.startswith(MAGIC) or not version.isdigit():
+        raise RQLError(f"{path} is no file of RQL, or its beginning is damaged")
+    if int(version) > VERSION:
+        raise RQLError(f"{path} has format {int(version)}; this version reads formats up to {VERSION}")
+    if checksum != hashlib.sha256(content).hexdigest().encode():
+        raise RQLError(f"{path} is damaged: its content does not match its checksum")
+    return content
 
 
 def code_version() -> str:

@@ -1,24 +1,24 @@
 """The one that listens to the stages: evaluates when it is due, records everything, keeps the person informed."""
 
-import time
-from collections.abc import Iterator
+import math
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from rql.agents.agent import PolicyName
-from rql.agents.saving import AGENT_FILE, save_agent
-from rql.agents.state import AgentState
+from rql.agents.saving import AGENT_FILE, BEST_FILE, save_agent
 from rql.config.compose import to_plain
 from rql.config.schema import Config
 from rql.data.transitions import Transitions
+from rql.errors import RQLError
 from rql.evaluation.evaluator import Evaluator
 from rql.reports.curve import draw_curve
 from rql.reports.table import results_table
 from rql.tracking.display import Display
-from rql.tracking.record import LocalRecord
+from rql.tracking.record import LocalRecord, Position
 from rql.tracking.wandb import WandbView
-from rql.training.ticks import Stage, Tick
+from rql.training.stages import TrainingStage
+from rql.training.ticks import Tick
 
 Summary = dict[str, Any]
 
@@ -26,22 +26,23 @@ Summary = dict[str, Any]
 class Observer:
     """Follows one run."""
 
-    def __init__(self, config: Config, directory: Path, evaluator: Evaluator, stack: ExitStack) -> None:
+    def __init__(
+        self, config: Config, directory: Path, evaluator: Evaluator, run_id: str, saved: Summary, stack: ExitStack
+    ) -> None:
+        """`saved` is what `saved_state` gave, or empty where the run begins."""
         plain = to_plain(config)
         self._config, self._evaluator = config, evaluator
         stack.callback(evaluator.close)
-        self._record = LocalRecord(directory, plain)
+        self._record = LocalRecord(directory, plain, Position(*saved.get("position", ())))
         stack.callback(self._record.close)
-        self._wandb = WandbView(config.tracking, directory, plain)
+        self._wandb = WandbView(config.tracking, directory, plain, run_id)
         stack.push(self._close_wandb)
         self._display = Display()
         stack.callback(self._display.close)
-        self._summary: Summary = {}
-        self._totals: dict[Stage, int] = {
-            "bc": config.bc.updates,
-            "offline": config.offline.updates,
-            "online": config.online.env_steps,
-        }
+        self._summary: Summary = dict(saved.get("summary", {}))
+        self._best: float = saved.get("best", -math.inf)
+        self._seconds: float = saved.get("seconds", 0.0)
+        self._updates_before: float = saved.get("updates_before", 0.0)
 
     def say(self, text: str) -> None:
         """Tell the person."""
@@ -58,47 +59,57 @@ class Observer:
             f"cloning {len(demonstrations.starts):,} of return {demonstrations.returns().mean():,.1f}"
         )
 
-    def stage(self, stage: Stage, ticks: Iterator[Tick], state: AgentState) -> AgentState:
-        """Go through a stage and evaluate its policy at the end, and return the state it ended in."""
-        total = self._totals[stage]
-        policy: PolicyName = "bc" if stage == "bc" else "final"
-        self._display.begin(stage, total)
-        updates_before, seconds, resumed = float(state.updates), 0.0, time.monotonic()
-        for tick in ticks:
-            seconds += time.monotonic() - resumed
-            state, metrics = tick.state, tick.metrics
-            ended = tick.step >= total
-            if tick.evaluate and not ended:
-                metrics = metrics | self._evaluator.on_the_way(state, policy)
-                ended = stage == "online" and self._reached(metrics["return"])
-            if ended:
-                metrics = metrics | self._evaluator.at_boundary(state, policy)
-            self._record.log(stage, tick.step, metrics)
-            self._wandb.log(stage, tick.step, metrics)
-            self._display.advance(tick.step, seconds, metrics.get("return"))
-            if ended:
-                if tick.step < total:
-                    goal = self._config.online.stop_return
-                    self.say(
-                        f"stopped at {tick.step:,} {stage} steps: return {metrics['return']:,.1f}, goal {goal:,.1f}"
-                    )
-                break
-            resumed = time.monotonic()
-        save_agent(self._record.directory / AGENT_FILE, state, self._config)
-        self._summary |= {f"{stage}/{name}": value for name, value in metrics.items()}
-        updates = tick.step if stage == "bc" else float(state.updates) - updates_before
-        self._summary[f"{stage}/updates_per_second"] = round(updates / seconds, 3)
-        if stage == "online":
-            self._summary["env_steps_per_second"] = round(tick.step / seconds, 3)
-        return state
+    def begin(self, stage: TrainingStage, fresh: bool) -> None:
+        """A stage begins, or goes on."""
+        self._display.begin(stage.name, stage.total, stage.step)
+        if fresh:
+            self._seconds, self._updates_before = 0.0, float(stage.state.updates)
 
-    def _reached(self, value: float) -> bool:
-        goal = self._config.online.stop_return
-        return goal is not None and value >= goal
+    def time(self, seconds: float) -> None:
+        """So much was spent on training."""
+        self._seconds += seconds
 
-    def finish(self, wall_seconds: float) -> Summary:
+    def attend(self, stage: TrainingStage, tick: Tick) -> bool:
+        """Evaluate if it is due, and record; whether the stage has come to its end.
+
+        Raises:
+            Preempted: if the evaluation was given up; then nothing was recorded.
+        """
+        policy: PolicyName = "bc" if stage.name == "bc" else "final"
+        metrics, ended = tick.metrics, tick.step >= stage.total
+        if tick.evaluate and not ended:
+            metrics = metrics | self._evaluator.on_the_way(stage.state, policy)
+            ended = stage.name == "online" and self._reached(metrics["return"])
+        if ended:
+            metrics = metrics | self._evaluator.at_boundary(stage.state, policy)
+        if policy == "final" and metrics.get("return", -math.inf) > self._best:
+            self._best = metrics["return"]
+            self._save(BEST_FILE, stage)
+        self._record.log(stage.name, tick.step, metrics)
+        self._wandb.log(stage.name, tick.step, metrics)
+        self._display.advance(tick.step, self._seconds, metrics.get("return"))
+        if ended:
+            self._end(stage, tick, metrics)
+        return ended
+
+    def saved_state(self) -> Summary:
+        """How far the record has come, and what the summary will need.
+
+        Raises:
+            OSError: if the record cannot be written.
+        """
+        return {
+            "position": tuple(self._record.position()),
+            "summary": self._summary,
+            "best": self._best,
+            "seconds": self._seconds,
+            "updates_before": self._updates_before,
+        }
+
+    def finish(self) -> Summary:
         """Write the summary, draw the curve and print the table."""
-        summary = self._summary | {"wall_seconds": round(wall_seconds, 3), "seed": self._config.seed}
+        wall_seconds = round(self._record.position().seconds, 3)
+        summary = self._summary | {"wall_seconds": wall_seconds, "seed": self._config.seed}
         self._summary = summary
         draw_curve(self._record.directory, f"{self._config.env.id}, seed {self._config.seed}")
         self._record.finish(summary)
@@ -107,6 +118,30 @@ class Observer:
         where = f"  (W&B: {self._wandb.where})" if self._wandb.where else ""
         self._display.say(f"config, metrics, summary, agent and curve are in {self._record.directory}{where}")
         return summary
+
+    def _reached(self, value: float) -> bool:
+        goal = self._config.online.stop_return
+        return goal is not None and value >= goal
+
+    def _end(self, stage: TrainingStage, tick: Tick, metrics: dict[str, float]) -> None:
+        name = stage.name
+        if tick.step < stage.total:
+            goal = self._config.online.stop_return
+            self.say(f"stopped at {tick.step:,} {name} steps: return {metrics['return']:,.1f}, goal {goal:,.1f}")
+        self._save(AGENT_FILE, stage)
+        self._summary = self._summary | {f"{name}/{key}": value for key, value in metrics.items()}
+        updates = tick.step if name == "bc" else float(stage.state.updates) - self._updates_before
+        seconds = max(self._seconds, 1e-9)
+        self._summary[f"{name}/updates_per_second"] = round(updates / seconds, 3)
+        if name == "online":
+            self._summary["env_steps_per_second"] = round(tick.step / seconds, 3)
+
+    def _save(self, name: str, stage: TrainingStage) -> None:
+        path = self._record.directory / name
+        try:
+            save_agent(path, stage.state, self._config)
+        except OSError as error:
+            raise RQLError(f"the agent cannot be saved to {path}: {error}") from error
 
     def _close_wandb(self, kind: Any, *_: Any) -> None:
         self._wandb.finish(self._summary, exit_code=0 if kind is None else 1)

@@ -15,46 +15,96 @@ from rql.config.compose import choices_of, from_plain, to_plain
 from rql.config.schema import Config
 from rql.envs.spaces import Spaces
 from rql.errors import RQLError
-from rql.files import write_atomically
+from rql.files import code_version, seal, unseal, write_atomically
+from rql.trees import from_storable, to_storable
 
-AGENT_FILE = "agent.pt"
-FORMAT = 1
+AGENT_FILE, BEST_FILE, CHECKPOINTS = "agent.pt", "best.pt", "checkpoints"
+FORMAT = 2
+"""1 was not sealed and had no progress."""
+
+Tensors = dict[str, Tensor]
 
 
-def save_agent(path: Path, state: AgentState, config: Config) -> None:
-    """Write an agent.
+def save_agent(path: Path, state: AgentState, config: Config, progress: Any = None) -> int:
+    """Write an agent, and with it how far its run has come; the bytes it took.
 
     Raises:
-        RQLError: if it cannot be written.
+        OSError: if it cannot be written.
     """
     content = io.BytesIO()
-    described = json.dumps({"format": FORMAT, "choices": choices_of(config), "config": to_plain(config)})
-    torch.save({"description": described, "state": dict(_tensors("", state))}, content)
-    try:
-        write_atomically(path, content.getvalue())
-    except OSError as error:
-        raise RQLError(f"the agent cannot be saved to {path}: {error}") from error
+    described = {
+        "format": FORMAT,
+        "choices": choices_of(config),
+        "config": to_plain(config),
+        "code_version": code_version(),
+    }
+    parts = {"description": json.dumps(described), "state": dict(_tensors("", state))}
+    torch.save(parts | {"progress": to_storable(progress)}, content)
+    sealed = seal(content.getvalue())
+    write_atomically(path, sealed)
+    return len(sealed)
 
 
-def read_agent(path: Path) -> tuple[Config, dict[str, Tensor]]:
-    """The configuration and the tensors of a saved agent.
+def read_agent(path: Path) -> tuple[Config, Tensors]:
+    """The configuration and the tensors of a saved agent: a file, or a folder of a run, of which it is the newest.
 
     Raises:
-        RQLError: if there is none, or it is damaged or of another format.
+        RQLError: if there is none, or it is damaged or of a newer format.
     """
+    config, tensors, _ = read_checkpoint(_newest(path) if path.is_dir() else path)
+    return config, tensors
+
+
+def read_checkpoint(path: Path) -> tuple[Config, Tensors, Any]:
+    """The same of a file, with how far its run had come: None in a file that holds an agent alone.
+
+    Raises:
+        RQLError: if there is none, or it is damaged or of a newer format.
+    """
+    content = path if _of_format_1(path) else io.BytesIO(unseal(path))
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        described = json.loads(content["description"])
-        if described["format"] != FORMAT:
-            raise RQLError(f"{path} has format {described['format']}; this version reads {FORMAT}")
-        return from_plain(described["config"], described["choices"]), content["state"]
+        parts = torch.load(content, map_location="cpu", weights_only=True)
+        described = json.loads(parts["description"])
+        if described["format"] > FORMAT:
+            raise RQLError(f"{path} has format {described['format']}; this version reads formats up to {FORMAT}")
+        config = from_plain(described["config"], described["choices"])
+        return config, parts["state"], from_storable(parts.get("progress"))
     except RQLError:
         raise
     except Exception as error:  # torch and zipfile raise a dozen kinds for a damaged file
-        raise RQLError(f"no agent can be read from {path}: {str(error).splitlines()[0]}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise RQLError(f"no agent can be read from {path}: {reason}") from error
 
 
-def restore_agent(config: Config, tensors: dict[str, Tensor], view: Spaces) -> tuple[Agent, AgentState]:
+def _of_format_1(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError as error:
+        raise RQLError(f"no agent can be read from {path}: {error.strerror}") from error
+
+
+def _newest(directory: Path) -> Path:
+    found = [path for path in (directory / AGENT_FILE, *(directory / CHECKPOINTS).glob("*.pt")) if path.exists()]
+    if not found:
+        raise RQLError(f"{directory} holds no agent: neither {AGENT_FILE} nor {CHECKPOINTS}/*.pt")
+    return max(found, key=lambda path: path.stat().st_mtime_ns)
+
+
+def fill(template: AgentState, tensors: Tensors) -> AgentState:
+    """The state that was saved, on the device of one of the same shapes.
+
+    Raises:
+        RQLError: if the shapes differ.
+    """
+    wanted = dict(_tensors("", template))
+    if {name: value.shape for name, value in wanted.items()} != {name: value.shape for name, value in tensors.items()}:
+        raise RQLError("the saved agent does not fit the configuration and the spaces: its tensors have other shapes")
+    state: AgentState = _filled("", template, {name: tensors[name].to(wanted[name].device) for name in wanted})
+    return state
+
+
+def restore_agent(config: Config, tensors: Tensors, view: Spaces) -> tuple[Agent, AgentState]:
     """The agent that was saved, on the CPU.
 
     Raises:
@@ -62,10 +112,7 @@ def restore_agent(config: Config, tensors: dict[str, Tensor], view: Spaces) -> t
     """
     agent = build_agent(config, view)
     template = first_state(agent, view, None, 0.0, torch.device("cpu"))
-    shapes = {name: tensor.shape for name, tensor in _tensors("", template)}
-    if shapes != {name: tensor.shape for name, tensor in tensors.items()}:
-        raise RQLError(f"the saved agent does not fit {config.env.id} as it is here: its tensors have other shapes")
-    return agent, _filled("", template, tensors)
+    return agent, fill(template, tensors)
 
 
 def _tensors(name: str, tree: Any) -> list[tuple[str, Tensor]]:

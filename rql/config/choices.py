@@ -58,3 +58,10 @@ class WandbMode(Enum):
     online = "online"
     offline = "offline"
     disabled = "disabled"
+
+
+class WatchdogAction(Enum):
+    """What to do with a training that diverged: stop, or go on from an earlier checkpoint with lower learning rates."""
+
+    stop = "stop"
+    roll_back = "roll_back"

@@ -21,6 +21,10 @@ class EnvConfig:
     num_envs: int = 1
     """Environments that collect in parallel during online finetuning."""
     vectorization: Vectorization = Vectorization.sync
+    step_timeout: float = 60.0
+    """Seconds after which an environment in a process of its own is taken for hanging."""
+    max_restarts: int = 10
+    """How often environments that raise or hang are made anew before the run gives up."""
 
 
 @dataclass

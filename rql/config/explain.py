@@ -10,10 +10,12 @@ from typing import NoReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from rql.errors import RQLError
+from rql.errors import Preempted, RQLError
 
 EXIT_CODE = 2
 INTERRUPTED = 130
+REQUEUE = 85
+"""The exit code of a run that was asked to end and can go on."""
 
 
 def fail(message: str) -> NoReturn:
@@ -39,6 +41,9 @@ def composition_errors_in_one_sentence() -> Iterator[None]:
         if error.filename is None:
             raise
         fail(f"{error.filename}: {error.strerror}; hydra.run.dir=FOLDER names another place for the run")
+    except Preempted as signal:
+        print(f"stopped by {signal}; the same command with the same folder, or resume=FOLDER, goes on", file=sys.stderr)
+        sys.exit(REQUEUE)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from rql.config.choices import ActionMode, Aggregate, PolicyClass, Target, WandbMode
+from rql.config.choices import ActionMode, Aggregate, PolicyClass, Target, WandbMode, WatchdogAction
 from rql.config.data_schema import DatasetConfig, EnvConfig, RewardConfig
 
 
@@ -235,6 +235,30 @@ class TrackingConfig:
 
 
 @dataclass
+class CheckpointConfig:
+    """When the whole state is saved; besides, it is at the end of each stage and when a signal asks the run to end."""
+
+    minutes: float = 5.0
+    """Between two checkpoints; 0 is after every step."""
+    steps: int | None = None
+    """Updates (environment steps online) between two of them, if that is sooner."""
+    keep: int = 2
+    """The newest ones that are kept, besides those at the end of the first two stages."""
+
+
+@dataclass
+class WatchdogConfig:
+    """What happens when the training diverges."""
+
+    action: WatchdogAction = WatchdogAction.stop
+    max_q: float = 1e6
+    """The largest mean TD target, in size, that passes for healthy."""
+    max_rollbacks: int = 3
+    learning_rate_factor: float = 0.5
+    """What a return to an earlier checkpoint multiplies all learning rates by."""
+
+
+@dataclass
 class Config:
     """A whole experiment."""
 
@@ -254,9 +278,13 @@ class Config:
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
     batch_size: int = 256
     seed: int = 0
     device: str = "cpu"
     """`cpu`, `cuda`, `cuda:1`, or `auto`: a GPU where there is one."""
     threads: int = 1
     """CPU threads for torch. More pay for large networks on idle cores, and cost dearly on busy ones."""
+    resume: str = "auto"
+    """`auto` goes on with the run that the folder holds, `never` refuses it; a folder goes on with its own."""

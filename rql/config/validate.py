@@ -78,6 +78,16 @@ def _numbers(config: Config) -> Iterator[Check]:
     yield _at_least("evaluation.boundary_episodes", config.evaluation.boundary_episodes, 1)
     yield _at_least("evaluation.num_envs", config.evaluation.num_envs, 1)
     yield _at_least("tracking.log_every", config.tracking.log_every, 1)
+    yield _at_least("checkpoint.minutes", config.checkpoint.minutes, 0)
+    if config.checkpoint.steps is not None:
+        yield _at_least("checkpoint.steps", config.checkpoint.steps, 1)
+    yield _at_least("checkpoint.keep", config.checkpoint.keep, 1)
+    yield _positive("watchdog.max_q", config.watchdog.max_q)
+    yield _at_least("watchdog.max_rollbacks", config.watchdog.max_rollbacks, 1)
+    factor = config.watchdog.learning_rate_factor
+    yield "watchdog.learning_rate_factor", factor, 0.0 < factor < 1.0, "in (0, 1)"
+    yield _positive("env.step_timeout", config.env.step_timeout)
+    yield _at_least("env.max_restarts", config.env.max_restarts, 0)
     yield _within("replay.offline_fraction", config.replay.offline_fraction, 0, 1)
     if config.replay.offline_fraction_end is not None:
         yield _within("replay.offline_fraction_end", config.replay.offline_fraction_end, 0, 1)

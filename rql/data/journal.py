@@ -74,6 +74,24 @@ class Journal:
             raise RQLError(f"an episode cannot be kept in {self.path}: {error}") from error
         self._count(episode)
 
+    def cut(self, episodes: int) -> None:
+        """Keep the first so many episodes: those who made the others will make them again.
+
+        Raises:
+            RQLError: if there are fewer, or the journal cannot be cut.
+        """
+        self._file.seek(0)
+        ends = [self._file.tell() for _ in _records(self._file)]
+        if episodes >= len(ends):
+            raise RQLError(f"{self.path} has lost episodes: it holds {len(ends) - 1:,} and not {episodes:,}")
+        try:
+            self._file.truncate(ends[episodes])
+            self._file.seek(0)
+            self.episodes, self.steps, self.seeds = 0, 0, set()
+            self._end = self._read(self.header)
+        except OSError as error:
+            raise RQLError(f"{self.path} cannot be cut back: {error}") from error
+
     def close(self) -> None:
         """Leave the journal where it is, for whoever goes on with it, unless it is empty."""
         if not self.episodes:

@@ -20,6 +20,21 @@ class EpisodeRecorder:
         """Environment `index` begins an episode with its entry of `observations`."""
         self._running[index] = _Running(seed, [entry(observations, index)])
 
+    def drop(self) -> None:
+        """Forget the running episodes, which will never end."""
+        self._running = [None] * len(self._running)
+
+    def saved_state(self) -> dict[str, Any]:
+        """How many episodes are in the journal, and the running ones."""
+        return {"episodes": self.journal.episodes, "running": [running and vars(running) for running in self._running]}
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Go on from `saved_state`: later episodes leave the journal, for they will be played again."""
+        self.journal.cut(saved["episodes"])
+        for index, fields in enumerate(saved["running"]):
+            self._running[index] = running = _Running(None, [])
+            vars(running).update(fields)
+
     def step(self, index: int, action: Any, observation: Any, reward: float, terminated: bool, truncated: bool) -> None:
         """Environment `index` took `action` and came to `observation`, its own last one where the episode ends."""
         running = self._running[index]

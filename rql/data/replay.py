@@ -1,5 +1,6 @@
 """Drawing batches, from a data set and from what is collected online."""
 
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 from rql.data.batch import Batch
 from rql.data.rows import RowLayout
 from rql.data.transitions import Transitions
+from rql.errors import ConfigError
 
 
 class PackedDataset:
@@ -61,32 +63,27 @@ class _Parts(NamedTuple):
         return index
 
 
-class Snapshot(NamedTuple):
-    """All that a replay buffer holds."""
-
-    rows: Tensor
-    """(size, width), in the order of the ring."""
-    next: int
-    """Where the next transition goes."""
-
-
 class ReplayBuffer:
     """A ring of the newest `capacity` online transitions, and batches that mix them with offline ones."""
 
     def __init__(self, capacity: int, layout: RowLayout, device: torch.device, offline: PackedDataset | None) -> None:
         self.layout, self.offline = layout, offline
-        self.rows = torch.zeros((capacity, layout.width), device=device)
-        self.size = 0
-        self._next = 0
+        self.rows = _allocated(capacity, layout.width, device)
+        self.appended = 0
+        """Transitions since the run began; number i is in row i modulo the capacity until another takes its place."""
+
+    @property
+    def size(self) -> int:
+        """Transitions that are there."""
+        return min(self.appended, len(self.rows))
 
     def append(self, rows: Tensor) -> None:
         """Store rows (n, width), n ≤ capacity, over the oldest ones."""
-        count, capacity = len(rows), len(self.rows)
-        first = min(count, capacity - self._next)
-        self.rows[self._next : self._next + first] = rows[:first]
+        count, start = len(rows), self.appended % len(self.rows)
+        first = min(count, len(self.rows) - start)
+        self.rows[start : start + first] = rows[:first]
         self.rows[: count - first] = rows[first:]
-        self._next = (self._next + count) % capacity
-        self.size = min(self.size + count, capacity)
+        self.appended += count
 
     def sample(self, count: int, offline_fraction: float, generator: torch.Generator) -> Batch:
         """A batch of `count` transitions, of which round(count · offline_fraction) come from D_offline."""
@@ -99,21 +96,34 @@ class ReplayBuffer:
             drawn.append(_draw(self.rows, self.size, count - from_offline, generator))
         return self.layout.unpack(torch.cat(drawn))
 
-    def snapshot(self) -> Snapshot:
-        """A copy of what the buffer holds; `restore` brings it back exactly."""
-        return Snapshot(self.rows[: self.size].clone(), self._next)
+    def since(self, appended: int) -> Tensor:
+        """The rows (n, width), oldest first, that came after the first `appended` ones, as far as they are kept."""
+        numbers = torch.arange(max(appended, self.appended - len(self.rows)), self.appended, device=self.rows.device)
+        return self.rows[numbers % len(self.rows)]
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Hold what a buffer of this capacity held.
+    def restore(self, rows: Tensor, appended: int) -> None:
+        """Hold the newest rows (n, width) of `appended`, as they were."""
+        self.appended = appended - len(rows)
+        self.append(rows)
 
-        Raises:
-            ValueError: if the snapshot is of another layout or larger than the capacity.
-        """
-        size, width = snapshot.rows.shape
-        if width != self.rows.shape[1] or size > len(self.rows):
-            raise ValueError(f"a buffer of shape {tuple(self.rows.shape)} cannot hold {size} rows of width {width}")
-        self.rows[:size] = snapshot.rows
-        self.size, self._next = size, snapshot.next
+
+def _allocated(capacity: int, width: int, device: torch.device) -> Tensor:
+    size = 4 * capacity * width
+    what = f"the replay buffer of {capacity:,} transitions takes {size / 1e9:,.1f} GB"
+    available = _available(device)
+    if size > available:
+        allowed = f"less: {what}, and {device} has {available / 1e9:,.1f} GB"
+        raise ConfigError("replay.capacity", capacity, allowed)
+    try:
+        return torch.zeros((capacity, width), device=device)
+    except (RuntimeError, MemoryError) as error:  # torch says that memory is short by a RuntimeError
+        raise ConfigError("replay.capacity", capacity, f"less: {what}, which {device} does not give") from error
+
+
+def _available(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _draw(rows: Tensor, size: int, count: int, generator: torch.Generator) -> Tensor:

@@ -16,7 +16,7 @@ from minari.data_collector.episode_buffer import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 from minari.serialization import deserialize_space, serialize_space
 
-from rql.data.journal import Journal, read_episodes
+from rql.data.journal import Journal, read_episodes, read_header
 from rql.data.minari import JOURNAL_SUFFIX, check_id, dataset_folder, journal_path
 from rql.envs.make import spec_of
 from rql.errors import DataError, RQLError
@@ -57,6 +57,20 @@ def begin_set(description: dict[str, Any]) -> Journal:
     if path.exists():
         raise DataError(f"there is a data set {description['id']} already ({path}); nothing is overwritten")
     return Journal(journal_path(description["id"]), description)
+
+
+def continue_set(description: dict[str, Any], owner: str) -> Journal:
+    """The same, or the journal that the same owner (an entry of the metadata) began.
+
+    Raises:
+        RQLError: as `begin_set`, also if the journal is another owner's.
+    """
+    path = journal_path(description["id"])
+    if path.exists():
+        header = read_header(path)
+        if header["metadata"].get(owner) == description["metadata"][owner]:
+            return Journal(path, header)
+    return begin_set(description)
 
 
 def finish_set(journal: Journal) -> Path:

@@ -1,5 +1,6 @@
 """Evaluating an agent at a moment of its training."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -28,7 +29,10 @@ class Evaluator:
         reward: RewardTransform,
         reference: Reference | None,
         device: torch.device,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        """`check` is called before every step, and may raise to give an evaluation up."""
+        self._check = check
         self._agent, self._view, self._config, self._reward = agent, view, config, reward
         self._reference, self._device = reference, device
         most = max(config.evaluation.episodes, config.evaluation.boundary_episodes)
@@ -67,7 +71,7 @@ class Evaluator:
         act = partial(self._act, state, policy, mode is ActionMode.mode, draws)
         seed = stream_seed(self._config.seed, "evaluation envs")
         discount = self._config.q.discount
-        return play(act, self._envs, self._view, episodes, seed, self._reward, discount, self._device)
+        return play(act, self._envs, self._view, episodes, seed, self._reward, discount, self._device, self._check)
 
     def _act(
         self, state: AgentState, policy: PolicyName, deterministic: bool, draws: torch.Generator, obs: Tensor

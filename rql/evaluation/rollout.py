@@ -57,11 +57,12 @@ def play(
     reward_transform: RewardTransform,
     discount: float,
     device: torch.device,
+    check: Callable[[], None] = lambda: None,
 ) -> EpisodeResults:
     """Play episodes 0, 1, …, `episodes` − 1, episode i from the start state of seed `seed` + i.
 
     An environment that finishes takes the next episode that no other has begun, so that every episode counts,
-    however long it is. `envs` must not reset by themselves.
+    however long it is. `envs` must not reset by themselves. `check` is called before every step, and may raise.
     """
     count = envs.num_envs
     episode = np.arange(count)
@@ -72,6 +73,7 @@ def play(
     first_action: NDArray[Any] | None = None
     successes, reported = np.zeros_like(returns), False
     while (episode < episodes).any():
+        check()
         flat = view.observation.flatten(obs)
         action = policy(torch.from_numpy(flat).to(device)).cpu().numpy()
         playing = episode < episodes

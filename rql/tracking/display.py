@@ -36,10 +36,14 @@ class Display:
         self._progress.start()
         self._task: TaskID | None = None
 
-    def begin(self, stage: Stage, total: int) -> None:
-        """A stage of `total` updates or environment steps begins."""
+    def begin(self, stage: Stage, total: int, step: int) -> None:
+        """A stage of `total` updates or environment steps begins, or goes on from one of them."""
         self._stage, self._total, self._last = stage, total, "–"
-        self._task = self._progress.add_task(TITLES[stage], total=total, unit=UNITS[stage], rate="–", last="–")
+        self._task = self._progress.add_task(
+            TITLES[stage], total=total, completed=step, unit=UNITS[stage], rate="–", last="–"
+        )
+        if step:
+            self.say(f"{TITLES[stage]:>18}  goes on from {step:,} / {total:,} {UNITS[stage]}")
 
     def advance(self, step: int, seconds: float, mean_return: float | None) -> None:
         """The stage has come to `step` in `seconds` of training; `mean_return` is that of an evaluation just made."""

@@ -1,9 +1,10 @@
 """The local record: `config.yaml`, `metrics.jsonl` and `summary.json` in the run's folder."""
 
 import json
+import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -14,32 +15,52 @@ from rql.training.ticks import Stage
 METRICS_FILE, CONFIG_FILE, SUMMARY_FILE = "metrics.jsonl", "config.yaml", "summary.json"
 
 
+class Position(NamedTuple):
+    """A place in the record of a run."""
+
+    bytes: int = 0
+    """Of `metrics.jsonl`."""
+    seconds: float = 0.0
+    """Since the run began, without the time between attempts."""
+
+
 class LocalRecord:
     """Writes the record of one run."""
 
-    def __init__(self, directory: Path, config: dict[str, Any]) -> None:
-        """Begin a record.
+    def __init__(self, directory: Path, config: dict[str, Any], position: Position) -> None:
+        """Begin a record, or go on with one from a position: what comes after it in the files is dropped.
 
         Raises:
-            RQLError: if the folder holds a run already, or cannot be written.
+            RQLError: if it cannot be written.
         """
         self.directory = directory
-        self._start = time.monotonic()
-        taken = [name for name in (METRICS_FILE, CONFIG_FILE, SUMMARY_FILE) if (directory / name).exists()]
-        if taken:
-            raise RQLError(f"{directory} holds a run already ({taken[0]}); hydra.run.dir=FOLDER names another place")
+        self._start = time.monotonic() - position.seconds
         try:
-            directory.mkdir(parents=True, exist_ok=True)
             write_atomically(directory / CONFIG_FILE, yaml.safe_dump(config, sort_keys=False).encode())
-            self._metrics = (directory / METRICS_FILE).open("x", encoding="utf-8")
+            (directory / SUMMARY_FILE).unlink(missing_ok=True)
+            self._metrics = (directory / METRICS_FILE).open("a", encoding="utf-8")
+            self._metrics.truncate(position.bytes)
         except OSError as error:
             raise RQLError(f"the run cannot be recorded in {directory}: {error}") from error
+
+    def position(self) -> "Position":
+        """How far the record has come; up to there it is on the disk.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        self._metrics.flush()
+        os.fsync(self._metrics.fileno())
+        return Position(os.fstat(self._metrics.fileno()).st_size, time.monotonic() - self._start)
 
     def log(self, stage: Stage, step: int, metrics: dict[str, float]) -> None:
         """Add one line: `stage`, `step` (updates, or environment steps online), `time` in seconds, and the metrics."""
         line = {"stage": stage, "step": step, "time": round(time.monotonic() - self._start, 3)} | metrics
-        self._metrics.write(json.dumps(line) + "\n")
-        self._metrics.flush()
+        try:
+            self._metrics.write(json.dumps(line) + "\n")
+            self._metrics.flush()
+        except OSError as error:
+            raise RQLError(f"the run cannot be recorded in {self.directory / METRICS_FILE}: {error}") from error
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the summary; that it exists says that the run came to its end."""

@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 class WandbView:
     """One W&B run, or nothing where tracking is disabled or W&B has failed."""
 
-    def __init__(self, settings: TrackingConfig, directory: Path, config: dict[str, Any]) -> None:
+    def __init__(self, settings: TrackingConfig, directory: Path, config: dict[str, Any], run_id: str) -> None:
         self._run: Any = None
         if settings.mode is not WandbMode.disabled:
-            self._attempt(lambda: self._start(settings, directory, config))
+            self._attempt(lambda: self._start(settings, directory, config, run_id))
 
     @property
     def where(self) -> str:
@@ -44,7 +44,7 @@ class WandbView:
         if self._run is not None:
             self._attempt(lambda: self._run.finish(exit_code=exit_code))
 
-    def _start(self, settings: TrackingConfig, directory: Path, config: dict[str, Any]) -> None:
+    def _start(self, settings: TrackingConfig, directory: Path, config: dict[str, Any], run_id: str) -> None:
         import wandb
 
         mode = _mode(settings.mode)
@@ -52,20 +52,20 @@ class WandbView:
             logger.warning("no W&B login (`wandb login` makes one); this run is logged offline")
             mode = "offline"
         try:
-            run = self._init(mode, settings, directory, config)
+            run = self._init(mode, settings, directory, config, run_id)
         except Exception as error:
             if mode == "offline":
                 raise
             logger.warning("W&B cannot be reached (%s); this run is logged offline", _first_line(error))
             wandb.teardown()
-            run = self._init("offline", settings, directory, config)
+            run = self._init("offline", settings, directory, config, run_id)
         for stage, name in STEP_NAMES.items():
             run.define_metric(name, hidden=True)
             run.define_metric(f"{stage}/*", step_metric=name)
         self._run = run
 
     @staticmethod
-    def _init(mode: str, settings: TrackingConfig, directory: Path, config: dict[str, Any]) -> Any:
+    def _init(mode: str, settings: TrackingConfig, directory: Path, config: dict[str, Any], run_id: str) -> Any:
         import wandb
 
         return wandb.init(
@@ -77,6 +77,8 @@ class WandbView:
             tags=settings.tags,
             notes=settings.notes,
             config=config,
+            id=run_id,
+            resume="allow" if mode == "online" else None,  # wandb cannot resume offline; sync joins what has one id
             dir=directory,
             reinit="create_new",
             settings=wandb.Settings(console="off", silent=True, init_timeout=INIT_SECONDS),

@@ -42,7 +42,7 @@ def beta_schedule(config: BetaConfig, last_step: int) -> Callable[[int], float]:
 class HyperparameterSchedule:
     """The hyper-parameters offline and at each online step."""
 
-    def __init__(self, config: Config, device: torch.device) -> None:
+    def __init__(self, config: Config, device: torch.device, learning_rate_scale: float = 1.0) -> None:
         self._config, self._device = config, device
         self._beta = beta_schedule(config.beta, config.online.env_steps)
         kl = config.beta if isinstance(config.beta, KLBetaConfig) else None
@@ -50,9 +50,9 @@ class HyperparameterSchedule:
         actor_rate = composition.learning_rate if isinstance(composition, AmortizedConfig) else 0.0
         self._budget = (kl.budget_start, kl.budget_end) if kl else (1.0, 1.0)
         self._fixed = Hyperparameters(
-            bc_learning_rate=self._scalar(config.bc.learning_rate),
-            critic_learning_rate=self._scalar(config.q.learning_rate),
-            actor_learning_rate=self._scalar(actor_rate),
+            bc_learning_rate=self._scalar(learning_rate_scale * config.bc.learning_rate),
+            critic_learning_rate=self._scalar(learning_rate_scale * config.q.learning_rate),
+            actor_learning_rate=self._scalar(learning_rate_scale * actor_rate),
             discount=self._scalar(config.q.discount),
             tau=self._scalar(config.q.tau),
             alpha=self._scalar(config.cql.alpha),

@@ -30,6 +30,19 @@ class NStep:
                 pending.popleft()
         return np.stack(whole) if whole else rows[:0]
 
+    def drop(self) -> None:
+        """Forget what is pending, of episodes that will never end."""
+        for pending in self._pending:
+            pending.clear()
+
+    def saved_state(self) -> list[list[Rows]]:
+        """What is pending."""
+        return [list(pending) for pending in self._pending]
+
+    def load(self, saved: list[list[Rows]]) -> None:
+        """Go on from `saved_state`."""
+        self._pending = [deque(rows) for rows in saved]
+
     def _joined(self, pending: deque[Rows]) -> Rows:
         """The first pending transition, over all steps to the last one."""
         rows = np.stack(pending)

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rql.agents.state import AgentState, Metrics
-from rql.errors import RQLError
+from rql.agents.state import Metrics
+from rql.errors import DivergenceError
 
 Stage = Literal["bc", "offline", "online"]
 
@@ -20,7 +20,6 @@ class Tick:
 
     step: int
     """Updates, or environment steps online."""
-    state: AgentState
     metrics: dict[str, float]
     """Means over the updates since the last tick."""
     evaluate: bool
@@ -30,8 +29,8 @@ class Tick:
 class Window:
     """The metrics of the updates since the last tick, still tensors until someone asks for their means."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, stage: Stage, max_q: float) -> None:
+        self._stage, self._max_q = stage, max_q
         self._values: dict[str, list[Tensor]] = defaultdict(list)
 
     def add(self, metrics: Metrics) -> None:
@@ -39,17 +38,28 @@ class Window:
         for name, value in metrics.items():
             self._values[name].append(value)
 
+    def saved_state(self) -> dict[str, Tensor]:
+        """The values since the last tick, (n,) each."""
+        return {name: torch.stack(values) for name, values in self._values.items()}
+
+    def load(self, saved: dict[str, Tensor]) -> None:
+        """Go on from `saved_state`."""
+        self._values = defaultdict(list, {name: list(values.unbind()) for name, values in saved.items()})
+
     def means(self, step: int) -> dict[str, float]:
         """The mean of each metric, and forget them.
 
         Raises:
-            RQLError: if one is not finite: the training has diverged.
+            DivergenceError: if one is not finite, or Q is larger than `max_q`.
         """
         means = {name: float(torch.stack(values).mean()) for name, values in self._values.items()}
         self._values.clear()
         for name, value in means.items():
             if not math.isfinite(value):
-                raise RQLError(f"training diverged: {self._stage}/{name} is {value} at step {step}")
+                raise DivergenceError(f"{self._stage}/{name} is {value} at step {step}")
+        if abs(means.get("target", 0.0)) > self._max_q:
+            limit = f"the limit is watchdog.max_q={self._max_q:g}"
+            raise DivergenceError(f"the mean TD target is {means['target']:.4g} at {self._stage} step {step}; {limit}")
         return means
 
 
