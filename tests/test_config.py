@@ -166,13 +166,14 @@ def test_a_folder_that_holds_a_run_is_left_alone(cli: Cli, capsys: pytest.Captur
     before = (directory / "metrics.jsonl").read_bytes()
     with pytest.raises(SystemExit):
         cli(*TINY, "seed=1")
-    assert "holds a run already" in capsys.readouterr().err
+    assert "holds a run that began with other values: seed (0 → 1)" in capsys.readouterr().err
     assert (directory / "metrics.jsonl").read_bytes() == before
 
 
 ROOMS = [
     "errors",
     "files",
+    "trees",
     "config",
     "envs",
     "data",

@@ -1,6 +1,7 @@
 """Evaluation and collection: every episode counts once, and an episode's last observation is its own."""
 
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -20,6 +21,7 @@ from rql.data.rows import RowLayout
 from rql.data.transitions import RewardTransform
 from rql.envs.make import make_vector_env
 from rql.envs.spaces import describe
+from rql.envs.training import TrainingEnvs
 from rql.evaluation.evaluator import Evaluator
 from rql.evaluation.rollout import play
 from rql.training.collector import Collector
@@ -87,9 +89,9 @@ def test_collected_transitions_are_whole_and_their_flags_survive(num_envs: int) 
     agent = build_agent(config, VIEW)
     state = agent.start_residual(first_state(agent, VIEW, transitions(VIEW), 0.5, CPU))
     layout = RowLayout.of(VIEW)
-    with closing(make_vector_env(CONFIG, num_envs, AutoresetMode.SAME_STEP)) as envs:
+    with closing(TrainingEnvs(replace(CONFIG, num_envs=num_envs), 3)) as envs:
         n_step, draws = NStep(layout, 1, 0.9, num_envs), torch.Generator().manual_seed(0)
-        collector = Collector(agent, envs, VIEW, RewardTransform(), n_step, draws, seed=3, recorder=None)
+        collector = Collector(agent, envs, VIEW, RewardTransform(), n_step, draws, None)
         steps = [collector.step(state, "final") for _ in range(60)]
     batch = layout.unpack(torch.cat([rows for rows, _ in steps]))
     length, step = batch.obs[:, 0], batch.obs[:, 1]

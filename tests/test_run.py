@@ -46,7 +46,8 @@ def test_a_run_leaves_a_whole_record(cli: Cli, capsys: pytest.CaptureFixture[str
         assert summary[f"{stage}/updates_per_second"] > 0
     assert summary["env_steps_per_second"] > 0 and summary["wall_seconds"] > 0
     assert sorted(path.name for path in directory.iterdir()) == [
-        "agent.pt", "config.yaml", "curve.png", "metrics.jsonl", "summary.json",
+        ".lock", "agent.pt", "best.pt", "checkpoints", "config.yaml", "curve.png", "metrics.jsonl", "run.json",
+        "summary.json",
     ]  # fmt: skip
     printed = capsys.readouterr().out
     assert "π_final, finetuned" in printed

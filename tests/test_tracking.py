@@ -14,22 +14,27 @@ from conftest import ROOT, TINY, Cli, metrics_of, summary_of
 
 from rql.config.choices import WandbMode
 from rql.config.schema import TrackingConfig
-from rql.errors import RQLError
 from rql.files import write_atomically
-from rql.tracking.record import LocalRecord
+from rql.tracking.record import LocalRecord, Position
 from rql.tracking.wandb import WandbView
 
 
-def test_the_record_is_written_line_by_line_and_refuses_to_overwrite(tmp_path: Path) -> None:
-    record = LocalRecord(tmp_path / "run", {"seed": 1})
+def test_the_record_is_written_line_by_line_and_goes_on_from_a_position(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    record = LocalRecord(tmp_path / "run", {"seed": 1}, Position())
     record.log("bc", 10, {"loss": 0.5})
     assert (line := metrics_of(tmp_path / "run")[0]).pop("time") >= 0
     assert line == {"stage": "bc", "step": 10, "loss": 0.5}
     assert not (tmp_path / "run" / "summary.json").exists()
+    position = record.position()
+    record.log("bc", 20, {"loss": 0.25})
     record.finish({"bc/return": 1.0})
     assert summary_of(tmp_path / "run") == {"bc/return": 1.0}
-    with pytest.raises(RQLError, match="holds a run already"):
-        LocalRecord(tmp_path / "run", {})
+    again = LocalRecord(tmp_path / "run", {"seed": 1}, Position(position.bytes, 100.0))
+    assert not (tmp_path / "run" / "summary.json").exists()
+    again.log("bc", 20, {"loss": 0.125})
+    lines = metrics_of(tmp_path / "run")
+    assert [line.get("loss") for line in lines] == [0.5, 0.125] and lines[1]["time"] >= 100.0
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: Any) -> None:
@@ -70,7 +75,7 @@ def test_wandb_that_cannot_start_or_breaks_never_ends_a_run(
 
 
 def test_a_wandb_that_breaks_half_way_is_left_alone(tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
-    view = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {})
+    view = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, "a1b2c3d4")
 
     def broken(*_: Any, **__: Any) -> None:
         raise BrokenPipeError("gone")

@@ -2,23 +2,25 @@
 
 import math
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 import torch
 from conftest import compose_config
-from gymnasium.vector import AutoresetMode
 from test_agent import CPU, transitions
 from test_evaluation import CONFIG, VIEW
 
 from rql.agents.build import build_agent, first_state
+from rql.agents.state import AgentState
 from rql.config.schema import Config
 from rql.data.replay import PackedDataset
 from rql.data.transitions import RewardTransform
-from rql.envs.make import make_vector_env
-from rql.errors import RQLError
+from rql.envs.training import TrainingEnvs
+from rql.errors import DivergenceError
+from rql.training.finetuning import Finetuning
 from rql.training.hyperparameters import HyperparameterSchedule
 from rql.training.random import stream_seed
-from rql.training.stages import clone_demonstrations, finetune_online, learn_offline
+from rql.training.stages import TrainingStage, clone_demonstrations, learn_offline
 from rql.training.ticks import Tick, Window, due
 
 
@@ -62,21 +64,32 @@ def test_random_streams_differ_by_use_and_by_seed() -> None:
 
 
 def test_a_diverged_training_stops_and_says_where() -> None:
-    window = Window("offline")
+    window = Window("offline", 1e6)
     window.add({"td_loss": torch.tensor(math.nan)})
-    with pytest.raises(RQLError, match="offline/td_loss is nan at step 7"):
+    with pytest.raises(DivergenceError, match="offline/td_loss is nan at step 7"):
         window.means(7)
+    window.add({"target": torch.tensor(-2e6)})
+    with pytest.raises(DivergenceError, match=r"-2e\+06 at offline step 8; the limit is watchdog.max_q=1e\+06"):
+        window.means(8)
 
 
-def finetune(config: Config) -> list[Tick]:
+def finetune(config: Config) -> tuple[list[Tick], AgentState]:
     torch.manual_seed(0)
     agent = build_agent(config, VIEW)
     data = transitions(VIEW)
     times = HyperparameterSchedule(config, CPU)
     state = agent.start_residual(first_state(agent, VIEW, data, times.first_beta, CPU))
     packed = PackedDataset(data, CPU)
-    with closing(make_vector_env(CONFIG, config.env.num_envs, AutoresetMode.SAME_STEP)) as envs:
-        return list(finetune_online(agent, state, times, packed, envs, VIEW, RewardTransform(), None, config))
+    with closing(TrainingEnvs(replace(CONFIG, num_envs=config.env.num_envs), 0)) as envs:
+        return followed(Finetuning(agent, state, times, packed, envs, VIEW, RewardTransform(), None, config))
+
+
+def followed(stage: TrainingStage) -> tuple[list[Tick], AgentState]:
+    """Go through a stage: what it told, and the state at its end."""
+    ticks = []
+    while stage.step < stage.total:
+        ticks.append(stage.advance())
+    return [tick for tick in ticks if tick], stage.state
 
 
 ONLINE = ["batch_size=8", "online.env_steps=40", "online.warmup_fraction=0.25", "online.eval_every=20", "cql=off"]
@@ -84,14 +97,14 @@ ONLINE = ["batch_size=8", "online.env_steps=40", "online.warmup_fraction=0.25", 
 
 @pytest.mark.parametrize(("num_envs", "utd", "updates"), [(1, 1, 30), (1, 0.5, 15), (1, 3, 90), (4, 1, 32)])
 def test_updates_follow_the_utd_ratio_after_the_warm_up(num_envs: int, utd: float, updates: int) -> None:
-    ticks = finetune(compose_config(*ONLINE, f"online.utd={utd}", f"env.num_envs={num_envs}"))
-    assert ticks[-1].state.updates.item() == updates
+    ticks, state = finetune(compose_config(*ONLINE, f"online.utd={utd}", f"env.num_envs={num_envs}"))
+    assert state.updates.item() == updates
     assert [tick.step for tick in ticks if tick.evaluate] == [20, 40]
     assert ticks[-1].metrics["replay_size"] == 40
 
 
 def test_a_small_replay_buffer_is_full_and_stays_so() -> None:
-    ticks = finetune(compose_config(*ONLINE, "replay.capacity=16"))
+    ticks, _ = finetune(compose_config(*ONLINE, "replay.capacity=16"))
     assert ticks[-1].metrics["replay_size"] == 16
 
 
@@ -103,11 +116,11 @@ def test_the_first_two_stages_tick_when_told() -> None:
     times, data = HyperparameterSchedule(config, CPU), transitions(VIEW)
     state = agent.start_residual(first_state(agent, VIEW, data, times.first_beta, CPU))
     packed = PackedDataset(data, CPU)
-    ticks = list(clone_demonstrations(agent, state, times, packed, config))
+    ticks, state = followed(clone_demonstrations(agent, state, times, packed, config))
     assert [(tick.step, tick.evaluate) for tick in ticks] == [
         (3, False), (4, True), (6, False), (8, True), (9, False), (10, True),
     ]  # fmt: skip
     assert ticks[-1].metrics["loss"] < ticks[0].metrics["loss"]
-    ticks = list(learn_offline(agent, state, times, packed, config))
+    ticks, _ = followed(learn_offline(agent, state, times, packed, config))
     assert [(tick.step, tick.evaluate) for tick in ticks] == [(3, False), (6, False), (7, True)]
     assert {"td_loss", "cql_loss", "kl", "beta", "q_scale", "q_data", "q_policy", "ess"} <= ticks[0].metrics.keys()

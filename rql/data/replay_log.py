@@ -49,7 +49,7 @@ class ReplayLog:
 
     def described(self) -> dict[str, Any]:
         """What `read` needs to find and check the rows that are there now."""
-        return {"rows": self.rows, "checksums": dict(self._checksums)}
+        return {"rows": self.rows, "width": self._width, "checksums": dict(self._checksums)}
 
     def forget_before(self, row: int) -> None:
         """Delete the segments that hold only rows before this one."""

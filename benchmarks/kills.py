@@ -1,0 +1,183 @@
+"""Kill runs with SIGKILL at random moments, go on, and compare with a run that nobody killed.
+
+    python benchmarks/kills.py --kills 50 --env pendulum cartpole hopper
+
+A run is killed up to five times, at moments drawn at random over all stages; every fourth kill waits for a checkpoint
+that is just being written. What is compared: the parameters, targets and optimiser moments of the last checkpoint,
+every random generator and environment in it, the replay buffer, and `metrics.jsonl` but for the time.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+
+from rql.agents.saving import CHECKPOINTS, read_checkpoint
+from rql.collect.__main__ import main as collect
+from rql.config.compose import load, register
+from rql.config.schema import Config
+from rql.data.replay_log import ReplayLog
+from rql.experiment import run
+from rql.tracking.folder import Command
+
+ROOT = Path(__file__).resolve().parents[1]
+SHORT = [
+    "tracking=disabled",
+    "batch_size=32",
+    "bc.updates=300",
+    "offline.updates=200",
+    "online.env_steps=400",
+    "online.eval_every=100",
+    "offline.eval_every=100",
+    "tracking.log_every=20",
+    "evaluation.episodes=2",
+    "evaluation.boundary_episodes=2",
+    "evaluation.num_envs=2",
+    "checkpoint.steps=7",
+]
+HOPPER = ["dataset=minari", "dataset.id=rql-kills/hopper-v0", "q.n_step=3", "replay.capacity=250", "beta=kl"]
+OVERRIDES = {
+    "pendulum": ["env=pendulum", "dataset.episodes=4", "env.num_envs=2"],
+    "cartpole": ["env=cartpole", "dataset.episodes=4"],
+    "hopper": ["env=hopper", *HOPPER],
+}
+KILLS_A_RUN = 5
+IN_A_WRITE = 4
+"""Every so many kills, one waits for a checkpoint that is being written."""
+
+register()
+
+
+def compose_config(overrides: list[str]) -> Config:
+    """The configuration of these overrides."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return load(compose("config", overrides=overrides))
+
+
+def start(config: Config, directory: Path) -> Any:
+    """A process that runs the configuration, or goes on with it."""
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=_run_silently, args=(config, directory))
+    process.start()
+    return process
+
+
+def kill(process: Any, directory: Path, after: float, in_a_write: bool) -> bool:
+    """Kill it after so many seconds, or in the next write of a checkpoint after that; whether it was still running."""
+    process.join(after)
+    while in_a_write and process.is_alive() and not list((directory / CHECKPOINTS).glob(".*.pt.*")):
+        time.sleep(0.0002)
+    alive: bool = process.is_alive()
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    return alive
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """What differs between two finished runs."""
+    found: list[str] = []
+    if _metrics(one) != _metrics(other):
+        found.append("metrics.jsonl")
+    (tensors, progress, rows), (others, other_progress, other_rows) = map(_last, (one, other))
+    found += [name for name in tensors if not torch.equal(tensors[name], others[name])]
+    if not np.array_equal(rows, other_rows):
+        found.append("replay buffer")
+    if not _same(progress["stage_state"], other_progress["stage_state"]):
+        found.append("state of the stage")
+    return found
+
+
+def killed_run(config: Config, directory: Path, kills: int, seconds: float, draws: random.Random) -> int:
+    """Go through a run that is killed so many times; how many kills hit it before it was over."""
+    hits = 0
+    for _ in range(kills):
+        process = start(config, directory)
+        hits += kill(process, directory, draws.uniform(0.0, seconds), draws.randrange(IN_A_WRITE) == 0)
+    process = start(config, directory)
+    process.join()
+    assert process.exitcode == 0, f"the run in {directory} did not go on"
+    return hits
+
+
+def _run_silently(config: Config, directory: Path) -> None:
+    with (directory.parent / f"{directory.name}.log").open("a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        run(config, directory, Command())
+
+
+def _metrics(directory: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "time"} for line in lines]
+
+
+def _last(directory: Path) -> tuple[Any, Any, Any]:
+    path = max((directory / CHECKPOINTS).glob("2-online-*-end.pt"))
+    _, tensors, progress = read_checkpoint(path)
+    replay = progress["replay"]
+    log = ReplayLog(directory / CHECKPOINTS / "replay", replay["width"])
+    return tensors, progress, log.read(replay, replay["kept"])
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(np.array_equal(one, other, equal_nan=isinstance(one, float)))
+
+
+def _make_hopper_data() -> None:
+    sys.argv = ["collect", "id=rql-kills/hopper-v0", "env=hopper", "behaviour=random", "episodes=20"]
+    sys.argv.append(f"hydra.run.dir={tempfile.mkdtemp()}")
+    collect()
+
+
+def main() -> None:
+    """Kill, go on, compare, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--env", nargs="+", choices=list(OVERRIDES), default=list(OVERRIDES))
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    draws = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"MINARI_DATASETS_PATH": f"{folder}/minari", "XDG_CACHE_HOME": f"{folder}/cache"}
+        torch.set_num_threads(1)
+        print("environment  kills  runs  identical  whole run, s")
+        for name in options.env:
+            if name == "hopper":
+                _make_hopper_data()
+            config = compose_config([*SHORT, *OVERRIDES[name]])
+            reference, began = Path(folder) / f"{name}-whole", time.monotonic()
+            process = start(config, reference)
+            process.join()
+            seconds = time.monotonic() - began
+            kills = runs = identical = 0
+            while kills < options.kills:
+                directory = Path(folder) / f"{name}-{runs}"
+                wanted = min(KILLS_A_RUN, options.kills - kills)
+                kills += killed_run(config, directory, wanted, seconds / 2, draws)
+                runs += 1
+                found = differences(reference, directory)
+                identical += not found
+                if found:
+                    print(f"{directory.name} differs in {', '.join(found)}")
+                    shutil.copytree(directory, Path.cwd() / directory.name)
+            print(f"{name:<11}  {kills:5d}  {runs:4d}  {identical:9d}  {seconds:12.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""Files of checkpoints: whatever happens to them, what is loaded is what was saved."""
+
+import io
+import logging
+import os
+import pickle
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import compose_config
+from test_agent import CPU, transitions
+from test_evaluation import VIEW
+
+from rql.agents.build import build_agent, first_state
+from rql.agents.saving import read_checkpoint
+from rql.data import replay_log
+from rql.data.replay_log import ReplayLog
+from rql.data.rows import RowLayout
+from rql.data.transitions import RewardTransform
+from rql.envs.training import TrainingEnvs
+from rql.errors import RQLError
+from rql.files import seal
+from rql.tracking.checkpoints import Checkpoint, Checkpoints
+from rql.training.finetuning import Finetuning
+from rql.training.hyperparameters import HyperparameterSchedule
+from rql.trees import from_storable, to_storable
+
+TINY_NETS = ["network.critic.hidden=[4]", "network.actor.hidden=[4]", "network.critic.ensemble_size=1"]
+WIDTH = RowLayout.of(VIEW).width
+
+
+@pytest.fixture
+def stage() -> Iterator[Finetuning]:
+    """An online stage on the environment of test_evaluation, some steps on its way."""
+    config = compose_config(
+        "batch_size=4", "cql=off", "online.env_steps=200", "online.warmup_fraction=0.05", *TINY_NETS
+    )
+    config.env.id = "RQLTestCounter-v0"
+    agent = build_agent(config, VIEW)
+    schedule = HyperparameterSchedule(config, CPU)
+    state = agent.start_residual(first_state(agent, VIEW, transitions(VIEW), 0.5, CPU))
+    with closing(TrainingEnvs(config.env, 0)) as envs:
+        stage = Finetuning(agent, state, schedule, None, envs, VIEW, RewardTransform(), None, config)
+        advance(stage, 20)
+        yield stage
+
+
+def advance(stage: Finetuning, steps: int) -> None:
+    for _ in range(steps):
+        stage.advance()
+
+
+def checkpoints(directory: Path, *overrides: str) -> Checkpoints:
+    return Checkpoints(directory, compose_config(*TINY_NETS, *overrides), WIDTH)
+
+
+def content(checkpoint: Checkpoint | None) -> tuple[int, list[list[float]], dict[str, list[float]]]:
+    """What is compared of a checkpoint."""
+    assert checkpoint is not None and checkpoint.rows is not None
+    tensors = {name: value.flatten().tolist() for name, value in checkpoint.tensors.items()}
+    return checkpoint.progress["stage_state"]["step"], checkpoint.rows.tolist(), tensors
+
+
+def test_trees_of_arrays_and_numbers_survive_a_file_without_pickles() -> None:
+    tree = {"a": [np.arange(3, dtype=np.uint64), (1.5, None, "x")], "b": np.float64(0.1), "c": 2**127, "d": {3: True}}
+    content = io.BytesIO()
+    torch.save(to_storable(tree), content)
+    content.seek(0)
+    found = from_storable(torch.load(content, weights_only=True))
+    assert found["a"][0].dtype == np.uint64 and found["a"][0].tolist() == [0, 1, 2]
+    assert found["a"][1] == (1.5, None, "x") and isinstance(found["b"], np.float64)
+    assert (found["b"], found["c"], found["d"]) == (0.1, 2**127, {3: True})
+    with pytest.raises(TypeError, match="object cannot be stored"):
+        to_storable([object()])
+
+
+def test_only_new_rows_are_written_and_old_segments_leave(stage: Finetuning, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(replay_log, "SEGMENT", 8)
+    store = checkpoints(tmp_path, "checkpoint.keep=1")
+    store.save(stage, False, {})
+    written = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints" / "replay").iterdir()}
+    advance(stage, 5)
+    store.save(stage, False, {})
+    now = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints" / "replay").iterdir()}
+    assert [name for name in written if now[name] != written[name]] == ["000002.rows"]
+    assert sorted(now) == ["000000.rows", "000001.rows", "000002.rows", "000003.rows"]
+    found = checkpoints(tmp_path).newest()
+    assert found and np.array_equal(found.rows, stage.replay.rows[:25])  # type: ignore[arg-type]
+
+
+def test_the_log_of_a_ring_forgets_what_no_checkpoint_needs(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(replay_log, "SEGMENT", 8)
+    log = ReplayLog(tmp_path, 3)
+    rows = np.arange(90, dtype=np.float32).reshape(30, 3)
+    log.append(rows)
+    log.forget_before(19)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000002.rows", "000003.rows"]
+    described = log.described()
+    log.append(rows[:4])
+    again = ReplayLog(tmp_path, 3)
+    assert np.array_equal(again.read(described, 11), rows[19:])
+    again.append(rows[:1])
+    assert np.array_equal(ReplayLog(tmp_path, 3).read(again.described(), 3), np.concatenate([rows[28:], rows[:1]]))
+
+
+class Faults:
+    """Lets call number `fatal` of all writes, fsyncs, renames and the like fail; a write fails when it is half done."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, fatal: int) -> None:
+        self.calls, self._fatal = 0, fatal
+        for name in ("fsync", "replace", "rename", "truncate", "unlink", "mkdir"):
+            patch.setattr(os, name, self._failing(getattr(os, name)))
+        opened = Path.open
+        patch.setattr(Path, "open", lambda path, *args, **kwargs: _File(self, opened(path, *args, **kwargs)))
+
+    def count(self) -> bool:
+        self.calls += 1
+        return self.calls == self._fatal
+
+    def _failing(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self.count():
+                raise OSError(28, "No space left on device")
+            return function(*args, **kwargs)
+
+        return call
+
+
+class _File:
+    def __init__(self, faults: Faults, file: Any) -> None:
+        self._faults, self._file = faults, file
+
+    def __enter__(self) -> "_File":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: bytes) -> int:
+        if self._faults.count():
+            self._file.write(data[: len(data) // 2])
+            self._file.flush()
+            raise OSError(28, "No space left on device")
+        written: int = self._file.write(data)
+        return written
+
+
+def test_the_checkpoint_before_always_loads_whichever_write_fails(stage: Finetuning, tmp_path: Path) -> None:
+    start = stage.replay.since(0)
+    fatal = failures = 0
+    while True:
+        fatal += 1
+        directory, copy = tmp_path / str(fatal), tmp_path / f"copy {fatal}"
+        store = checkpoints(directory)
+        stage.replay.restore(start, len(start))
+        store.save(stage, False, {})
+        before = stage.step
+        advance(stage, 3)
+        with pytest.MonkeyPatch.context() as patch:
+            faults = Faults(patch, fatal)
+            try:
+                store.save(stage, False, {})
+            except OSError:
+                failures += 1
+        shutil.copytree(directory, copy)
+        step, rows, _ = content(checkpoints(copy).newest())
+        assert (step, len(rows)) in ((before, len(start)), (before + 3, len(start) + 3)), f"after call {fatal}"
+        store.save(stage, False, {})
+        step, rows, _ = content(checkpoints(directory).newest())
+        assert (step, len(rows)) == (before + 3, len(start) + 3)
+        if faults.calls < fatal:
+            break
+    assert failures >= 8
+
+
+def test_a_flipped_byte_is_noticed_wherever_it_is(stage: Finetuning, tmp_path: Path, caplog: Any) -> None:
+    store = checkpoints(tmp_path)
+    store.save(stage, False, {})
+    before = content(checkpoints(tmp_path).newest())
+    advance(stage, 5)
+    store.save(stage, False, {})
+    after = content(checkpoints(tmp_path).newest())
+    older, newer = sorted((tmp_path / "checkpoints").glob("*.pt"))
+    (log,) = (tmp_path / "checkpoints" / "replay").glob("*.rows")
+    whole, rows = newer.read_bytes(), log.read_bytes()
+    draws = random.Random(0)
+    places = [0, 1, 15, 16, 17, 18, 40, 80, 82, len(whole) - 1, *draws.sample(range(len(whole)), 160)]
+    for place in places:
+        newer.write_bytes(_flipped(whole, place, draws))
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert content(checkpoints(tmp_path).newest()) == before, place
+        assert newer.name in caplog.text and older.name in caplog.text
+        newer.with_name(f"{newer.name}.damaged").unlink()
+        log.write_bytes(rows)
+    newer.write_bytes(whole)
+    for place in draws.sample(range(len(rows)), 40):
+        log.write_bytes(_flipped(rows, place, draws))
+        if place < 4 * WIDTH * len(before[1]):
+            with pytest.raises(RQLError, match=r"no checkpoint in .* can be used: .*rows do not match their checksum"):
+                checkpoints(tmp_path).newest()
+        else:
+            assert content(checkpoints(tmp_path).newest()) == before
+            newer.write_bytes(whole)
+            newer.with_name(f"{newer.name}.damaged").unlink()
+    log.write_bytes(rows)
+    assert content(checkpoints(tmp_path).newest()) == after
+
+
+def _flipped(data: bytes, place: int, draws: random.Random) -> bytes:
+    return data[:place] + bytes([data[place] ^ (1 << draws.randrange(8))]) + data[place + 1 :]
+
+
+class _Payload:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self._path,)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_pickle_in_a_checkpoint_is_not_executed(sealed: bool, tmp_path: Path) -> None:
+    path, trace = tmp_path / "evil.pt", tmp_path / "executed"
+    content = io.BytesIO()
+    torch.save({"description": "{}", "state": _Payload(trace)}, content)
+    path.write_bytes(seal(content.getvalue()) if sealed else content.getvalue())
+    with pytest.raises(RQLError, match="no agent can be read"):
+        read_checkpoint(path)
+    plain = tmp_path / "plain.pt"
+    plain.write_bytes(pickle.dumps(_Payload(trace)))
+    with pytest.raises(RQLError, match="is no file of RQL"):
+        read_checkpoint(plain)
+    assert not trace.exists()
+
+
+def test_a_newer_format_is_refused_and_the_older_one_read(stage: Finetuning, tmp_path: Path) -> None:
+    checkpoints(tmp_path).save(stage, False, {})
+    (path,) = (tmp_path / "checkpoints").glob("*.pt")
+    _, tensors, progress = read_checkpoint(path)
+    assert progress["stage"] == "online"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"sealed file 1\n", b"sealed file 9\n", 1))
+    with pytest.raises(RQLError, match="has format 9; this version reads formats up to 1"):
+        read_checkpoint(path)
+    parts = torch.load(io.BytesIO(whole.split(b"\n", 2)[2]), weights_only=True)
+    description = parts["description"]
+    for version, sealed in ((1, False), (7, True)):
+        content = io.BytesIO()
+        parts = parts | {"description": description.replace('"format": 2', f'"format": {version}')}
+        torch.save({key: parts[key] for key in ("description", "state")}, content)
+        path.write_bytes(seal(content.getvalue()) if sealed else content.getvalue())
+        if version == 1:
+            old = read_checkpoint(path)
+            assert old[2] is None and all(torch.equal(old[1][name], tensors[name]) for name in tensors)
+        else:
+            with pytest.raises(RQLError, match="has format 7; this version reads formats up to 2"):
+                read_checkpoint(path)
+
+
+def test_the_newest_ones_and_those_of_the_boundaries_are_kept(stage: Finetuning, tmp_path: Path) -> None:
+    store = checkpoints(tmp_path, "checkpoint.keep=2")
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (folder / "0-bc-0000000010-end.pt").write_bytes(b"")
+    for _ in range(4):
+        store.save(stage, False, {})
+        advance(stage, 2)
+    kept = sorted(path.name for path in folder.glob("*.pt"))
+    assert kept == ["0-bc-0000000010-end.pt", "2-online-0000000024.pt", "2-online-0000000026.pt"]
