@@ -73,10 +73,13 @@ class TrainingEnvs:
     def close(self) -> None:
         """End all of them, whatever they are doing."""
         if isinstance(self._envs, AsyncVectorEnv):
-            # they ignore signals, and may hang
-            for process in self._envs.processes:
+            # its own way of closing waits for an answer, and for processes that heed SIGTERM
+            for process, pipe in zip(self._envs.processes, self._envs.parent_pipes, strict=True):
                 process.kill()
-            self._envs.close(terminate=True)
+                process.join()
+                if pipe is not None:
+                    pipe.close()
+            self._envs.closed = True
         else:
             self._envs.close()
 

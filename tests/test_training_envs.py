@@ -1,0 +1,122 @@
+"""Training environments: saved and restored exactly, restarted where they fail, out of the way of signals."""
+
+import logging
+import os
+import signal
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from rql.config.choices import Vectorization
+from rql.config.data_schema import EnvConfig
+from rql.envs.restorable import Restorable
+from rql.envs.training import RestartError, TrainingEnvs
+from rql.errors import RQLError
+from rql.trees import from_storable, to_storable
+
+EXACT = [
+    "Pendulum-v1", "CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Hopper-v5", "Hopper-v4",
+    "HalfCheetah-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5", "InvertedPendulum-v5", "Swimmer-v5", "Reacher-v5",
+]  # fmt: skip
+
+
+class Failing(gymnasium.Env[Any, Any]):
+    """Raises, hangs or dies at its third step, in the first process that gets there."""
+
+    observation_space, action_space = spaces.Box(-1.0, 1.0, (1,), np.float32), spaces.Discrete(2)
+
+    def __init__(self, how: str, trace: str, times: int) -> None:
+        self._how, self._trace, self._times, self._steps = how, trace, times, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._steps = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._steps += 1
+        done = len(list(Path(self._trace).iterdir()))
+        if self._steps == 3 and done < self._times:
+            Path(self._trace, str(done)).mkdir(exist_ok=True)
+            if self._how == "raise":
+                raise FloatingPointError("the simulation is unstable")
+            if self._how == "hang":
+                time.sleep(1000)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.full(1, self._steps / 10, np.float32), 1.0, False, self._steps == 5, {}
+
+
+gymnasium.register("RQLTestFailing-v0", entry_point=lambda **kwargs: Failing(**kwargs))
+
+
+def played(env: Restorable, actions: list[Any]) -> list[Any]:
+    seen: list[Any] = []
+    for action in actions:
+        obs, reward, terminated, truncated, _ = env.step(action)
+        seen += [np.array(obs).tolist(), float(reward), terminated, truncated]
+        if terminated or truncated:
+            seen.append(np.array(env.reset()[0]).tolist())
+    return seen
+
+
+@pytest.mark.parametrize("id", EXACT)
+def test_an_environment_goes_on_exactly_in_the_middle_of_an_episode(id: str) -> None:
+    one, other = (Restorable(gymnasium.make(id), 0) for _ in range(2))
+    one.action_space.seed(1)
+    actions = [one.action_space.sample() for _ in range(260)]
+    one.reset(seed=3)
+    other.reset(seed=9)
+    played(one, actions[:17])
+    saved = from_storable(to_storable(one.saved_state()))
+    expected = played(one, actions[17:])
+    other.load_states([saved])
+    assert played(other, actions[17:]) == expected
+
+
+def test_an_environment_that_is_not_known_says_so() -> None:
+    assert Restorable(gymnasium.make("RQLTestFailing-v0", how="raise", trace="", times=0), 0).saved_state() is None
+
+
+@pytest.mark.parametrize("how", ["raise", "hang", "die"])
+@pytest.mark.parametrize("times", [1, 9])
+def test_environments_in_processes_are_restarted(how: str, times: int, tmp_path: Any, caplog: Any) -> None:
+    kwargs = {"how": how, "trace": str(tmp_path), "times": times}
+    config = EnvConfig("RQLTestFailing-v0", kwargs, num_envs=2, vectorization=Vectorization.subprocess)
+    with closing(TrainingEnvs(replace(config, step_timeout=0.5, max_restarts=2), 0)) as envs:
+        envs.reset()
+        restarts = steps = 0
+        with caplog.at_level(logging.WARNING):
+            try:
+                while steps < 12:
+                    try:
+                        envs.step(np.zeros(2, np.int64))
+                        steps += 1
+                    except RestartError as error:
+                        assert error.obs.tolist() == [[0.0], [0.0]]
+                        restarts += 1
+            except RQLError as error:
+                assert times == 9 and "RQLTestFailing-v0 failed 3 times, more than env.max_restarts=2" in str(error)
+        assert restarts == min(times, 2)
+        assert "running episodes are dropped" in caplog.text
+
+
+def test_processes_of_environments_leave_signals_to_the_run() -> None:
+    config = EnvConfig("CartPole-v1", num_envs=2, vectorization=Vectorization.subprocess)
+    with closing(TrainingEnvs(config, 0)) as envs:
+        envs.reset()
+        processes = envs._envs.processes  # type: ignore[union-attr]
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            for process in processes:
+                os.kill(int(process.pid or 0), number)
+        time.sleep(0.1)
+        state = envs.saved_state()
+        assert state["envs"] is not None and envs.restarts == 0
+        envs.step(np.ones(2, np.int64))
+    assert not any(process.is_alive() for process in processes)
