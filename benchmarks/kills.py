@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -80,7 +79,7 @@ def kill(process: Any, directory: Path, after: float, in_a_write: bool) -> bool:
     while in_a_write and process.is_alive() and not list((directory / CHECKPOINTS).glob(".*.pt.*")):
         time.sleep(0.0002)
     alive: bool = process.is_alive()
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.join()
     return alive
 

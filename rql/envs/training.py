@@ -2,7 +2,7 @@
 
 import ctypes
 import logging
-import multiprocessing
+import os
 import signal
 from functools import partial
 from typing import Any
@@ -84,7 +84,7 @@ class TrainingEnvs:
             self._envs.close()
 
     def _make(self) -> SyncVectorEnv | AsyncVectorEnv:
-        make = [partial(_make_restorable, self._config, index) for index in range(self.num_envs)]
+        make = [partial(_make_restorable, self._config, index, os.getpid()) for index in range(self.num_envs)]
         cls = SyncVectorEnv if self._config.vectorization is Vectorization.sync else AsyncVectorEnv
         return cls(make, autoreset_mode=AutoresetMode.SAME_STEP)
 
@@ -100,8 +100,8 @@ class TrainingEnvs:
         return self.reset()
 
 
-def _make_restorable(config: EnvConfig, index: int) -> Restorable:
-    if multiprocessing.parent_process() is not None:
+def _make_restorable(config: EnvConfig, index: int, run: int) -> Restorable:
+    if os.getpid() != run:
         _follow_parent()
     return Restorable(make_env(config), index)
 

@@ -1,0 +1,346 @@
+"""Runs that are cut off go on as if nothing had happened."""
+
+import json
+import logging
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import yaml
+from conftest import TINY, Cli, metrics_of, small_files, summary_of
+from gymnasium import spaces
+from kills import KILLS_A_RUN, OVERRIDES, SHORT, compose_config, differences, killed_run, start
+
+import run as program
+from rql.agents.saving import read_agent
+from rql.config.explain import REQUEUE, composition_errors_in_one_sentence
+
+LONGER = [*TINY, "bc.updates=400", "offline.updates=300", "online.env_steps=800", "tracking.log_every=5"]
+
+
+@pytest.mark.parametrize("env", ["pendulum", "cartpole"])
+def test_a_killed_run_goes_on_and_ends_as_one_that_nobody_killed(env: str, tmp_path: Path) -> None:
+    config = compose_config([*SHORT, *OVERRIDES[env], "bc.updates=60", "offline.updates=60", "online.env_steps=160"])
+    whole = tmp_path / "whole"
+    began = time.monotonic()
+    process = start(config, whole)
+    process.join()
+    seconds = time.monotonic() - began
+    assert killed_run(config, tmp_path / "killed", KILLS_A_RUN, 0.7 * seconds, random.Random(0)) >= 2
+    assert differences(whole, tmp_path / "killed") == []
+    attempts = json.loads((tmp_path / "killed" / "run.json").read_text())["attempts"]
+    assert len(attempts) >= 3 and any(attempt["resumed_from"] for attempt in attempts)
+
+
+def in_another_process(*arguments: str) -> Any:
+    """`python run.py …`, without the time it takes to import torch."""
+
+    def call() -> None:
+        sys.argv = ["run.py", *arguments]
+        with composition_errors_in_one_sentence():
+            program.main()
+
+    process = multiprocessing.get_context("fork").Process(target=call)
+    process.start()
+    return process
+
+
+def wait_for(directory: Path, stage: str) -> None:
+    path, until = directory / "metrics.jsonl", time.monotonic() + 60
+    while time.monotonic() < until:
+        if path.exists() and f'"stage": "{stage}"' in path.read_text():
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"{directory} never came to {stage}")
+
+
+def ended(process: Any, seconds: float) -> int:
+    process.join(seconds)
+    assert not process.is_alive()
+    return int(process.exitcode)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("whole") / "run"
+    assert ended(in_another_process(*LONGER, f"hydra.run.dir={directory}"), 120) == 0
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("stage", "number"),
+    [("bc", signal.SIGTERM), ("offline", signal.SIGTERM), ("online", signal.SIGTERM), ("online", signal.SIGUSR1)],
+)
+def test_a_signal_is_followed_by_a_checkpoint_and_exit_code_85(
+    stage: str, number: signal.Signals, whole: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "run"
+    command = [*LONGER, f"hydra.run.dir={directory}"]
+    process = in_another_process(*command)
+    wait_for(directory, stage)
+    os.kill(process.pid, number)
+    assert ended(process, 10) == REQUEUE == 85
+    assert not (directory / "summary.json").exists()
+    assert f"-{stage}-" in max(path.name for path in (directory / "checkpoints").glob("*.pt"))
+    assert ended(in_another_process(*command), 120) == 0
+    assert differences(whole, directory) == []
+
+
+def test_an_evaluation_is_given_up_for_a_signal_and_made_again(tmp_path: Path) -> None:
+    command = [*TINY, "bc.updates=4", "offline.updates=0", "online.env_steps=0", "evaluation.boundary_episodes=100"]
+    runs = []
+    for name in ("whole", "cut"):
+        directory = tmp_path / name
+        process = in_another_process(*command, f"hydra.run.dir={directory}")
+        if name == "cut":
+            wait_for(directory, "bc")
+            time.sleep(0.5)
+            os.kill(process.pid, signal.SIGINT)
+            assert ended(process, 10) == REQUEUE
+            assert [line for line in metrics_of(directory) if "return" in line] == []
+            process = in_another_process(f"resume={directory}")
+        assert ended(process, 60) == 0
+        runs.append([line | {"time": 0} for line in metrics_of(directory)])
+    assert runs[0] == runs[1]
+
+
+def test_the_same_command_does_not_touch_a_finished_run(cli: Cli, capsys: Any) -> None:
+    directory = cli(*TINY)
+    before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    cli(*TINY)
+    assert "holds this run, finished" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
+
+
+def test_a_finished_run_is_extended_and_the_change_recorded(cli: Cli, tmp_path: Path) -> None:
+    directory = cli(*TINY)
+    lines = metrics_of(directory)
+    cli(f"resume={directory}", "online.env_steps=48", "evaluation.episodes=3", name="elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
+    assert metrics_of(directory)[: len(lines)] == lines
+    assert [line["step"] for line in metrics_of(directory) if line["stage"] == "online" and "return" in line][-2:] == [
+        36,
+        48,
+    ]
+    described = json.loads((directory / "run.json").read_text())
+    assert described["attempts"][-1]["changes"] == {"evaluation.episodes": [2, 3], "online.env_steps": [24, 48]}
+    assert yaml.safe_load((directory / "config.yaml").read_text())["online"]["env_steps"] == 48
+    assert summary_of(directory)["online/replay_size"] == 48
+
+
+def test_the_best_policy_is_kept(cli: Cli) -> None:
+    directory = cli(*TINY, "online.env_steps=60")
+    returns = [line["return"] for line in metrics_of(directory) if "return" in line and line["stage"] != "bc"]
+    _, best = read_agent(directory / "best.pt")
+    _, last = read_agent(directory / "agent.pt")
+    assert (best["/updates"] == last["/updates"]) == (returns.index(max(returns)) == len(returns) - 1)
+
+
+class Unknown(gymnasium.Env[Any, Any]):
+    """Its state cannot be saved; an observation says how many episodes and steps there were."""
+
+    observation_space, action_space = spaces.Box(-1e9, 1e9, (2,), np.float32), spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._obs = np.array([self.np_random.integers(10**6), 0.0], np.float32)
+        return self._obs.copy(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._obs[1] += 1.0
+        return self._obs.copy(), 1.0, False, bool(self._obs[1] >= 30), {}
+
+
+gymnasium.register("RQLTestUnknown-v0", entry_point=lambda **_: Unknown())
+
+
+def test_where_environments_cannot_be_saved_their_episodes_are_dropped_and_no_transition_spans_the_gap(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "run"
+    tiny = [override for override in LONGER if "dataset" not in override]
+    command = [*tiny, "env.id=RQLTestUnknown-v0", "dataset=none", "policy=uniform", "q.n_step=3", "checkpoint.steps=7"]
+    command += ["bc.updates=0", "offline.updates=0", "replay=online_only", f"hydra.run.dir={directory}"]
+    process = in_another_process(*command)
+    wait_for(directory, "online")
+    os.kill(process.pid, signal.SIGTERM)
+    assert ended(process, 10) == REQUEUE
+    assert ended(in_another_process(*command), 60) == 0
+    (log,) = (directory / "checkpoints" / "replay").iterdir()
+    rows = np.fromfile(log, np.float32).reshape(-1, 8)  # obs 2, action, next_obs 2, reward, terminated, steps
+    assert (rows[:, 0] == rows[:, 3]).all() and (rows[:, 4] == rows[:, 1] + rows[:, 7]).all()
+    episodes, counts = np.unique(rows[:, 0], return_counts=True)
+    assert len(episodes) > 10 and sum(counts != 30) == 2  # the one that was dropped, and the last
+
+
+def test_the_episodes_of_a_killed_run_are_those_of_one_that_nobody_killed(root: Path, tmp_path: Path) -> None:
+    from rql.data.minari import MinariSource
+
+    assert MinariSource
+    found = []
+    for name in ("whole", "cut"):
+        directory = tmp_path / name
+        command = [*LONGER, f"online.save_replay=test/{name}-v0", "checkpoint.steps=50", f"hydra.run.dir={directory}"]
+        process = in_another_process(*command)
+        if name == "cut":
+            wait_for(directory, "online")
+            time.sleep(0.3)
+            os.kill(process.pid, signal.SIGKILL)
+            assert ended(process, 10) == -signal.SIGKILL
+            process = in_another_process(*command)
+        assert ended(process, 60) == 0
+        import minari
+
+        found.append([(e.actions.tolist(), e.rewards.tolist()) for e in minari.load_dataset(f"test/{name}-v0")])
+    assert found[0] == found[1] and len(found[0]) == 4
+
+
+def test_a_training_that_diverges_is_rolled_back_with_lower_learning_rates(cli: Cli, caplog: Any) -> None:
+    wild = [*TINY, "q.learning_rate=1e12", "offline.updates=40", "watchdog.learning_rate_factor=1e-16"]
+    with caplog.at_level(logging.WARNING):
+        directory = cli(*wild, "watchdog.action=roll_back")
+    assert "going on from 0-bc-0000000006-end.pt with learning rates × 1e-16" in caplog.text
+    lines = metrics_of(directory)
+    assert [line["step"] for line in lines if line["stage"] == "offline"] == [*range(3, 40, 3), 40]
+    assert summary_of(directory)["offline/td_loss"] < 1e6
+    assert len(json.loads((directory / "run.json").read_text())["attempts"]) == 2
+
+
+def test_a_training_that_diverges_stops_with_a_diagnosis(cli: Cli, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli(*TINY, "q.learning_rate=1e12", "offline.updates=40")
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    for part in ("training diverged: offline/", "beta 0.", "td_loss", "watchdog.action=roll_back"):
+        assert part in said, said
+
+
+def test_a_full_disk_costs_checkpoints_but_not_the_run(cli: Cli, caplog: Any) -> None:
+    with small_files(150_000), caplog.at_level(logging.WARNING), pytest.raises(SystemExit):
+        cli(*TINY)
+    assert "the agent cannot be saved" in caplog.text or "File too large" in caplog.text
+    assert not list(Path.cwd().glob(".agent.pt.*"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("finished") / "run"
+    assert ended(in_another_process(*TINY, f"hydra.run.dir={directory}"), 60) == 0
+    return directory
+
+
+def _damaged(name: str, content: bytes | None) -> Any:
+    def damage(directory: Path) -> None:
+        for path in directory.glob(name):
+            path.write_bytes(content) if content is not None else path.unlink()
+
+    return damage
+
+
+def _newer(directory: Path) -> None:
+    for path in directory.glob("checkpoints/*.pt"):
+        path.write_bytes(path.read_bytes().replace(b"sealed file 1", b"sealed file 2", 1))
+
+
+def _other_network(directory: Path) -> None:
+    for name in ("config.yaml", "run.json"):
+        path = directory / name
+        path.write_text(path.read_text().replace("hidden:\n    - 64", "hidden:\n    - 32"))
+
+
+def _nothing(directory: Path) -> None:
+    pass
+
+
+MORE = "online.env_steps=48"
+CHANGED = [
+    "seed=7", "env=cartpole", "dataset.episodes=5", "q.tau=0.5", "q.discount=0.9", "q.learning_rate=1e-2",
+    "network=large", "beta=constant", "beta.end=0.5", "cql=strong", "composition=resample", "target=max",
+    "batch_size=8", "reward.scale=2", "replay.capacity=100", "bc.updates=7", "offline.updates=7", "env.num_envs=2",
+    "policy.log_std_min=-3", "online.utd=2",
+]  # fmt: skip
+BAD: list[tuple[str, Any, list[str], str]] = [
+    *((f"changed: {one}", _nothing, [one], "holds a run that began with other values") for one in CHANGED),
+    ("fewer steps", _nothing, ["online.env_steps=12"], "online.env_steps=12 is not possible: at least 24"),
+    ("no config", _damaged("config.yaml", None), [MORE], "holds no run that can go on"),
+    ("empty config", _damaged("config.yaml", b""), [MORE], "is empty or damaged"),
+    ("config of bytes", _damaged("config.yaml", b"\xff\x00: ["), [MORE], "config.yaml cannot be read"),
+    ("no run.json", _damaged("run.json", None), [MORE], "run.json cannot be read"),
+    ("half a run.json", _damaged("run.json", b'{"over'), [MORE], "run.json cannot be read"),
+    ("list as run.json", _damaged("run.json", b"[1]"), [MORE], "run.json cannot be read"),
+    ("empty checkpoints", _damaged("checkpoints/*.pt", b""), [MORE], "no checkpoint in"),
+    ("text as checkpoints", _damaged("checkpoints/*.pt", b"hello"), [MORE], "is no file of RQL"),
+    ("newer checkpoints", _newer, [MORE], "this version reads formats up to 1"),
+    ("no replay buffer", _damaged("checkpoints/replay/*", None), [MORE], "the replay buffer cannot be read"),
+    ("half a replay buffer", _damaged("checkpoints/replay/*", b"1234"), [MORE], "rows do not match their checksum"),
+    ("other network", _other_network, [MORE], "its tensors have other shapes"),
+    ("negative minutes", _nothing, ["checkpoint.minutes=-1"], "checkpoint.minutes=-1.0 is not possible: at least 0"),
+    ("no steps", _nothing, ["checkpoint.steps=0"], "checkpoint.steps=0 is not possible: at least 1"),
+    ("none kept", _nothing, ["checkpoint.keep=0"], "checkpoint.keep=0 is not possible: at least 1"),
+    ("unknown action", _nothing, ["watchdog.action=pray"], "watchdog.action"),
+    ("no largest Q", _nothing, ["watchdog.max_q=0"], "watchdog.max_q=0.0 is not possible: a number above 0"),
+    ("no rollbacks", _nothing, ["watchdog.max_rollbacks=0"], "watchdog.max_rollbacks=0 is not possible"),
+    ("factor 1", _nothing, ["watchdog.learning_rate_factor=1"], "watchdog.learning_rate_factor=1.0 is not possible"),
+    ("no time", _nothing, ["env.step_timeout=0"], "env.step_timeout=0.0 is not possible: a number above 0"),
+    ("misspelt", _nothing, ["checkpoint.minuts=3"], "Its keys are: minutes, steps, keep"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("damage", "overrides", "said"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+def test_what_cannot_go_on_says_why_in_one_sentence(
+    damage: Any, overrides: list[str], said: str, finished: Path, cli: Cli, tmp_path: Path, capsys: Any
+) -> None:
+    directory = tmp_path / "copy"
+    shutil.copytree(finished, directory)
+    damage(directory)
+    with pytest.raises(SystemExit) as stop:
+        cli(f"resume={directory}", *overrides)
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert stop.value.code == 2 and len(errors) == 1 and said in errors[0], errors
+    assert (directory / "metrics.jsonl").read_bytes() == (finished / "metrics.jsonl").read_bytes()
+
+
+def test_a_folder_that_is_no_run_is_refused(cli: Cli, tmp_path: Path, capsys: Any, finished: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    for folder, said in (("none", "the folder of a run"), ("file", "the folder of a run"), ("empty", "holds no run")):
+        with pytest.raises(SystemExit) as stop:
+            cli(f"resume={tmp_path / folder}")
+        assert stop.value.code == 2 and said in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        cli(*TINY, "resume=never", f"hydra.run.dir={finished}")
+    assert stop.value.code == 2 and "holds a run already" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        cli(*TINY, "dataset=none", "policy=uniform", "replay=online_only", "bc.updates=0", "offline.updates=0",
+            "online.env_steps=1000000000000", "replay.capacity=1000000000000")  # fmt: skip
+    assert (
+        stop.value.code == 2 and "the replay buffer of 1,000,000,000,000 transitions takes" in capsys.readouterr().err
+    )
+
+
+def test_a_folder_has_one_process_and_a_lock_of_a_dead_one_does_not_count(
+    tmp_path: Path, capsys: Any, cli: Cli
+) -> None:
+    directory = tmp_path / "run"
+    process = in_another_process(*LONGER, f"hydra.run.dir={directory}")
+    wait_for(directory, "bc")
+    with pytest.raises(SystemExit) as stop:
+        cli(*LONGER)
+    said = capsys.readouterr().err
+    assert (
+        stop.value.code == 2 and f"is in use: process {process.pid} on {os.uname().nodename} is running in it" in said
+    )
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert (directory / ".lock").exists()
+    cli(f"resume={directory}", "evaluation.episodes=1")
+    assert (directory / "summary.json").exists()
