@@ -23,6 +23,7 @@ class DivergenceError(RQLError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"training diverged: {what}")
+        self.what = what
 
 
 class Preempted(BaseException):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from rql.observer import Observer, Summary
 from rql.session import Session
 from rql.tracking.checkpoints import Checkpoint, Checkpoints
 from rql.tracking.folder import Changes, Command, RunFolder
-from rql.tracking.record import SUMMARY_FILE
+from rql.tracking.record import SUMMARY_FILE, read_metrics
 from rql.training.finetuning import Finetuning
 from rql.training.hyperparameters import HyperparameterSchedule
 from rql.training.random import stream_seed
@@ -40,6 +41,7 @@ from rql.training.stages import clone_demonstrations, learn_offline
 
 EXTENDING = {"online.env_steps", "online.stop_return"}
 """What makes a finished run go on."""
+DIAGNOSTIC = ("td_loss", "target", "q_policy", "q_scale", "beta", "kl", "actor_loss", "return")
 logger = logging.getLogger(__name__)
 
 
@@ -105,14 +107,13 @@ def _attempts(
         start = checkpoints.newest()
         if start:
             rollbacks = max(rollbacks, start.progress["rollbacks"])
-            if EXTENDING & changes.keys() and start.stage == "online":
-                start = replace(start, ended=False)
+            start = _extended(start, changes)
         run_id = folder.begin(command, changes, start.path.name if start else None)
         try:
             return _attempt(parts, folder.directory, run_id, checkpoints, start, rollbacks, interruption)
         except DivergenceError as error:
             if watchdog.action is not WatchdogAction.roll_back or rollbacks >= watchdog.max_rollbacks:
-                raise
+                raise DivergenceError(f"{error.what}{_diagnosis(folder.directory)}") from error
             if start and start.path == rolled_back_to:
                 checkpoints.drop(start)  # it led to nothing twice
             newest = checkpoints.newest()
@@ -120,6 +121,29 @@ def _attempts(
             where = newest.path.name if newest else "the beginning"
             factor = watchdog.learning_rate_factor**rollbacks
             logger.warning("%s; going on from %s with learning rates × %g", error, where, factor)
+
+
+def _diagnosis(directory: Path) -> str:
+    """What the last lines of the record say of a training that diverged, and what can be done."""
+    lines = read_metrics(directory)[-3:]
+    found = {name: line[name] for line in lines for name in DIAGNOSTIC if name in line}
+    said = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
+    record = f"; the record's last values: {said}" if said else ""
+    return f"{record}; watchdog.action=roll_back goes on from the last checkpoint with lower learning rates"
+
+
+def _extended(start: Checkpoint, changes: Changes) -> Checkpoint:
+    """The checkpoint of a finished run that is to go on.
+
+    Raises:
+        ConfigError: if it has gone further already.
+    """
+    if start.stage != "online" or not EXTENDING & changes.keys():
+        return start
+    _, steps = changes.get("online.env_steps", (None, math.inf))
+    if steps < start.step:
+        raise ConfigError("online.env_steps", steps, f"at least {start.step}, the steps that were made")
+    return replace(start, ended=False)
 
 
 def _attempt(

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from rql.config.compose import choices_of, from_plain, load, to_plain
 from rql.config.schema import Config
 from rql.errors import ConfigError
-from rql.tracking.folder import Command, difference, read_command, read_config
+from rql.tracking.folder import Command, difference, read_command, read_config, refuse_fixed
 
 
 def command_of(config: Config, hydra: HydraConf) -> Command:
@@ -33,8 +33,10 @@ def resumed(directory: Path, command: Command) -> tuple[Config, Path, Command]:
     if command.overrides:
         then = to_plain(load(compose(began.config_name, overrides=began.overrides)))
         now = to_plain(load(compose(began.config_name, overrides=together.overrides)))
+        changes = difference(then, now)
+        refuse_fixed(directory, changes)
         changed = OmegaConf.create(stored)
-        for key, (_, value) in difference(then, now).items():
+        for key, (_, value) in changes.items():
             OmegaConf.update(changed, key, value, force_add=True)
         plain = OmegaConf.to_container(changed)
         assert isinstance(plain, dict)

@@ -1,7 +1,6 @@
 """Runs that are cut off go on as if nothing had happened."""
 
 import json
-import logging
 import multiprocessing
 import os
 import random
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import minari
 import numpy as np
 import pytest
 import yaml
@@ -23,8 +23,9 @@ from kills import KILLS_A_RUN, OVERRIDES, SHORT, compose_config, differences, ki
 import run as program
 from rql.agents.saving import read_agent
 from rql.config.explain import REQUEUE, composition_errors_in_one_sentence
+from rql.tracking import checkpoints
 
-LONGER = [*TINY, "bc.updates=400", "offline.updates=300", "online.env_steps=800", "tracking.log_every=5"]
+LONGER = [*TINY, "bc.updates=200", "offline.updates=100", "online.env_steps=600", "online.utd=0.3", "tracking.log_every=5"]
 
 
 @pytest.mark.parametrize("env", ["pendulum", "cartpole"])
@@ -96,7 +97,7 @@ def test_a_signal_is_followed_by_a_checkpoint_and_exit_code_85(
 
 
 def test_an_evaluation_is_given_up_for_a_signal_and_made_again(tmp_path: Path) -> None:
-    command = [*TINY, "bc.updates=4", "offline.updates=0", "online.env_steps=0", "evaluation.boundary_episodes=100"]
+    command = [*TINY, "bc.updates=4", "offline.updates=0", "online.env_steps=0", "evaluation.boundary_episodes=40"]
     runs = []
     for name in ("whole", "cut"):
         directory = tmp_path / name
@@ -198,17 +199,15 @@ def test_the_episodes_of_a_killed_run_are_those_of_one_that_nobody_killed(root: 
             assert ended(process, 10) == -signal.SIGKILL
             process = in_another_process(*command)
         assert ended(process, 60) == 0
-        import minari
-
         found.append([(e.actions.tolist(), e.rewards.tolist()) for e in minari.load_dataset(f"test/{name}-v0")])
     assert found[0] == found[1] and len(found[0]) == 4
 
 
-def test_a_training_that_diverges_is_rolled_back_with_lower_learning_rates(cli: Cli, caplog: Any) -> None:
+def test_a_training_that_diverges_is_rolled_back_with_lower_learning_rates(cli: Cli, capsys: Any) -> None:
     wild = [*TINY, "q.learning_rate=1e12", "offline.updates=40", "watchdog.learning_rate_factor=1e-16"]
-    with caplog.at_level(logging.WARNING):
-        directory = cli(*wild, "watchdog.action=roll_back")
-    assert "going on from 0-bc-0000000006-end.pt with learning rates × 1e-16" in caplog.text
+    directory = cli(*wild, "watchdog.action=roll_back")
+    said = capsys.readouterr().out
+    assert "going on from 0-bc-0000000006-end.pt with learning rates × 1e-16" in said
     lines = metrics_of(directory)
     assert [line["step"] for line in lines if line["stage"] == "offline"] == [*range(3, 40, 3), 40]
     assert summary_of(directory)["offline/td_loss"] < 1e6
@@ -220,15 +219,43 @@ def test_a_training_that_diverges_stops_with_a_diagnosis(cli: Cli, capsys: Any) 
         cli(*TINY, "q.learning_rate=1e12", "offline.updates=40")
     assert stop.value.code == 2
     said = capsys.readouterr().err
-    for part in ("training diverged: offline/", "beta 0.", "td_loss", "watchdog.action=roll_back"):
+    for part in ("training diverged: offline/", "the record's last values: return -", "watchdog.action=roll_back"):
         assert part in said, said
 
 
-def test_a_full_disk_costs_checkpoints_but_not_the_run(cli: Cli, caplog: Any) -> None:
-    with small_files(150_000), caplog.at_level(logging.WARNING), pytest.raises(SystemExit):
+def test_a_full_disk_costs_checkpoints_but_not_the_run(cli: Cli, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(checkpoints, "save_agent", _on_a_full_disk)
+    directory = cli(*TINY)
+    said = capsys.readouterr().out
+    assert "no checkpoint could be written at online step 24: [Errno 28] No space left" in said
+    assert "online/return" in summary_of(directory) and not list((directory / "checkpoints").glob("*.pt"))
+
+
+def _on_a_full_disk(*_: Any) -> int:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("size", [100, 30_000])
+def test_a_record_that_cannot_be_written_ends_the_run_with_a_sentence(size: int, cli: Cli, capsys: Any) -> None:
+    with small_files(size), pytest.raises(SystemExit) as stop:
         cli(*TINY)
-    assert "the agent cannot be saved" in caplog.text or "File too large" in caplog.text
-    assert not list(Path.cwd().glob(".agent.pt.*"))
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and "File too large" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("content", [None, b"1234"], ids=["missing", "damaged"])
+def test_a_run_that_lost_its_replay_buffer_goes_on_from_before_it(
+    content: bytes | None, finished: Path, cli: Cli, tmp_path: Path, capsys: Any
+) -> None:
+    directory = tmp_path / "copy"
+    shutil.copytree(finished, directory)
+    _damaged("checkpoints/replay/*", content)(directory)
+    cli(f"resume={directory}", MORE)
+    said = capsys.readouterr().out
+    for name in ("checkpoint 2-online-0000000024-end.pt", "000000.rows", "goes on from 1-offline-0000000006-end.pt"):
+        assert name in said
+    assert summary_of(directory)["online/replay_size"] == 48
+    assert (directory / "checkpoints" / "2-online-0000000024-end.pt.damaged").exists()
 
 
 @pytest.fixture(scope="module")
@@ -280,8 +307,6 @@ BAD: list[tuple[str, Any, list[str], str]] = [
     ("empty checkpoints", _damaged("checkpoints/*.pt", b""), [MORE], "no checkpoint in"),
     ("text as checkpoints", _damaged("checkpoints/*.pt", b"hello"), [MORE], "is no file of RQL"),
     ("newer checkpoints", _newer, [MORE], "this version reads formats up to 1"),
-    ("no replay buffer", _damaged("checkpoints/replay/*", None), [MORE], "the replay buffer cannot be read"),
-    ("half a replay buffer", _damaged("checkpoints/replay/*", b"1234"), [MORE], "rows do not match their checksum"),
     ("other network", _other_network, [MORE], "its tensors have other shapes"),
     ("negative minutes", _nothing, ["checkpoint.minutes=-1"], "checkpoint.minutes=-1.0 is not possible: at least 0"),
     ("no steps", _nothing, ["checkpoint.steps=0"], "checkpoint.steps=0 is not possible: at least 1"),
@@ -320,7 +345,7 @@ def test_a_folder_that_is_no_run_is_refused(cli: Cli, tmp_path: Path, capsys: An
         cli(*TINY, "resume=never", f"hydra.run.dir={finished}")
     assert stop.value.code == 2 and "holds a run already" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stop:
-        cli(*TINY, "dataset=none", "policy=uniform", "replay=online_only", "bc.updates=0", "offline.updates=0",
+        cli(*[tiny for tiny in TINY if "dataset" not in tiny], "dataset=none", "policy=uniform", "replay=online_only", "bc.updates=0", "offline.updates=0",
             "online.env_steps=1000000000000", "replay.capacity=1000000000000")  # fmt: skip
     assert (
         stop.value.code == 2 and "the replay buffer of 1,000,000,000,000 transitions takes" in capsys.readouterr().err

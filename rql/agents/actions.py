@@ -134,7 +134,7 @@ class ContinuousActions:
         density is that of the latent action: for β = 0 π_final and π_BC have one mode.
         """
         mode = bc.mode()
-        draws = self._mode_draws.to(mode).expand(len(mode), -1, -1)
+        draws = self._mode_draws.to(mode).expand(mode.shape[0], -1, -1)
         log_density = 0.0 if isinstance(bc, Uniform) else -0.5
         return sample_prior(bc, draws), log_density * draws.square().sum(-1)
 

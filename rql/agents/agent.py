@@ -14,9 +14,9 @@ from rql.data.batch import Batch
 from rql.method.composition import effective_sample_share, kl_from_prior, prior_std
 from rql.method.losses import amortized_loss, bc_loss, cql_loss, td_loss
 from rql.method.schedules import adapt_beta
-from rql.method.support import Support
+from rql.method.support import Support, enumerate_prior
 from rql.method.targets import expected_value, td_target
-from rql.models.distributions import gumbel
+from rql.models.distributions import Categorical, gumbel
 
 SCALE_RATE = 0.005
 """Weight of a new batch in the running scale of Q; higher at first, so that the mean has no bias."""
@@ -119,11 +119,25 @@ class Agent:
     def act(self, state: AgentState, obs: Tensor, noise: Noise, policy: PolicyName, deterministic: bool) -> Tensor:
         """Actions (B,) or (B, d) of π_BC or π_final at observations (B, obs_dim)."""
         obs = state.normalizer(obs)
-        bc = self._bc(state, obs)
         if policy == "final" and not self.amortized:
-            return self._act_composed(state, obs, bc, noise, deterministic)
-        chosen = bc if policy == "bc" else self._actor(state.actor.params, obs)
+            support = self._scored(state, obs, None if deterministic else noise)
+            best = support.log_weight.argmax(-1)
+            # a shape, where `len` would fix the size of the batch in an exported policy
+            return support.actions[torch.arange(obs.shape[0], device=obs.device), best]
+        chosen = self._bc(state, obs) if policy == "bc" else self._actor(state.actor.params, obs)
         return chosen.mode() if deterministic else self.actions.sample(chosen, noise)
+
+    def ranking(self, state: AgentState, obs: Tensor, policy: PolicyName) -> Support:
+        """The actions of which the deterministic policy takes that of the highest `log_weight`, N = 1 where it has no
+        choice, at observations (B, obs_dim).
+        """
+        obs = state.normalizer(obs)
+        if policy == "final" and not self.amortized:
+            return self._scored(state, obs, None)
+        law = self._bc(state, obs) if policy == "bc" else self._actor(state.actor.params, obs)
+        if isinstance(law, Categorical):
+            return enumerate_prior(law)
+        return Support(law.mode().unsqueeze(1), obs.new_zeros((len(obs), 1)))
 
     def diagnose_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one `diagnose`."""
@@ -164,15 +178,16 @@ class Agent:
             "q_policy": expected_value(*weighted).mean(),
         }
 
-    def _act_composed(self, state: AgentState, obs: Tensor, bc: Any, noise: Noise, deterministic: bool) -> Tensor:
-        if deterministic:
+    def _scored(self, state: AgentState, obs: Tensor, noise: Noise | None) -> Support:
+        """Candidates for an action of π_final, or for its mode where there is no noise; the best score is taken."""
+        bc = self._bc(state, obs)
+        if noise is None:
             support, log_prior = self.actions.mode_candidates(bc)
         else:
             support = self.actions.candidates(bc, noise)
             log_prior = support.log_weight + gumbel(noise["uniform"])
         q = self.aggregate_to_act(self._values(state.critic.params, obs, support.actions))
-        chosen = (log_prior + self._effective_beta(state) * q).argmax(-1)
-        return support.actions[torch.arange(len(obs), device=obs.device), chosen]
+        return Support(support.actions, log_prior + self._effective_beta(state) * q)
 
     def _target(
         self, state: AgentState, hparams: Hyperparameters, batch: Batch, noise: Noise

@@ -81,7 +81,8 @@ def _of_format_1(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(4) == b"PK\x03\x04"
     except OSError as error:
-        raise RQLError(f"no agent can be read from {path}: {error.strerror}") from error
+        reason = f"{error.strerror}; a run's folder, or a file such as its {AGENT_FILE}, is needed"
+        raise RQLError(f"no agent can be read from {path}: {reason}") from error
 
 
 def _newest(directory: Path) -> Path:

@@ -40,6 +40,8 @@ def make_env(config: EnvConfig) -> gymnasium.Env[Any, Any]:
         raise ConfigError("env.kwargs", config.kwargs, str(error)) from error
     except ImportError as error:
         raise ConfigError("env.id", config.id, f"it needs a package that is not installed: {error}") from error
+    except AttributeError as error:  # of MuJoCo, where MUJOCO_GL names what is not installed
+        raise ConfigError("env.id", config.id, f"what it needs does not work here: {error}") from error
     except (OSError, ValueError, AssertionError) as error:
         raise ConfigError("env.kwargs", config.kwargs, f"{type(error).__name__} {error}") from error
     return GoalSuccess(env) if is_goal_env(env) else env

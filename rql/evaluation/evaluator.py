@@ -1,13 +1,12 @@
 """Evaluating an agent at a moment of its training."""
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from gymnasium.vector import AutoresetMode
-from torch import Tensor
 
 from rql.agents.agent import Agent, PolicyName
+from rql.agents.policy import Policy
 from rql.agents.state import AgentState
 from rql.config.choices import ActionMode
 from rql.config.schema import Config
@@ -51,12 +50,20 @@ class Evaluator:
         """The mode `evaluation.mode` of a policy, as during a stage."""
         return self._metrics(state, policy, self._config.evaluation.mode, self._config.evaluation.episodes)
 
+    def play(self, state: AgentState, policy: PolicyName, mode: ActionMode, episodes: int) -> EpisodeResults:
+        """Episodes of a policy, always from the same start states and with the same random numbers."""
+        draws = generator(self._config.seed, "evaluation", self._device)
+        act = Policy(self._agent, state, self._view, policy, mode is ActionMode.mode, draws).choose
+        seed = first_episode_seed(self._config.seed)
+        discount = self._config.q.discount
+        return play(act, self._envs, self._view, episodes, seed, self._reward, discount, self._device, self._check)
+
     def close(self) -> None:
         """Close the environments."""
         self._envs.close()
 
     def _metrics(self, state: AgentState, policy: PolicyName, mode: ActionMode, episodes: int) -> dict[str, float]:
-        results = self._play(state, policy, mode, episodes)
+        results = self.play(state, policy, mode, episodes)
         metrics = results.metrics()
         if policy == "final":
             obs, action = (torch.from_numpy(x).to(self._device) for x in (results.first_obs, results.first_action))
@@ -66,15 +73,7 @@ class Evaluator:
             metrics["normalized_score"] = self._reference.score(metrics["return"])
         return metrics
 
-    def _play(self, state: AgentState, policy: PolicyName, mode: ActionMode, episodes: int) -> EpisodeResults:
-        draws = generator(self._config.seed, "evaluation", self._device)
-        act = partial(self._act, state, policy, mode is ActionMode.mode, draws)
-        seed = stream_seed(self._config.seed, "evaluation envs")
-        discount = self._config.q.discount
-        return play(act, self._envs, self._view, episodes, seed, self._reward, discount, self._device, self._check)
 
-    def _act(
-        self, state: AgentState, policy: PolicyName, deterministic: bool, draws: torch.Generator, obs: Tensor
-    ) -> Tensor:
-        noise = self._agent.act_noise(len(obs), draws)
-        return self._agent.act(state, obs, noise, policy, deterministic)
+def first_episode_seed(seed: int) -> int:
+    """What the environment of the first episode is seeded with in the evaluations of a run; the next is one more."""
+    return stream_seed(seed, "evaluation envs")

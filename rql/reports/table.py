@@ -1,10 +1,12 @@
-"""The table at the end of a run."""
+"""The table at the end of a run, and that of a comparison of its policies."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
+POLICIES = {"bc": "π_BC", "final": "π_final"}
 ROWS = {"bc": "π_BC", "offline": "π_final, offline", "online": "π_final, finetuned"}
 
 
@@ -32,6 +34,22 @@ def results_table(summary: dict[str, Any], mode: str) -> Table:
             _short(summary[f"{stage}/return_max"]),
         ]
         table.add_row(title, *cells, *([f"{summary[f'{stage}/normalized_score']:.1f}"] if scored else []))
+    return table
+
+
+def policies_table(figures: Sequence[dict[str, Any]], title: str) -> Table:
+    """The returns of policies: a row for each of `figures`, with `policy`, `mode` and the metrics of an evaluation."""
+    rates = {"normalized_score": "score", "success_rate": "success"}
+    known = {name: column for name, column in rates.items() if name in figures[0]}
+    episodes = round(figures[0]["return_episodes"])
+    table = Table(title=f"{title}: return of {episodes} episodes, mean ± std", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("policy", no_wrap=True)
+    for column in ("acts by", "return", "min", "max", "steps", *known.values()):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in figures:
+        cells = [_spread(row, "return"), *(_short(row[name]) for name in ("return_min", "return_max"))]
+        shares = [f"{row[name]:.0%}" if name == "success_rate" else f"{row[name]:.1f}" for name in known]
+        table.add_row(POLICIES[row["policy"]], row["mode"], *cells, _short(row["episode_length"]), *shares)
     return table
 
 

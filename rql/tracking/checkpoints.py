@@ -39,6 +39,11 @@ class Checkpoint:
     rows: NDArray[np.float32] | None
     """The replay buffer (n, width)."""
 
+    @property
+    def step(self) -> int:
+        """How far the stage had come."""
+        return int(self.progress["stage_state"]["step"])
+
     def passed(self, stage: Stage) -> bool:
         """Whether a stage was over."""
         return ORDER.index(stage) < ORDER.index(self.stage) or (stage == self.stage and self.ended)

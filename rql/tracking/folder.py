@@ -91,11 +91,7 @@ class RunFolder:
             RQLError: if one of them cannot change in the middle of a run.
         """
         found = difference(read_config(self.directory), config)
-        fixed = {key: values for key, values in found.items() if not key.startswith(CHANGEABLE)}
-        if fixed:
-            listed = ", ".join(f"{key} ({then} → {now})" for key, (then, now) in fixed.items())
-            remedy = "hydra.run.dir=FOLDER names another place"
-            raise RQLError(f"{self.directory} holds a run that began with other values: {listed}; {remedy}")
+        refuse_fixed(self.directory, found)
         return found
 
     def begin(self, command: Command, changes: Changes, resumed_from: str | None) -> str:
@@ -160,6 +156,19 @@ def read_command(directory: Path) -> Command:
         return Command(described["config_name"], described["overrides"], described["choices"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RQLError(f"{directory} holds no run that can go on: {path} cannot be read") from error
+
+
+def refuse_fixed(directory: Path, changes: Changes) -> None:
+    """Refuse what would make another run of it.
+
+    Raises:
+        RQLError: if one of the changes cannot be made in the middle of a run.
+    """
+    fixed = {key: values for key, values in changes.items() if not key.startswith(CHANGEABLE)}
+    if fixed:
+        listed = ", ".join(f"{key} ({then} → {now})" for key, (then, now) in fixed.items())
+        remedy = "hydra.run.dir=FOLDER names another place"
+        raise RQLError(f"{directory} holds a run that began with other values: {listed}; {remedy}")
 
 
 def difference(then: Plain, now: Plain) -> Changes:

@@ -1,0 +1,205 @@
+"""A policy as a file that runs without this package: TorchScript, torch.export or ONNX."""
+
+import importlib
+import io
+import logging
+import warnings
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rql.agents.adam import Params
+from rql.agents.agent import Agent, PolicyName
+from rql.agents.policy import SavedAgent
+from rql.agents.state import AgentState
+from rql.envs.spaces import DiscreteSpec
+from rql.errors import RQLError
+
+FORMATS = ("torchscript", "onnx", "torch.export")
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+INPUT, OUTPUT = "obs", "action"
+
+CHECKED = 1000
+"""Observations on which an exported policy must act as the agent does."""
+TOLERANCE = 1e-5
+"""Of the difference of two actions, where the range of an action is 2."""
+ROUNDING = 1e-5
+"""Two candidates are as good as one another where their scores differ by less than this share of the largest."""
+
+Act = Callable[[Tensor], Tensor]
+"""Raw flat observations (B, obs_dim) float32 → the environment's actions (B, …)."""
+
+
+class LoadedAgent(Agent):
+    """An agent whose networks hold the parameters of a state: the tracer of TorchScript refuses `functional_call`."""
+
+    def __init__(self, agent: Agent, state: AgentState) -> None:
+        vars(self).update(vars(agent))
+        self.prior = _loaded(agent.prior, state.bc.params)
+        self.policy = _loaded(agent.policy, state.actor.params or dict(agent.policy.named_parameters()))
+        self.critics = _loaded(agent.critics, state.critic.params)
+
+    def _bc(self, state: AgentState, obs: Tensor) -> Any:
+        return self.prior(obs)
+
+    def _actor(self, params: Params, obs: Tensor) -> Any:
+        return self.policy(obs)
+
+    def _values(self, params: Params, obs: Tensor, actions: Tensor) -> Tensor:
+        values: Tensor = self.critics(obs, actions)
+        return values
+
+
+class PolicyModule(nn.Module):
+    """π_BC or π_final at its mode, with the normaliser of observations and the scale of actions inside."""
+
+    def __init__(self, saved: SavedAgent, which: PolicyName) -> None:
+        super().__init__()
+        self._agent = LoadedAgent(saved.agent, saved.state)
+        composed = which == "final" and not saved.agent.amortized
+        used = [self._agent.prior, self._agent.critics] if composed else [self._agent.prior]
+        self.networks = nn.ModuleList([self._agent.policy] if which == "final" and not composed else used)
+        self._state, self._which, self._spec = saved.state, which, saved.view.action
+        if not isinstance(self._spec, DiscreteSpec):
+            self._low, self._high = torch.from_numpy(self._spec.low), torch.from_numpy(self._spec.high)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Raw flat observations (B, obs_dim) float32 → the environment's actions, (B,) int64 or (B, *shape)."""
+        action = self._agent.act(self._state, obs, {}, self._which, deterministic=True)
+        if isinstance(self._spec, DiscreteSpec):
+            return action + self._spec.start
+        scaled = self._low + 0.5 * (action.clamp(-1.0, 1.0) + 1.0) * (self._high - self._low)
+        inside = torch.minimum(torch.maximum(scaled, self._low), self._high)
+        return inside.to(self._low.dtype).reshape(-1, *self._spec.shape)
+
+
+def export_policy(saved: SavedAgent, which: PolicyName, to: str) -> bytes:
+    """The content of a file of one of `FORMATS`, which was loaded again and acts as the agent does.
+
+    Raises:
+        RQLError: if it does not, or a package that the format needs is not installed.
+    """
+    check_packages(to)
+    module = PolicyModule(saved, which).eval()
+    obs = _observations(saved)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, about itself
+        content = _WRITERS[to](module, obs[:2])
+        act = load_exported(content, to)
+        wrong = _disagreements(saved, which, obs, torch.cat([act(obs[:1]), act(obs[1:])]))
+    if wrong:
+        raise RQLError(
+            f"the policy exported to {to} acts otherwise than the agent at {wrong} of {CHECKED} observations"
+        )
+    return content
+
+
+def load_exported(content: bytes, to: str) -> Act:
+    """The policy of an exported file.
+
+    Raises:
+        RQLError: if a package that the format needs is not installed.
+    """
+    check_packages(to)
+    if to == "torchscript":
+        script: Act = torch.jit.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
+        return script
+    if to == "torch.export":
+        program: Any = torch.export.load(io.BytesIO(content)).module()
+        return lambda obs: program(obs)
+    runtime = importlib.import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return lambda obs: torch.from_numpy(session.run(None, {INPUT: obs.numpy()})[0])
+
+
+def check_packages(to: str) -> None:
+    """Refuse a format that needs what is not there.
+
+    Raises:
+        RQLError: if a package is not installed.
+    """
+    if to != "onnx":
+        return
+    for package in ONNX_PACKAGES:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            remedy = "pip install -c constraints.txt -e '.[onnx]'"
+            raise RQLError(f"--to onnx needs {package}, which is not installed: {remedy}") from error
+
+
+def _loaded(network: nn.Module, params: Params) -> nn.Module:
+    loaded = deepcopy(network)
+    loaded.load_state_dict(params)
+    return loaded.requires_grad_(False)
+
+
+def _torchscript(module: nn.Module, example: Tensor) -> bytes:
+    content = io.BytesIO()
+    traced = torch.jit.trace(module, example)  # type: ignore[no-untyped-call]
+    torch.jit.save(torch.jit.freeze(traced), content)
+    return content.getvalue()
+
+
+def _program(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
+    batch = torch.export.Dim("batch", min=1)
+    return torch.export.export(module, (example,), dynamic_shapes=({0: batch},), strict=False)
+
+
+def _torch_export(module: nn.Module, example: Tensor) -> bytes:
+    content = io.BytesIO()
+    torch.export.save(_program(module, example), content)
+    return content.getvalue()
+
+
+def _onnx(module: nn.Module, example: Tensor) -> bytes:
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # of packages for images, which are not needed
+    try:
+        names: Any = {"input_names": [INPUT], "output_names": [OUTPUT]}
+        program = torch.onnx.export(_program(module, example), **names, dynamo=True, verbose=False)
+    finally:
+        logging.disable(before)
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())
+
+
+_WRITERS: dict[str, Callable[[nn.Module, Tensor], bytes]] = {
+    "torchscript": _torchscript,
+    "torch.export": _torch_export,
+    "onnx": _onnx,
+}
+
+
+def _observations(saved: SavedAgent) -> Tensor:
+    """Where the agent has its data: (CHECKED, obs_dim)."""
+    draws = torch.randn((CHECKED, saved.view.obs_dim), generator=torch.Generator().manual_seed(0))
+    return saved.state.normalizer.mean + saved.state.normalizer.std * draws
+
+
+def _disagreements(saved: SavedAgent, which: PolicyName, obs: Tensor, action: Tensor) -> int:
+    """At how many observations the actions (B, …) of the environment are not those of the agent.
+
+    Where two candidates have the same score up to rounding, either is right: the order of a sum decides.
+    """
+    support = saved.agent.ranking(saved.state, obs, which)
+    best = support.log_weight.amax(-1, keepdim=True)
+    slack = ROUNDING * (1.0 + support.log_weight.abs().amax(-1, keepdim=True))
+    as_good = support.log_weight >= best - slack
+    given = torch.from_numpy(np.asarray(saved.view.action.from_env(action.numpy())))
+    own = saved.agent.act(saved.state, obs, {}, which, deterministic=True)
+    distances = torch.cat([_distance(own, given).unsqueeze(1), _distance(support.actions, given.unsqueeze(1))], dim=1)
+    allowed = torch.cat([torch.ones_like(as_good[:, :1]), as_good], dim=1)
+    return int((~(allowed & (distances <= TOLERANCE)).any(-1)).sum())
+
+
+def _distance(one: Tensor, other: Tensor) -> Tensor:
+    """Of actions, (…, d) for continuous ones and (…,) for indices: (…,)."""
+    difference = (one - other).abs()
+    return difference.amax(-1) if difference.is_floating_point() else difference

@@ -1,0 +1,87 @@
+"""Evaluating the policies of a saved agent."""
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+
+from rql.agents.agent import PolicyName
+from rql.agents.policy import Policy, SavedAgent
+from rql.config.choices import ActionMode
+from rql.config.data_schema import FileDatasetConfig, MinariDatasetConfig
+from rql.config.schema import Config
+from rql.data.reference_scores import reference_score
+from rql.data.sources import minari_root, open_source
+from rql.data.transitions import Reference, RewardTransform
+from rql.errors import DataError
+from rql.evaluation.evaluator import Evaluator, first_episode_seed
+
+Figures = dict[str, Any]
+BOTH = "both"
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is played."""
+
+    policies: tuple[PolicyName, ...]
+    modes: tuple[ActionMode, ...]
+    episodes: int
+    num_envs: int
+    seed: int
+
+    @classmethod
+    def of(
+        cls, saved: SavedAgent, policy: str, mode: str, episodes: int | None, num_envs: int | None, seed: int | None
+    ) -> "Plan":
+        """`policy` and `mode` may be `both`; None is what the run's own evaluations had at the end of a stage."""
+        policies: tuple[PolicyName, ...] = ("bc", "final") if policy == BOTH else (cast(PolicyName, policy),)
+        modes = tuple(ActionMode) if mode == BOTH else (ActionMode[mode],)
+        own = saved.config.evaluation
+        seed = saved.config.seed if seed is None else seed
+        return cls(policies, modes, episodes or own.boundary_episodes, num_envs or own.num_envs, seed)
+
+
+def compare(saved: SavedAgent, plan: Plan) -> list[Figures]:
+    """For each policy in each mode: `policy`, `mode`, the metrics of an evaluation (docs/metrics.md), and `returns`,
+    one an episode. All play from the same start states.
+    """
+    played = replace(saved.config.evaluation, boundary_episodes=plan.episodes, episodes=1, num_envs=plan.num_envs)
+    config = replace(saved.config, evaluation=played, seed=plan.seed)
+    reference = reference_of(config)
+    figures = []
+    evaluator = Evaluator(saved.agent, saved.view, config, RewardTransform(), reference, CPU)
+    with closing(evaluator):
+        for policy in plan.policies:
+            for mode in plan.modes:
+                results = evaluator.play(saved.state, policy, mode, plan.episodes)
+                metrics = results.metrics()
+                if reference:
+                    metrics["normalized_score"] = reference.score(metrics["return"])
+                figures.append({"policy": policy, "mode": mode.name, **metrics, "returns": results.returns.tolist()})
+    return figures
+
+
+def first_episode(saved: SavedAgent, plan: Plan) -> tuple[Policy, int]:
+    """The policy that is shown, π_final if it is among those of the plan, and the seed of its environment."""
+    deterministic = plan.modes[0] is ActionMode.mode
+    draws = torch.Generator().manual_seed(plan.seed)
+    policy = Policy(saved.agent, saved.state, saved.view, plan.policies[-1], deterministic, draws)
+    return policy, first_episode_seed(plan.seed)
+
+
+def reference_of(config: Config) -> Reference | None:
+    """What a normalised score of a run refers to: the scores that its data set names if it is here, or D4RL's."""
+    match config.dataset:
+        case MinariDatasetConfig(id=name) | FileDatasetConfig(path=name):
+            pass
+        case _:
+            return reference_score(None, config.env.id)
+    try:
+        with minari_root(config.dataset.root):
+            source = open_source(name, download=False)
+        return source.reference or reference_score(source.name, config.env.id)
+    except DataError:
+        return reference_score(name, config.env.id)
