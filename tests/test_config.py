@@ -165,7 +165,7 @@ def test_a_folder_that_holds_a_run_is_left_alone(cli: Cli, capsys: pytest.Captur
     directory = cli(*TINY, "offline.updates=0", "online.env_steps=0")
     before = (directory / "metrics.jsonl").read_bytes()
     with pytest.raises(SystemExit):
-        cli(*TINY, "seed=1")
+        cli(*TINY, "offline.updates=0", "online.env_steps=0", "seed=1")
     assert "holds a run that began with other values: seed (0 → 1)" in capsys.readouterr().err
     assert (directory / "metrics.jsonl").read_bytes() == before
 

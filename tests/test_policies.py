@@ -254,7 +254,7 @@ def test_of_actions_that_are_as_good_an_export_may_take_either(save: Save) -> No
         ([], "required: PATH"),
         (["/no/where"], "no agent can be read from /no/where: No such file or directory; a run's folder"),
         (["{run}/empty"], "holds no agent: neither agent.pt nor checkpoints"),
-        (["{run}/damaged.pt"], "no agent can be read from"),
+        (["{run}/damaged.pt"], "damaged.pt is no file of RQL"),
         (["{run}", "--json", "{run}/agent.pt"], "is there already; name another file"),
         (["{run}", "--json", "/no/where.json"], "there is no folder /no"),
         (["{run}", "--video", "{run}/agent.pt"], "is there already"),
@@ -277,7 +277,7 @@ def test_what_cannot_be_evaluated_is_refused(
         (["{run}", "--to", "onnx", "--out", "{run}/agent.pt"], "is there already"),
         (["{run}", "--to", "onnx", "--out", "/no/where.onnx"], "there is no folder /no"),
         (["/no/where", "--to", "onnx", "--out", "{run}/x"], "no agent can be read from /no/where"),
-        (["{run}/damaged.pt", "--to", "onnx", "--out", "{run}/x"], "no agent can be read from"),
+        (["{run}/damaged.pt", "--to", "onnx", "--out", "{run}/x"], "damaged.pt is no file of RQL"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(
