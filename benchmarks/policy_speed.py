@@ -39,7 +39,7 @@ def save(overrides: list[str], folder: Path) -> Path:
         config = load(compose("config", overrides=[*fixed, *overrides]))
     view, env = inspect_env(config.env)
     env.close()
-    agent = build_agent(config, view)
+    agent = build_agent(config, view, torch.device("cpu"))
     save_agent(folder / AGENT_FILE, first_state(agent, view, None, 1.0, torch.device("cpu")), config)
     return folder
 

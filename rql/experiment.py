@@ -66,6 +66,8 @@ def run(config: Config, directory: Path, command: Command) -> Summary:
             changes = folder.changes(to_plain(config))
             if folder.finished and not EXTENDING & changes.keys():
                 return _finished(directory)
+            for key, (then, now) in changes.items():
+                print(f"changed: {key} {then} → {now}")
         parts = _build(config, stack)
         checkpoints = Checkpoints(directory, config, RowLayout.of(parts.view).width)
         return _attempts(parts, folder, command, changes, checkpoints, interruption)
@@ -164,7 +166,7 @@ def _attempt(
         schedule = HyperparameterSchedule(config, device, config.watchdog.learning_rate_factor**rollbacks)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(config.seed, "networks"))
-            agent = build_agent(config, view)
+            agent = build_agent(config, view, device)
         state = first_state(agent, view, offline, schedule.first_beta, device)
         evaluator = Evaluator(agent, view, config, reward, _reference(config, offline), device, interruption.check)
         saved = start.progress["observer"] if start else {}

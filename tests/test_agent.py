@@ -52,7 +52,7 @@ class Setup:
         self.config = compose_config(*overrides)
         self.view = view
         torch.manual_seed(seed)
-        self.agent: Agent = build_agent(self.config, view)
+        self.agent: Agent = build_agent(self.config, view, torch.device("cpu"))
         self.schedule = HyperparameterSchedule(self.config, CPU)
         self.hparams, self.conservative = self.schedule.offline()
         first = first_state(self.agent, view, transitions(view), self.schedule.first_beta, CPU)

@@ -43,7 +43,7 @@ def stage() -> Iterator[Finetuning]:
         "batch_size=4", "cql=off", "online.env_steps=200", "online.warmup_fraction=0.05", *TINY_NETS
     )
     config.env.id = "RQLTestCounter-v0"
-    agent = build_agent(config, VIEW)
+    agent = build_agent(config, VIEW, torch.device("cpu"))
     schedule = HyperparameterSchedule(config, CPU)
     state = agent.start_residual(first_state(agent, VIEW, transitions(VIEW), 0.5, CPU))
     with closing(TrainingEnvs(config.env, 0)) as envs:

@@ -172,6 +172,7 @@ def test_a_folder_that_holds_a_run_is_left_alone(cli: Cli, capsys: pytest.Captur
 
 ROOMS = [
     "errors",
+    "memory",
     "files",
     "trees",
     "config",

@@ -86,7 +86,7 @@ def test_environments_that_report_no_success_have_no_success_rate() -> None:
 @pytest.mark.parametrize("num_envs", [1, 3])
 def test_collected_transitions_are_whole_and_their_flags_survive(num_envs: int) -> None:
     config = compose_config(f"env.id={CONFIG.id}")
-    agent = build_agent(config, VIEW)
+    agent = build_agent(config, VIEW, torch.device("cpu"))
     state = agent.start_residual(first_state(agent, VIEW, transitions(VIEW), 0.5, CPU))
     layout = RowLayout.of(VIEW)
     with closing(TrainingEnvs(replace(CONFIG, num_envs=num_envs), 3)) as envs:
@@ -106,7 +106,7 @@ def test_collected_transitions_are_whole_and_their_flags_survive(num_envs: int) 
 def test_evaluation_is_repeatable_and_leaves_other_random_numbers_alone() -> None:
     config = compose_config("env=cartpole", "evaluation.boundary_episodes=3", "evaluation.num_envs=2")
     view = describe("CartPole-v1", *_spaces("CartPole-v1"))
-    agent = build_agent(config, view)
+    agent = build_agent(config, view, torch.device("cpu"))
     state = first_state(agent, view, None, 0.5, CPU)
     evaluator = Evaluator(agent, view, config, RewardTransform(), None, CPU)
     before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # type: ignore[index]

@@ -85,7 +85,7 @@ def save(tmp_path: Path) -> Save:
         view, env = inspect_env(config.env)
         env.close()
         torch.manual_seed(0)
-        agent = build_agent(config, view)
+        agent = build_agent(config, view, torch.device("cpu"))
         state = first_state(agent, view, None, 5.0, torch.device("cpu"))
         normalizer = state.normalizer._replace(mean=torch.rand(view.obs_dim), std=0.5 + torch.rand(view.obs_dim))
         save_agent(tmp_path / "agent.pt", state._replace(normalizer=normalizer, updates=torch.tensor(1.0)), config)

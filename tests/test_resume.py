@@ -137,11 +137,13 @@ def test_the_same_command_does_not_touch_a_finished_run(cli: Cli, capsys: Any) -
     assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
 
 
-def test_a_finished_run_is_extended_and_the_change_recorded(cli: Cli, tmp_path: Path) -> None:
+def test_a_finished_run_is_extended_and_the_change_shown_and_recorded(cli: Cli, tmp_path: Path, capsys: Any) -> None:
     directory = cli(*TINY)
     lines = metrics_of(directory)
     cli(f"resume={directory}", "online.env_steps=48", "evaluation.episodes=3", name="elsewhere")
     assert not (tmp_path / "elsewhere").exists()
+    said = capsys.readouterr().out
+    assert "changed: online.env_steps 24 → 48\nchanged: evaluation.episodes 2 → 3\n" in said
     assert metrics_of(directory)[: len(lines)] == lines
     assert [line["step"] for line in metrics_of(directory) if line["stage"] == "online" and "return" in line][-2:] == [
         36,
@@ -354,10 +356,27 @@ def test_a_folder_that_is_no_run_is_refused(cli: Cli, tmp_path: Path, capsys: An
     with pytest.raises(SystemExit) as stop:
         cli(*TINY, "resume=never", f"hydra.run.dir={finished}")
     assert stop.value.code == 2 and "holds a run already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ["online.env_steps=1000000000000", "replay.capacity=1000000000000"],
+            "replay.capacity=1000000000000 is not possible: less: the replay buffer of 1,000,000,000,000 transitions",
+        ),
+        (["network.critic.hidden=[900000,900000]"], "network.critic.hidden=[900000, 900000] is not possible: less: "),
+        (["network.actor.hidden=[900000,900000]"], "less: training its 810,006,300,002 parameters takes 16,200.1 GB"),
+    ],
+)
+def test_what_does_not_fit_into_memory_is_named_with_its_size(
+    overrides: list[str], said: str, cli: Cli, tmp_path: Path, capsys: Any
+) -> None:
     with pytest.raises(SystemExit) as stop:
-        cli(*NO_DATA, "online.env_steps=1000000000000", "replay.capacity=1000000000000")
-    said = capsys.readouterr().err
-    assert stop.value.code == 2 and "the replay buffer of 1,000,000,000,000 transitions takes" in said
+        cli(*NO_DATA, *overrides)
+    found = capsys.readouterr().err
+    assert stop.value.code == 2 and said in found and "Traceback" not in found
+    assert not (tmp_path / "run" / "summary.json").exists()
 
 
 def test_a_folder_has_one_process_and_a_lock_of_a_dead_one_does_not_count(

@@ -75,7 +75,7 @@ def test_a_diverged_training_stops_and_says_where() -> None:
 
 def finetune(config: Config) -> tuple[list[Tick], AgentState]:
     torch.manual_seed(0)
-    agent = build_agent(config, VIEW)
+    agent = build_agent(config, VIEW, torch.device("cpu"))
     data = transitions(VIEW)
     times = HyperparameterSchedule(config, CPU)
     state = agent.start_residual(first_state(agent, VIEW, data, times.first_beta, CPU))
@@ -112,7 +112,7 @@ def test_the_first_two_stages_tick_when_told() -> None:
     config = compose_config(
         "batch_size=8", "bc.updates=10", "bc.eval_every=4", "offline.updates=7", "tracking.log_every=3"
     )
-    agent = build_agent(config, VIEW)
+    agent = build_agent(config, VIEW, torch.device("cpu"))
     times, data = HyperparameterSchedule(config, CPU), transitions(VIEW)
     state = agent.start_residual(first_state(agent, VIEW, data, times.first_beta, CPU))
     packed = PackedDataset(data, CPU)

@@ -1,6 +1,7 @@
 """From the configuration and the spaces to an agent and its first state."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -15,6 +16,7 @@ from rql.config.schema import AmortizedConfig, Config, CriticNetworkConfig, KLBe
 from rql.data.transitions import Transitions
 from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.errors import ConfigError
+from rql.memory import require_memory
 from rql.method import ensemble, targets
 from rql.models.critics import ContinuousCritics, DiscreteCritics
 from rql.models.policies import CategoricalPolicy, SquashedGaussianPolicy, UniformPolicy
@@ -26,20 +28,27 @@ NEXT_VALUES: dict[Target, NextValue] = {
 }
 
 
-def build_agent(config: Config, view: Spaces) -> Agent:
+COPIES = 5
+"""Of each parameter: itself, its target or that of π_BC, its gradient, and Adam's two moments."""
+
+
+def build_agent(config: Config, view: Spaces, device: torch.device) -> Agent:
     """The networks and named choices of a run. Weights are drawn from torch's global generator.
 
     Raises:
-        ConfigError: if the policy class or the KL budget does not suit the action space.
+        ConfigError: if the policy class or the KL budget does not suit the action space, or a network does not fit
+            into the memory of the device.
     """
     _check_policy_class(config.policy.name, view)
     _check_kl_budget(config, view)
-    policy = _policy(config, view)
+    network = config.network
+    policy = _fitting("network.actor.hidden", network.actor.hidden, lambda: _policy(config, view), device)
+    critics = _fitting("network.critic.hidden", network.critic.hidden, lambda: _critics(network.critic, view), device)
     random_subset = config.network.critic.aggregate is Aggregate.random_min
     return Agent(
         prior=_uniform(view) if config.policy.name is PolicyClass.uniform else policy,
         policy=policy,
-        critics=_critics(config.network.critic, view),
+        critics=critics,
         actions=_actions(config, view),
         next_value=_next_value(config, view),
         aggregate=_aggregator(config.network.critic),
@@ -51,10 +60,16 @@ def build_agent(config: Config, view: Spaces) -> Agent:
     )
 
 
+def _fitting(field: str, hidden: list[int], build: Callable[[], nn.Module], device: torch.device) -> nn.Module:
+    """What `build` builds, on the device."""
+    with torch.device("meta"):  # shapes alone
+        count = sum(parameter.numel() for parameter in build().parameters())
+    require_memory(field, hidden, f"training its {count:,} parameters", 4 * COPIES * count, device)
+    return build().to(device)
+
+
 def first_state(agent: Agent, view: Spaces, data: Transitions | None, beta: float, device: torch.device) -> AgentState:
     """The state before any update, with observations normalised as in `data`, or as they are without data."""
-    agent.policy.to(device)
-    agent.critics.to(device)
     critic = learned(dict(agent.critics.named_parameters()))
     return AgentState(
         normalizer=_normalizer(data, device) if data else _no_normalizer(view, device),

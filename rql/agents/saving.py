@@ -111,7 +111,7 @@ def restore_agent(config: Config, tensors: Tensors, view: Spaces) -> tuple[Agent
     Raises:
         RQLError: if the tensors do not fit the configuration and the spaces.
     """
-    agent = build_agent(config, view)
+    agent = build_agent(config, view, torch.device("cpu"))
     template = first_state(agent, view, None, 0.0, torch.device("cpu"))
     return agent, fill(template, tensors)
 

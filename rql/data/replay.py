@@ -1,6 +1,5 @@
 """Drawing batches, from a data set and from what is collected online."""
 
-import os
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Tensor
 from rql.data.batch import Batch
 from rql.data.rows import RowLayout
 from rql.data.transitions import Transitions
-from rql.errors import ConfigError
+from rql.memory import require_memory
 
 
 class PackedDataset:
@@ -18,6 +17,8 @@ class PackedDataset:
 
     def __init__(self, data: Transitions, device: torch.device) -> None:
         self.layout = data.layout
+        what = f"data set {data.name} of {len(data):,} transitions"
+        require_memory("device", device, what, data.rows.nbytes, device)
         self.rows = torch.from_numpy(data.rows).to(device)
         obs = self.rows[:, : self.layout.obs_dim]
         self._low, self._high = obs.amin(0), obs.amax(0)
@@ -108,22 +109,9 @@ class ReplayBuffer:
 
 
 def _allocated(capacity: int, width: int, device: torch.device) -> Tensor:
-    size = 4 * capacity * width
-    what = f"the replay buffer of {capacity:,} transitions takes {size / 1e9:,.1f} GB"
-    available = _available(device)
-    if size > available:
-        allowed = f"less: {what}, and {device} has {available / 1e9:,.1f} GB"
-        raise ConfigError("replay.capacity", capacity, allowed)
-    try:
-        return torch.zeros((capacity, width), device=device)
-    except (RuntimeError, MemoryError) as error:  # torch says that memory is short by a RuntimeError
-        raise ConfigError("replay.capacity", capacity, f"less: {what}, which {device} does not give") from error
-
-
-def _available(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    what = f"the replay buffer of {capacity:,} transitions"
+    require_memory("replay.capacity", capacity, what, 4 * capacity * width, device)
+    return torch.zeros((capacity, width), device=device)
 
 
 def _draw(rows: Tensor, size: int, count: int, generator: torch.Generator) -> Tensor:
