@@ -23,12 +23,13 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
-from rql.agents.saving import CHECKPOINTS, read_checkpoint
+from rql.agents.saving import read_checkpoint
 from rql.collect.__main__ import main as collect
 from rql.config.compose import load, register
 from rql.config.schema import Config
 from rql.data.replay_log import ReplayLog
 from rql.experiment import run
+from rql.files import CHECKPOINTS
 from rql.tracking.folder import Command
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,9 +94,14 @@ def differences(one: Path, other: Path) -> list[str]:
     found += [name for name in tensors if not torch.equal(tensors[name], others[name])]
     if not np.array_equal(rows, other_rows):
         found.append("replay buffer")
-    if not _same(progress["stage_state"], other_progress["stage_state"]):
+    if not same(progress["stage_state"], other_progress["stage_state"]):
         found.append("state of the stage")
     return found
+
+
+def leftovers(directory: Path) -> list[str]:
+    """Files that were half written when the run was killed."""
+    return [str(path) for path in directory.rglob(".*") if path.name != ".lock"]
 
 
 def killed_run(config: Config, directory: Path, kills: int, seconds: float, draws: random.Random) -> int:
@@ -130,11 +136,12 @@ def _last(directory: Path) -> tuple[Any, Any, Any]:
     return tensors, progress, log.read(replay, replay["kept"])
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
+    """Whether two trees hold the same numbers."""
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(same, one, other))
     return bool(np.array_equal(one, other, equal_nan=isinstance(one, float)))
 
 
@@ -170,7 +177,7 @@ def main() -> None:
                 wanted = min(KILLS_A_RUN, options.kills - kills)
                 kills += killed_run(config, directory, wanted, seconds / 2, draws)
                 runs += 1
-                found = differences(reference, directory)
+                found = differences(reference, directory) + leftovers(directory)
                 identical += not found
                 if found:
                     print(f"{directory.name} differs in {', '.join(found)}")

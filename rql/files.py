@@ -8,6 +8,9 @@ from pathlib import Path
 from rql import __version__
 from rql.errors import RQLError
 
+CHECKPOINTS = "checkpoints"
+"""The folder of a run's whole states, in its own folder."""
+
 MAGIC = b"RQL sealed file "
 VERSION = 1
 
@@ -29,6 +32,13 @@ def write_atomically(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def sweep(directory: Path) -> None:
+    """Delete what `write_atomically` had not finished when its process was killed; nobody may be writing there now."""
+    for part in directory.glob(".*.*"):
+        if part.is_file() and part.suffix[1:].isdigit():
+            part.unlink()
 
 
 def sync_directory(path: Path) -> None:

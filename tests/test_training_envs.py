@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from kills import same
 
 from rql.config.choices import Vectorization
 from rql.config.data_schema import EnvConfig
@@ -78,6 +79,7 @@ def test_an_environment_goes_on_exactly_in_the_middle_of_an_episode(id: str) -> 
     expected = played(one, actions[17:])
     other.load_states([saved])
     assert played(other, actions[17:]) == expected
+    assert same(other.saved_state(), one.saved_state())
 
 
 def test_an_environment_that_is_not_known_says_so() -> None:

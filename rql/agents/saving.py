@@ -15,10 +15,10 @@ from rql.config.compose import choices_of, from_plain, to_plain
 from rql.config.schema import Config
 from rql.envs.spaces import Spaces
 from rql.errors import RQLError
-from rql.files import code_version, seal, unseal, write_atomically
+from rql.files import CHECKPOINTS, code_version, seal, unseal, write_atomically
 from rql.trees import from_storable, to_storable
 
-AGENT_FILE, BEST_FILE, CHECKPOINTS = "agent.pt", "best.pt", "checkpoints"
+AGENT_FILE, BEST_FILE = "agent.pt", "best.pt"
 FORMAT = 2
 """1 was not sealed and had no progress."""
 

@@ -68,8 +68,7 @@ def _load(layer: Any, state: State) -> None:
             data, saved = getattr(layer, name), value[PHYSICS]
             data.time = saved["time"]
             for key, array in _arrays(data):
-                if array.shape == saved[key].shape:  # the others have a length that every step decides anew
-                    array[:] = saved[key]
+                array[:] = saved[key]
         else:
             setattr(layer, name, _copied(value))
 
@@ -79,11 +78,16 @@ def _is_physics(value: Any) -> bool:
 
 
 def _arrays(data: Any) -> Iterator[tuple[str, Any]]:
-    """The arrays of MuJoCo's data, as views of its memory."""
+    """The arrays of MuJoCo's data that outlive a step, as views of its memory.
+
+    The others, about contacts and constraints, have a length that every step decides anew, and are partly left as the
+    memory was.
+    """
+    unused = type(data)(data.model)
     for name in dir(data):
         if not name.startswith("_"):
             value = getattr(data, name, None)
-            if isinstance(value, np.ndarray) and value.flags.writeable:
+            if isinstance(value, np.ndarray) and value.flags.writeable and value.shape == getattr(unused, name).shape:
                 yield name, value
 
 

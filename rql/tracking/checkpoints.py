@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rql.agents.saving import CHECKPOINTS, Tensors, read_checkpoint, save_agent
+from rql.agents.saving import Tensors, read_checkpoint, save_agent
 from rql.config.schema import Config
 from rql.data.replay_log import ReplayLog
 from rql.errors import RQLError
+from rql.files import CHECKPOINTS
 from rql.training.finetuning import Finetuning
 from rql.training.stages import TrainingStage
 from rql.training.ticks import Stage, due

@@ -13,7 +13,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from rql.errors import RQLError
-from rql.files import code_version, write_atomically
+from rql.files import CHECKPOINTS, code_version, sweep, write_atomically
 from rql.tracking.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
 
 RUN_FILE, LOCK_FILE = "run.json", ".lock"
@@ -67,6 +67,8 @@ class RunFolder:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
+            for folder in (directory, directory / CHECKPOINTS):
+                sweep(folder)
         except Timeout as error:
             attempt = (self._described().get("attempts") or [{}])[-1]
             who = f"process {attempt.get('pid', 'unknown')} on {attempt.get('host', 'an unknown host')}"

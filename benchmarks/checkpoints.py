@@ -1,0 +1,87 @@
+"""What checkpoints cost a run: hopper, a replay buffer of a million transitions, the default interval.
+
+    python benchmarks/checkpoints.py
+
+The run trains for some seconds to find its pace. Then the buffer gets as many new transitions as the run would make
+between two checkpoints at that pace, and a checkpoint is written; the share is its time of the interval.
+"""
+
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+
+from rql.agents.build import build_agent, first_state
+from rql.config.compose import load, register
+from rql.data.rows import RowLayout
+from rql.data.transitions import RewardTransform
+from rql.envs.make import inspect_env
+from rql.envs.training import TrainingEnvs
+from rql.tracking.checkpoints import MINUTE, Checkpoints
+from rql.training.finetuning import Finetuning
+from rql.training.hyperparameters import HyperparameterSchedule
+
+CONFIGURATION = Path(__file__).resolve().parents[1] / "conf"
+CAPACITY = 1_000_000
+PACE_SECONDS, ROUNDS = 20.0, 7
+CPU = torch.device("cpu")
+OVERRIDES = ["experiment=hopper_scratch", f"replay.capacity={CAPACITY}", f"online.env_steps={4 * CAPACITY}"]
+
+
+def seconds_of(stage: Finetuning, store: Checkpoints) -> float:
+    """The time of one checkpoint."""
+    began = time.perf_counter()
+    store.save(stage, False, {})
+    return time.perf_counter() - began
+
+
+def steps_per_second(stage: Finetuning) -> float:
+    """Environment steps, each with its update."""
+    began, before = time.perf_counter(), stage.step
+    while time.perf_counter() - began < PACE_SECONDS:
+        stage.advance()
+    return (stage.step - before) / (time.perf_counter() - began)
+
+
+def main() -> None:
+    """Measure and print."""
+    torch.set_num_threads(1)
+    register()
+    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+        config = load(compose("config", overrides=OVERRIDES))
+    config.online.warmup_fraction = 0.0
+    view, env = inspect_env(config.env)
+    env.close()
+    agent = build_agent(config, view, CPU)
+    state = agent.start_residual(first_state(agent, view, None, 1.0, CPU))
+    schedule = HyperparameterSchedule(config, CPU)
+    width = RowLayout.of(view).width
+    draws = torch.Generator().manual_seed(0)
+    with closing(TrainingEnvs(config.env, 0)) as envs, tempfile.TemporaryDirectory() as folder:
+        stage = Finetuning(agent, state, schedule, None, envs, view, RewardTransform(), None, config)
+        stage.replay.restore(torch.rand((CAPACITY, width), generator=draws), CAPACITY)
+        pace = steps_per_second(stage)
+        interval = MINUTE * config.checkpoint.minutes
+        store = Checkpoints(Path(folder), config, width)
+        first = seconds_of(stage, store)
+        times = []
+        for _ in range(ROUNDS):
+            stage.replay.append(torch.rand((round(pace * interval), width), generator=draws))
+            stage.step += round(pace * interval)
+            times.append(seconds_of(stage, store))
+        began = time.perf_counter()
+        assert Checkpoints(Path(folder), config, width).newest() is not None
+        reading = time.perf_counter() - began
+    median = float(np.median(times))
+    print(f"pace: {pace:.0f} environment steps a second, {round(pace * interval):,} in {interval:.0f} s")
+    print(f"a checkpoint: {1e3 * median:.0f} ms, median of {ROUNDS} ({1e3 * min(times):.0f} to {1e3 * max(times):.0f})")
+    print(f"share of a run's time: {median / interval:.3%} (the slowest: {max(times) / interval:.3%})")
+    print(f"a first checkpoint of all {CAPACITY:,} transitions: {first:.2f} s; reading one back: {reading:.2f} s")
+
+
+if __name__ == "__main__":
+    main()
