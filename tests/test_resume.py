@@ -155,6 +155,14 @@ def test_a_finished_run_is_extended_and_the_change_shown_and_recorded(cli: Cli, 
     assert summary_of(directory)["online/replay_size"] == 48
 
 
+def test_the_warm_up_does_not_begin_again_where_a_run_is_extended(cli: Cli) -> None:
+    directory = cli(*TINY)
+    updates = read_agent(directory / "agent.pt")[1]["/updates"]
+    cli(f"resume={directory}", "online.env_steps=72")  # three tenths of which are 22 steps, of 24 that were made
+    cli(f"resume={directory}", "online.env_steps=400")
+    assert read_agent(directory / "agent.pt")[1]["/updates"] == updates + 400 - 24
+
+
 def test_the_best_policy_is_kept(cli: Cli) -> None:
     directory = cli(*TINY, "online.env_steps=60")
     returns = [line["return"] for line in metrics_of(directory) if "return" in line and line["stage"] != "bc"]

@@ -51,7 +51,7 @@ class Finetuning(TrainingStage):
         collect = generator(config.seed, "collect", device)
         self._collector = Collector(agent, envs, view, reward, n_step, collect, recorder)
         self._policy: PolicyName = "final" if float(state.updates) else "bc"
-        self._owed, self._returns = 0.0, list[float]()
+        self._warm, self._owed, self._returns = False, 0.0, list[float]()
 
     def advance(self) -> Tick | None:
         """One step of every environment, and the updates that follow it."""
@@ -71,6 +71,7 @@ class Finetuning(TrainingStage):
     def saved_state(self) -> dict[str, Any]:
         """All but the agent and the rows of the replay buffer, which `load` wants to be there."""
         return super().saved_state() | {
+            "warm": self._warm,
             "owed": self._owed,
             "returns": self._returns,
             "policy": self._policy,
@@ -80,7 +81,8 @@ class Finetuning(TrainingStage):
     def load(self, saved: dict[str, Any]) -> None:
         """Go on from `saved_state`."""
         super().load(saved)
-        self._owed, self._returns, self._policy = saved["owed"], saved["returns"], saved["policy"]
+        self._warm, self._owed = saved["warm"], saved["owed"]
+        self._returns, self._policy = saved["returns"], saved["policy"]
         self._collector.load(saved["collector"], stream_seed(self._config.seed, f"envs from step {self.step}"))
 
     def _collect(self) -> None:
@@ -93,7 +95,9 @@ class Finetuning(TrainingStage):
 
     def _learn(self, hparams: Hyperparameters, conservative: bool, fraction: float) -> None:
         config = self._config
-        if self.replay.size and self.step > config.online.warmup_fraction * self.total:
+        # once over, the warm-up does not begin again where a run is extended
+        self._warm = self._warm or self.step > config.online.warmup_fraction * self.total
+        if self.replay.size and self._warm:
             self._owed += config.online.utd * self.envs.num_envs
         draws = self._generators["online"]
         for _ in range(int(self._owed)):
