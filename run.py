@@ -1,6 +1,5 @@
 """The entry point: compose the configuration, build, run. `python run.py --help` says how to use it."""
 
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from omegaconf import DictConfig
 from rql.config.compose import load, register
 from rql.config.explain import composition_errors_in_one_sentence, fail
 from rql.errors import RQLError
+from rql.sweep.run import run_job
+from rql.tracking.folder import command_of
 
 CONFIGURATION = Path(__file__).resolve().parent / "conf"
 
@@ -19,16 +20,19 @@ register()
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="config")
-def main(composed: DictConfig) -> None:
-    """One run, or one job of a sweep."""
-    output = Path(HydraConfig.get().runtime.output_dir)
+def main(composed: DictConfig) -> float | None:
+    """One run, or one job of a sweep; a job's final return."""
+    settings = HydraConfig.get()
+    output = Path(settings.runtime.output_dir)
     try:
         config = load(composed)
+        command = command_of(config, settings)
+        if settings.mode is RunMode.MULTIRUN:
+            return run_job(config, output, command)
         # --help and a misspelt key need not wait for torch
         from rql.experiment import run
-        from rql.resume import command_of, resumed
+        from rql.resume import resumed
 
-        command = command_of(config, HydraConfig.get())
         if config.resume in ("auto", "never"):
             run(config, output, command)
         else:
@@ -38,10 +42,8 @@ def main(composed: DictConfig) -> None:
     except RQLError as error:
         with suppress(OSError):  # where something is in it, it stays
             output.rmdir()
-        if HydraConfig.get().mode is RunMode.RUN:
-            fail(str(error))
-        print(f"error: {error}", file=sys.stderr)
-        raise  # the other jobs of the sweep run; it ends with a non-zero exit code
+        fail(str(error))
+    return None
 
 
 if __name__ == "__main__":

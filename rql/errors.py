@@ -26,5 +26,13 @@ class DivergenceError(RQLError):
         self.what = what
 
 
+class PrunedError(Exception):
+    """A job of a sweep that does worse than the others ends here."""
+
+    def __init__(self, step: int, value: float) -> None:
+        super().__init__(f"return {value:,.1f} after {step:,} environment steps is below the median of the other jobs")
+        self.value = value
+
+
 class Preempted(BaseException):
     """A signal asks the run to end. Not an error, and nothing that catches errors should catch it."""

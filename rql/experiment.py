@@ -13,7 +13,7 @@ import torch
 
 from rql.agents.build import build_agent, first_state
 from rql.config.choices import WatchdogAction
-from rql.config.compose import to_plain
+from rql.config.compose import choices_of, to_plain
 from rql.config.schema import Config
 from rql.data.journal import Journal
 from rql.data.minari import journal_path
@@ -29,7 +29,7 @@ from rql.envs.training import TrainingEnvs
 from rql.errors import ConfigError, DivergenceError, RQLError
 from rql.evaluation.evaluator import Evaluator
 from rql.interruption import Interruption
-from rql.observer import Observer, Summary
+from rql.observer import Observer, Pruner, Summary
 from rql.session import Session
 from rql.tracking.checkpoints import Checkpoint, Checkpoints
 from rql.tracking.folder import Changes, Command, RunFolder
@@ -45,7 +45,7 @@ DIAGNOSTIC = ("td_loss", "target", "q_policy", "q_scale", "beta", "kl", "actor_l
 logger = logging.getLogger(__name__)
 
 
-def run(config: Config, directory: Path, command: Command) -> Summary:
+def run(config: Config, directory: Path, command: Command, prune: Pruner | None = None) -> Summary:
     """Clone, learn offline, finetune online, evaluate each stage, and leave the record in `directory`.
 
     A run that is in the directory already goes on from its newest checkpoint.
@@ -53,6 +53,7 @@ def run(config: Config, directory: Path, command: Command) -> Summary:
     Raises:
         RQLError: for whatever the user can put right, before anything is trained or written if it can be known then.
         Preempted: if a signal asks the run to end; it can go on then.
+        PrunedError: if `prune` says so.
     """
     with Interruption() as interruption, ExitStack() as stack:
         folder = RunFolder(directory)
@@ -63,12 +64,12 @@ def run(config: Config, directory: Path, command: Command) -> Summary:
         if folder.holds_run:
             if config.resume == "never":
                 raise RQLError(f"{directory} holds a run already; hydra.run.dir=FOLDER names another place")
-            changes = folder.changes(to_plain(config))
+            changes = folder.changes(to_plain(config), choices_of(config))
             if folder.finished and not EXTENDING & changes.keys():
                 return _finished(directory)
             for key, (then, now) in changes.items():
                 print(f"changed: {key} {then} → {now}")
-        parts = _build(config, stack)
+        parts = _build(config, prune, stack)
         checkpoints = Checkpoints(directory, config, RowLayout.of(parts.view).width)
         return _attempts(parts, folder, command, changes, checkpoints, interruption)
 
@@ -83,15 +84,17 @@ class Parts:
     env: gymnasium.Env[Any, Any]
     datasets: tuple[Transitions, Transitions] | None
     reward: RewardTransform
+    prune: Pruner | None
 
 
-def _build(config: Config, stack: ExitStack) -> Parts:
+def _build(config: Config, prune: Pruner | None, stack: ExitStack) -> Parts:
     device = _device(config.device)
     view, env = inspect_env(config.env)
     with env:
         datasets = load_datasets(config.dataset, config.env, view, env)
     _check_batch(config, *(datasets or ()))
-    return Parts(config, device, view, env, datasets, _reward(config, datasets[0] if datasets else None))
+    reward = _reward(config, datasets[0] if datasets else None)
+    return Parts(config, device, view, env, datasets, reward, prune)
 
 
 def _attempts(
@@ -170,7 +173,7 @@ def _attempt(
         state = first_state(agent, view, offline, schedule.first_beta, device)
         evaluator = Evaluator(agent, view, config, reward, _reference(config, offline), device, interruption.check)
         saved = start.progress["observer"] if start else {}
-        observer = Observer(config, directory, evaluator, run_id, saved, stack)
+        observer = Observer(config, directory, evaluator, run_id, saved, parts.prune, stack)
         observer.introduce(offline, demonstrations)
         packed = cloned = None
         if offline is not None and demonstrations is not None:

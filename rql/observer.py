@@ -1,6 +1,7 @@
 """The one that listens to the stages: evaluates when it is due, records everything, keeps the person informed."""
 
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from rql.agents.saving import AGENT_FILE, BEST_FILE, save_agent
 from rql.config.compose import to_plain
 from rql.config.schema import Config
 from rql.data.transitions import Transitions
-from rql.errors import RQLError
+from rql.errors import PrunedError, RQLError
 from rql.evaluation.evaluator import Evaluator
 from rql.reports.curve import draw_curve
 from rql.reports.table import results_table
@@ -21,17 +22,26 @@ from rql.training.stages import TrainingStage
 from rql.training.ticks import Tick
 
 Summary = dict[str, Any]
+Pruner = Callable[[int, float], bool]
+"""Whether a run ends at an online environment step, with the return of its evaluation there."""
 
 
 class Observer:
     """Follows one run."""
 
     def __init__(
-        self, config: Config, directory: Path, evaluator: Evaluator, run_id: str, saved: Summary, stack: ExitStack
+        self,
+        config: Config,
+        directory: Path,
+        evaluator: Evaluator,
+        run_id: str,
+        saved: Summary,
+        prune: Pruner | None,
+        stack: ExitStack,
     ) -> None:
         """`saved` is what `saved_state` gave, or empty where the run begins."""
         plain = to_plain(config)
-        self._config, self._evaluator = config, evaluator
+        self._config, self._evaluator, self._prune = config, evaluator, prune
         stack.callback(evaluator.close)
         self._record = LocalRecord(directory, plain, Position(*saved.get("position", ())))
         stack.callback(self._record.close)
@@ -74,6 +84,7 @@ class Observer:
 
         Raises:
             Preempted: if the evaluation was given up; then nothing was recorded.
+            PrunedError: if the run is to end here, for others do better.
         """
         policy: PolicyName = "bc" if stage.name == "bc" else "final"
         metrics, ended = tick.metrics, tick.step >= stage.total
@@ -90,6 +101,8 @@ class Observer:
         self._display.advance(tick.step, self._seconds, metrics.get("return"))
         if ended:
             self._end(stage, tick, metrics)
+        elif tick.evaluate and stage.name == "online" and self._prune and self._prune(tick.step, metrics["return"]):
+            raise PrunedError(tick.step, metrics["return"])
         return ended
 
     def saved_state(self) -> Summary:

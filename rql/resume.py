@@ -3,19 +3,12 @@
 from pathlib import Path
 
 from hydra import compose
-from hydra.conf import HydraConf
 from omegaconf import OmegaConf
 
 from rql.config.compose import choices_of, from_plain, load, to_plain
 from rql.config.schema import Config
 from rql.errors import ConfigError
 from rql.tracking.folder import Command, difference, read_command, read_config, refuse_fixed
-
-
-def command_of(config: Config, hydra: HydraConf) -> Command:
-    """What the person typed, `resume` aside."""
-    typed = [override for override in hydra.overrides.task if not override.startswith("resume=")]
-    return Command(str(hydra.job.config_name), typed, choices_of(config))
 
 
 def resumed(directory: Path, command: Command) -> tuple[Config, Path, Command]:
@@ -32,8 +25,8 @@ def resumed(directory: Path, command: Command) -> tuple[Config, Path, Command]:
     together = Command(began.config_name, [*began.overrides, *command.overrides], began.choices)
     if command.overrides:
         then = to_plain(load(compose(began.config_name, overrides=began.overrides)))
-        now = to_plain(load(compose(began.config_name, overrides=together.overrides)))
-        changes = difference(then, now)
+        now = load(compose(began.config_name, overrides=together.overrides))
+        changes = difference(then, to_plain(now)) | difference(began.choices, choices_of(now))
         refuse_fixed(directory, changes)
         changed = OmegaConf.create(stored)
         for key, (_, value) in changes.items():

@@ -36,7 +36,7 @@ def composition_errors_in_one_sentence() -> Iterator[None]:
     except RQLError:
         sys.exit(EXIT_CODE)  # a job of a sweep, which has said so itself
     except (HydraException, OmegaConfBaseException) as error:
-        fail(_explain(error))
+        fail(explain(error))
     except OSError as error:
         if error.filename is None:
             raise
@@ -51,7 +51,8 @@ def composition_errors_in_one_sentence() -> Iterator[None]:
         del os.environ["HYDRA_FULL_ERROR"]
 
 
-def _explain(error: Exception) -> str:
+def explain(error: Exception) -> str:
+    """What Hydra or OmegaConf raised, in one sentence."""
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         text = f"{cause.full_key}: {str(cause.msg).splitlines()[0]}"

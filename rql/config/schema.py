@@ -227,6 +227,8 @@ class TrackingConfig:
     project: str = "rql"
     entity: str | None = None
     group: str | None = None
+    """What W&B groups runs by; the name of the sweep, in a sweep."""
+    job_type: str | None = None
     name: str | None = None
     tags: list[str] = field(default_factory=list)
     notes: str | None = None
@@ -259,6 +261,18 @@ class WatchdogConfig:
 
 
 @dataclass
+class JobsConfig:
+    """How the jobs of a sweep are run."""
+
+    only_failed: bool = False
+    """Run again the jobs that failed, and no others; `python -m rql.sweep retry` sets this."""
+    prune: bool = False
+    """End a job online whose best evaluation lies below the median of the others' at the same step."""
+    prune_after: int = 5
+    """Jobs that must be over before any is pruned."""
+
+
+@dataclass
 class Config:
     """A whole experiment."""
 
@@ -280,6 +294,7 @@ class Config:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
+    jobs: JobsConfig = field(default_factory=JobsConfig)
     batch_size: int = 256
     seed: int = 0
     device: str = "cpu"

@@ -86,6 +86,7 @@ def _numbers(config: Config) -> Iterator[Check]:
     yield _at_least("watchdog.max_rollbacks", config.watchdog.max_rollbacks, 1)
     factor = config.watchdog.learning_rate_factor
     yield "watchdog.learning_rate_factor", factor, 0.0 < factor < 1.0, "in (0, 1)"
+    yield _at_least("jobs.prune_after", config.jobs.prune_after, 1)
     yield _positive("env.step_timeout", config.env.step_timeout)
     yield _at_least("env.max_restarts", config.env.max_restarts, 0)
     yield _within("replay.offline_fraction", config.replay.offline_fraction, 0, 1)

@@ -80,15 +80,15 @@ def _is_physics(value: Any) -> bool:
 def _arrays(data: Any) -> Iterator[tuple[str, Any]]:
     """The arrays of MuJoCo's data that outlive a step, as views of its memory.
 
-    The others, about contacts and constraints, have a length that every step decides anew, and are partly left as the
-    memory was.
+    The others, about contacts and constraints, have a length that every step decides anew, 0 where none was made, and
+    are partly left as the memory was.
     """
     unused = type(data)(data.model)
     for name in dir(data):
         if not name.startswith("_"):
-            value = getattr(data, name, None)
-            if isinstance(value, np.ndarray) and value.flags.writeable and value.shape == getattr(unused, name).shape:
-                yield name, value
+            always = getattr(unused, name, None)
+            if isinstance(always, np.ndarray) and always.size and always.flags.writeable:
+                yield name, getattr(data, name)
 
 
 def _copied(value: Any) -> Any:

@@ -11,7 +11,10 @@ from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
+from hydra.conf import HydraConf
 
+from rql.config.compose import choices_of
+from rql.config.schema import Config
 from rql.errors import RQLError
 from rql.files import CHECKPOINTS, code_version, sweep, write_atomically
 from rql.tracking.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
@@ -27,6 +30,7 @@ CHANGEABLE = (
     "env.step_timeout",
     "env.vectorization",
     "evaluation.",
+    "jobs.",
     "offline.eval_every",
     "online.env_steps",
     "online.eval_every",
@@ -51,6 +55,12 @@ class Command:
     config_name: str = "config"
     overrides: list[str] = field(default_factory=list)
     choices: dict[str, str] = field(default_factory=dict)
+
+
+def command_of(config: Config, hydra: HydraConf) -> Command:
+    """What the person typed, `resume` aside."""
+    typed = [override for override in hydra.overrides.task if not override.startswith("resume=")]
+    return Command(str(hydra.job.config_name), typed, choices_of(config))
 
 
 class RunFolder:
@@ -86,13 +96,14 @@ class RunFolder:
         """Whether that run came to its end."""
         return (self.directory / SUMMARY_FILE).exists()
 
-    def changes(self, config: Plain) -> Changes:
-        """The keys that differ from those of the run here, with their values then and now.
+    def changes(self, config: Plain, choices: dict[str, str]) -> Changes:
+        """The keys, and the groups, that differ from those of the run here, with their values then and now.
 
         Raises:
             RQLError: if one of them cannot change in the middle of a run.
         """
         found = difference(read_config(self.directory), config)
+        found |= difference(read_command(self.directory).choices, choices)
         refuse_fixed(self.directory, found)
         return found
 
@@ -175,13 +186,14 @@ def refuse_fixed(directory: Path, changes: Changes) -> None:
 
 def difference(then: Plain, now: Plain) -> Changes:
     """The dotted keys whose values differ, `resume` aside."""
-    before, after = _flat(then), _flat(now)
+    before, after = flat(then), flat(now)
     keys = [key for key in before | after if key != "resume" and before.get(key) != after.get(key)]
     return {key: (before.get(key), after.get(key)) for key in keys}
 
 
-def _flat(tree: Any, prefix: str = "") -> Plain:
+def flat(tree: Any, prefix: str = "") -> Plain:
+    """A tree of dictionaries as one with dotted keys."""
     if not isinstance(tree, dict) or not tree:
         return {prefix: tree}
     parts = ((f"{prefix}.{key}" if prefix else str(key), value) for key, value in tree.items())
-    return {path: leaf for name, value in parts for path, leaf in _flat(value, name).items()}
+    return {path: leaf for name, value in parts for path, leaf in flat(value, name).items()}

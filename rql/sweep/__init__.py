@@ -1,0 +1,1 @@
+"""Sweeps: jobs with an identity, that run once however often the sweep is started."""

@@ -1,0 +1,116 @@
+"""The jobs of a sweep as files: `job.json` in a folder each, whose state survives whatever happens to a process."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from enum import Enum
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from rql.errors import RQLError
+from rql.files import write_atomically
+
+JOB_FILE, LOCK_FILE = "job.json", ".job.lock"
+PATIENCE = 1.0
+"""Seconds to wait for the lock of a job, which someone who asks for its state holds for a moment."""
+
+
+class Status(str, Enum):
+    """How far a job has come."""
+
+    queued = "queued"
+    running = "running"
+    interrupted = "interrupted"
+    """It was running when its process was killed, or asked to end."""
+    done = "done"
+    pruned = "pruned"
+    """Ended before its time, for it did worse than the others."""
+    failed = "failed"
+
+
+ENDED = (Status.done, Status.pruned)
+"""What is not run again."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep; times are UTC in ISO format."""
+
+    id: str
+    overrides: list[str] = field(default_factory=list)
+    status: Status = Status.queued
+    queued: str | None = None
+    started: str | None = None
+    ended: str | None = None
+    error: str | None = None
+    """The last line of the error, if it failed."""
+
+
+class BusyError(Exception):
+    """Another process is running this job."""
+
+
+def now() -> str:
+    """The time in the form of `job.json`."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def enqueue(sweep: Path, job: Job) -> Job:
+    """The job as it is known, made known first where it is not."""
+    folder = sweep / job.id
+    if not (folder / JOB_FILE).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write(sweep, replace(job, queued=now()))
+    return read(folder)
+
+
+def write(sweep: Path, job: Job) -> None:
+    """Put down how far a job has come."""
+    content = asdict(job) | {"status": job.status.value}
+    write_atomically(sweep / job.id / JOB_FILE, f"{json.dumps(content, indent=2)}\n".encode())
+
+
+def read(folder: Path) -> Job:
+    """How far the job in a folder has come: a job whose process is gone is interrupted.
+
+    Raises:
+        RQLError: if there is none.
+    """
+    path = folder / JOB_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        job = Job(**content | {"status": Status(content["status"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RQLError(f"{path} cannot be read: {error}") from error
+    if job.status is Status.running and not _is_held(folder):
+        return replace(job, status=Status.interrupted)
+    return job
+
+
+@contextmanager
+def held(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
+    """A time in which no other process runs the job; the lock of a process that died does not count.
+
+    Raises:
+        BusyError: if another process does.
+    """
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=patience)
+    except Timeout as error:
+        raise BusyError from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        with held(folder, patience=0.0):
+            return False
+    except BusyError:
+        return True

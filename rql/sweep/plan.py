@@ -1,0 +1,150 @@
+"""What a sweep is going to do, known and checked before it does it: `sweep.json`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from rql.config.compose import load
+from rql.errors import ConfigError, RQLError
+from rql.files import write_atomically
+from rql.sweep.identity import belongs, identity, telling
+from rql.sweep.jobs import Job, enqueue, now, read
+
+SWEEP_FILE = "sweep.json"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What the person typed, each time the sweep was started."""
+
+    config_name: str
+    task: list[str]
+    hydra: list[str]
+    started: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What lies in `sweep.json`."""
+
+    base: dict[str, Any]
+    """What is not swept: dotted keys and values."""
+    swept: list[str]
+    jobs: list[str]
+    """Identities, in the order in which they were asked for."""
+    launches: list[Launch]
+
+
+def parse(params: dict[str, str], task: Sequence[str]) -> list[Override]:
+    """The overrides of a sweep, a later one in the place of an earlier one of the same key."""
+    written = [f"{key}={value}" for key, value in params.items()]
+    return OverridesParser.create().parse_overrides([*written, *task])
+
+
+def swept_keys(overrides: list[Override]) -> list[str]:
+    """The keys and groups that are given several values."""
+    last = {override.key_or_group: override.is_sweep_override() for override in overrides}
+    return [key for key, several in last.items() if several]
+
+
+def fixed_overrides(overrides: list[Override]) -> list[str]:
+    """What all jobs have in common."""
+    return [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+
+
+def base_of(config_name: str, overrides: list[Override]) -> dict[str, Any]:
+    """The plain configuration without what is swept; it may lack values that only the swept keys give."""
+    plain = OmegaConf.to_container(compose(config_name, overrides=fixed_overrides(overrides)), enum_to_str=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def arms(config_name: str, overrides: list[Override]) -> list[Job]:
+    """The jobs of a grid.
+
+    Raises:
+        RQLError: if one of them cannot work; it says which.
+    """
+    (combinations,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    swept = swept_keys(overrides)
+    found: dict[str, Job] = {}
+    for combination in combinations:
+        try:
+            job = Job(identity(load(compose(config_name, overrides=combination))), combination)
+        except ConfigError as error:
+            arm = " ".join(part for part in combination if part.lstrip("+").partition("=")[0] in swept)
+            raise RQLError(f"{error} (in the job {arm}; no job was started)") from error
+        found.setdefault(job.id, job)
+    return list(found.values())
+
+
+def open_sweep(directory: Path, base: dict[str, Any], swept: list[str], jobs: list[Job], launch: Launch) -> Sweep:
+    """Put down what is going to be done, beside what was asked for before.
+
+    Raises:
+        RQLError: if another sweep lies in the folder, or it cannot be written.
+    """
+    known = read_sweep(directory) if (directory / SWEEP_FILE).exists() else Sweep(telling(base), [], [], [])
+    _check_same(directory, known, telling(base), swept)
+    together = Sweep(
+        base=known.base,
+        swept=list(dict.fromkeys([*known.swept, *swept])),
+        jobs=list(dict.fromkeys([*known.jobs, *(job.id for job in jobs)])),
+        launches=[*known.launches, launch],
+    )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_atomically(directory / SWEEP_FILE, f"{json.dumps(asdict(together), indent=2)}\n".encode())
+        for job in jobs:
+            enqueue(directory, job)
+    except OSError as error:
+        raise RQLError(f"the sweep cannot be recorded in {directory}: {error}") from error
+    return together
+
+
+def read_sweep(directory: Path) -> Sweep:
+    """The sweep in a folder.
+
+    Raises:
+        RQLError: if there is none.
+    """
+    path = directory / SWEEP_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Sweep(**content | {"launches": [Launch(**launch) for launch in content["launches"]]})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RQLError(f"{directory} holds no sweep: {path} cannot be read") from error
+
+
+def jobs_of(directory: Path) -> list[Job]:
+    """All jobs of the sweep in a folder: those that were asked for first, then those that a search chose.
+
+    Raises:
+        RQLError: if there is no sweep, or one of its jobs cannot be read.
+    """
+    order = {name: number for number, name in enumerate(read_sweep(directory).jobs)}
+    found = [read(path.parent) for path in directory.glob("*/job.json")]
+    return sorted(found, key=lambda job: (order.get(job.id, len(order)), job.queued or "", job.id))
+
+
+def launch_of(config_name: str, task: Sequence[str], hydra: Sequence[str]) -> Launch:
+    """This launch."""
+    return Launch(config_name, list(task), list(hydra), now())
+
+
+def _check_same(directory: Path, known: Sweep, base: dict[str, Any], swept: list[str]) -> None:
+    """A sweep may get more values and more swept keys; what is swept in neither must be the same."""
+    free = ["seed", *known.swept, *swept]
+    keys = [key for key in known.base | base if not belongs(key, free) and known.base.get(key) != base.get(key)]
+    if keys:
+        listed = ", ".join(f"{key} ({known.base.get(key)} → {base.get(key)})" for key in sorted(keys))
+        remedy = "hydra.sweep.dir=FOLDER names another place"
+        raise RQLError(f"{directory} holds a sweep with other values: {listed}; {remedy}")

@@ -1,0 +1,57 @@
+"""Ending early what does worse than the rest, by Optuna's rule, from the local records of the sweep alone."""
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rql.config.schema import JobsConfig
+from rql.errors import RQLError
+from rql.sweep.jobs import ENDED, JOB_FILE, Job, read
+from rql.tracking.record import METRICS_FILE, read_metrics
+
+if TYPE_CHECKING:
+    from rql.observer import Pruner  # which waits for torch
+
+
+def pruner_of(sweep: Path, job: Job, config: JobsConfig) -> "Pruner | None":
+    """The pruner of a job, if there is to be one.
+
+    Raises:
+        RQLError: if Optuna is not installed.
+    """
+    if not config.prune:
+        return None
+    try:
+        optuna: Any = importlib.import_module("optuna")
+    except ImportError as error:
+        remedy = "pip install -c constraints.txt -e '.[optuna]'"
+        raise RQLError(f"jobs.prune=true needs optuna, which is not installed: {remedy}") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    own = sweep / job.id
+
+    def prune(step: int, value: float) -> bool:
+        rule = optuna.pruners.MedianPruner(n_startup_trials=config.prune_after, n_warmup_steps=0)
+        study = optuna.create_study(direction="maximize", pruner=rule)
+        for others in _curves(sweep, own):
+            last = others[max(others)]
+            study.add_trial(optuna.trial.create_trial(value=last, intermediate_values=others))
+        trial = study.ask()
+        for earlier, found in (_curve(own) | {step: value}).items():
+            trial.report(found, earlier)
+        return bool(trial.should_prune())
+
+    return prune
+
+
+def _curves(sweep: Path, own: Path) -> list[dict[int, float]]:
+    folders = [path.parent for path in sweep.glob(f"*/{JOB_FILE}") if path.parent != own]
+    curves = [_curve(folder) for folder in sorted(folders) if read(folder).status in ENDED]
+    return [curve for curve in curves if curve]
+
+
+def _curve(folder: Path) -> dict[int, float]:
+    """Returns of the online evaluations so far, by step."""
+    if not (folder / METRICS_FILE).exists():
+        return {}
+    lines = [line for line in read_metrics(folder) if line["stage"] == "online" and "return" in line]
+    return {line["step"]: line["return"] for line in lines}

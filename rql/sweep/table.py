@@ -1,0 +1,48 @@
+"""What became of the jobs of a sweep, for a person."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from rql.sweep.jobs import Job, Status
+from rql.sweep.plan import jobs_of, read_sweep
+from rql.tracking.record import read_summary
+
+STAGES = {"bc": "π_BC", "offline": "offline", "online": "finetuned"}
+
+
+def print_sweep(directory: Path) -> list[Job]:
+    """Print the jobs of a sweep with their returns, and why those that failed did.
+
+    Raises:
+        RQLError: if there is no sweep.
+    """
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    jobs, swept = jobs_of(directory), read_sweep(directory).swept
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    for title in ("job", "status", *swept):
+        table.add_column(title, no_wrap=True)
+    for title in (*STAGES.values(), "seconds"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for job in jobs:
+        table.add_row(*_row(directory, job, swept))
+    console.print(table)
+    for job in jobs:
+        if job.status is Status.failed:
+            console.print(f"{job.id} failed: {job.error}", markup=False)
+    counts = Counter(job.status.value for job in jobs)
+    listed = ", ".join(f"{counts[status.value]} {status.value}" for status in Status if counts[status.value])
+    console.print(f"{len(jobs)} jobs: {listed}, in {directory}", markup=False)
+    return jobs
+
+
+def _row(directory: Path, job: Job, swept: list[str]) -> list[str]:
+    given = dict(override.lstrip("+").split("=", 1) for override in job.overrides if "=" in override)
+    summary = read_summary(directory / job.id)
+    returns = [f"{summary[f'{stage}/return']:,.1f}" if f"{stage}/return" in summary else "" for stage in STAGES]
+    seconds = f"{summary['wall_seconds']:.0f}" if summary else ""
+    return [job.id, job.status.value, *(given.get(key, "") for key in swept), *returns, seconds]
