@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from rql.config.compose import load, register
 from rql.config.explain import composition_errors_in_one_sentence, fail
+from rql.config.launchers import register_launchers
 from rql.errors import RQLError
 from rql.sweep.run import run_job
 from rql.tracking.folder import command_of
@@ -17,6 +18,7 @@ from rql.tracking.folder import command_of
 CONFIGURATION = Path(__file__).resolve().parent / "conf"
 
 register()
+register_launchers()
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="config")

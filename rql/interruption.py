@@ -11,10 +11,15 @@ from typing import Any
 from rql.errors import Preempted
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+PREEMPTION = signal.SIGUSR2
+"""Caught where someone else handles it: submitit puts a preempted job back into Slurm's queue with it."""
 
 
 class Interruption:
-    """Catches the signals. Outside of `deferred` they raise `Preempted`; inside they wait for `check`."""
+    """Catches the signals. Outside of `deferred` they raise `Preempted`; inside they wait for `check`.
+
+    At the end `PREEMPTION` is handed on to who handled it before.
+    """
 
     def __init__(self) -> None:
         self.requested: str | None = None
@@ -23,12 +28,15 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+            numbers = (*SIGNALS, PREEMPTION) if callable(signal.getsignal(PREEMPTION)) else SIGNALS
+            self._before = {number: signal.signal(number, self._handle) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self.requested == PREEMPTION.name:
+            signal.raise_signal(PREEMPTION)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

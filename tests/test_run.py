@@ -2,7 +2,6 @@
 
 import itertools
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,6 @@ import pytest
 import yaml
 from conftest import TINY, Cli, episode, metrics_of, summary_of, write_minari
 from gymnasium import spaces
-
-import run as program
-from rql.config.explain import composition_errors_in_one_sentence
 
 GRID = list(
     itertools.product(
@@ -154,22 +150,3 @@ def test_actions_of_any_shape(cli: Cli, tmp_path: Path, monkeypatch: Any) -> Non
     write_minari(tmp_path, "square-v0", episodes, Square.observation_space, action)
     tiny = [override for override in TINY if "dataset" not in override]
     cli("env.id=RQLTestSquare-v0", "dataset=minari", "dataset.id=square-v0", *tiny)
-
-
-def test_a_sweep_goes_on_after_a_job_that_cannot_work_and_ends_with_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = [f"hydra.sweep.dir={tmp_path}", "cql.alpha=-1,1e-3", *TINY, "offline.updates=0", "online.env_steps=0"]
-    monkeypatch.setattr(sys, "argv", ["run.py", "-m", *arguments])
-    with pytest.raises(SystemExit) as stop, composition_errors_in_one_sentence():
-        program.main()
-    assert stop.value.code == 2 and "cql.alpha=-1" in capsys.readouterr().err
-    assert [path.parent.name for path in tmp_path.glob("*/summary.json")] == ["1"]
-
-
-def test_a_sweep_runs_every_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = [f"hydra.sweep.dir={tmp_path}", "seed=0,1", "beta=constant,linear", *TINY, "online.env_steps=0"]
-    monkeypatch.setattr(sys, "argv", ["run.py", "-m", *arguments])
-    program.main()
-    found = [yaml.safe_load(path.read_text()) for path in sorted(tmp_path.glob("*/config.yaml"))]
-    assert sorted((c["seed"], "value" in c["beta"]) for c in found) == [(0, False), (0, True), (1, False), (1, True)]

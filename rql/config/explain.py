@@ -10,6 +10,7 @@ from typing import NoReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from rql.config.launchers import missing_plugin
 from rql.errors import Preempted, RQLError
 
 EXIT_CODE = 2
@@ -62,7 +63,8 @@ def explain(error: Exception) -> str:
         return text + _allowed_keys(cause)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     searched = next((i for i, line in enumerate(lines) if line.startswith("Config search path")), len(lines))
-    return " ".join(lines[:searched])
+    text = " ".join(lines[:searched])
+    return text + missing_plugin(text)
 
 
 def _allowed_keys(error: OmegaConfBaseException) -> str:

@@ -1,6 +1,5 @@
 """What Hydra calls before and after a sweep."""
 
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,6 @@ from rql.errors import RQLError
 from rql.sweep.identity import sweep_name
 from rql.sweep.jobs import ENDED, Status
 
-PLUGINS = {
-    "hydra_joblib_launcher": "joblib",
-    "hydra_submitit_launcher": "submitit",
-    "hydra_ray_launcher": "ray",
-    "hydra_optuna_sweeper": "optuna",
-}
-"""The extras of this package that bring a plugin of Hydra."""
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 SOME_FAILED = 1
 """The exit code of a sweep of which a job failed."""
@@ -34,10 +26,10 @@ class SweepCallback(Callback):
         """Before any job."""
         try:
             _begin(config)
-        except (RQLError, OSError) as error:
-            fail(str(error))
         except (HydraException, OmegaConfBaseException) as error:
             fail(explain(error))
+        except (RQLError, OSError) as error:
+            fail(str(error))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """After all jobs."""
@@ -53,7 +45,6 @@ def _begin(config: DictConfig) -> None:
     from rql.sweep.plan import arms, base_of, jobs_of, launch_of, open_sweep, parse, swept_keys
 
     hydra = config.hydra
-    _require_plugins(hydra.launcher._target_, hydra.sweeper._target_)
     name, task = str(hydra.job.config_name), list(hydra.overrides.task)
     overrides = parse(dict(hydra.sweeper.params or {}), task)
     swept, base = swept_keys(overrides), base_of(name, overrides)
@@ -69,15 +60,6 @@ def _begin(config: DictConfig) -> None:
     begun = sum(job.status not in (*ENDED, Status.queued) for job in known)
     what = f"{len(known)} jobs, {done} done, {begun} begun" if known else "a search"
     print(f"sweep over {', '.join(swept) or 'nothing'}: {what}, in {directory}")
-
-
-def _require_plugins(*targets: str) -> None:
-    for target in targets:
-        package = ".".join(target.split(".")[:2])
-        extra = PLUGINS.get(target.split(".")[1])
-        if extra and importlib.util.find_spec(package) is None:
-            remedy = f"pip install -c constraints.txt -e '.[{extra}]'"
-            raise RQLError(f"{package} is not installed: {remedy}")
 
 
 def _set_directory(config: DictConfig, directory: Path) -> None:

@@ -1,0 +1,55 @@
+"""Hydra's launchers as this package wants them, where their plugins are installed."""
+
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigLoadError
+from omegaconf import OmegaConf, open_dict
+
+TUNED: dict[str, dict[str, Any]] = {
+    # as many jobs at once as there are cores, one torch thread each; handed out when a core is free
+    "joblib": {"n_jobs": -1, "pre_dispatch": "n_jobs", "batch_size": 1},
+    # all jobs at once, for a week at most
+    "submitit_local": {"timeout_min": 10080, "cpus_per_task": "${threads}", "stderr_to_stdout": True},
+    # an array; a job that is preempted or out of time saves its state and is put back into the queue
+    "submitit_slurm": {
+        "timeout_min": 240,
+        "cpus_per_task": "${threads}",
+        "mem_gb": 4,
+        "stderr_to_stdout": True,
+        "signal_delay_s": 120,
+        "max_num_timeout": 100,
+    },
+    # this machine, or the cluster at hydra.launcher.ray.init.address
+    "ray": {"ray": {"init": {"include_dashboard": False}, "remote": {"num_cpus": "${threads}"}}},
+}
+EXTRAS = {
+    "joblib": "joblib",
+    "submitit_local": "submitit",
+    "submitit_slurm": "submitit",
+    "ray": "ray",
+    "optuna": "optuna",
+}
+"""The extra of this package that brings a choice of `hydra/launcher` or `hydra/sweeper`."""
+
+
+def register_launchers() -> None:
+    """Put the tuned values over the plugins' own."""
+    Plugins.instance()  # finds the plugins, which make themselves known to the store
+    store = ConfigStore.instance()
+    for name, values in TUNED.items():
+        try:
+            node = store.load(f"hydra/launcher/{name}.yaml").node
+        except ConfigLoadError:
+            continue
+        with open_dict(node):
+            store.store(group="hydra/launcher", name=name, node=OmegaConf.merge(node, values), provider="rql")
+
+
+def missing_plugin(text: str) -> str:
+    """What to install where an error says that a launcher or a sweeper was not found; otherwise nothing."""
+    for name, extra in EXTRAS.items():
+        if f"hydra/launcher/{name}'" in text or f"hydra/sweeper/{name}'" in text:
+            return f"; pip install -c constraints.txt -e '.[{extra}]' brings it"
+    return ""
