@@ -173,13 +173,14 @@ def refuse_fixed(directory: Path, changes: Changes) -> None:
 
 def difference(then: Plain, now: Plain) -> Changes:
     """The dotted keys whose values differ, `resume` aside."""
-    before, after = _flat(then), _flat(now)
+    before, after = flat(then), flat(now)
     keys = [key for key in before | after if key != "resume" and before.get(key) != after.get(key)]
     return {key: (before.get(key), after.get(key)) for key in keys}
 
 
-def _flat(tree: Any, prefix: str = "") -> Plain:
+def flat(tree: Any, prefix: str = "") -> Plain:
+    """The leaves of a plain configuration by their dotted keys; an empty dictionary is a leaf."""
     if not isinstance(tree, dict) or not tree:
         return {prefix: tree}
     parts = ((f"{prefix}.{key}" if prefix else str(key), value) for key, value in tree.items())
-    return {path: leaf for name, value in parts for path, leaf in _flat(value, name).items()}
+    return {path: leaf for name, value in parts for path, leaf in flat(value, name).items()}
