@@ -80,7 +80,7 @@ def make_arms(runs: Sequence[Run], factors: Sequence[Factor]) -> list[Arm]:
         found.setdefault(tuple(factor.values[position] for factor in factors), []).append(run)
     names = [factor.name for factor in factors]
     return [
-        Arm(_label(names, setting), dict(zip(names, setting, strict=True)), tuple(found[setting]))
+        Arm(label_of(names, setting), dict(zip(names, setting, strict=True)), tuple(found[setting]))
         for setting in sorted(found, key=lambda values: [sort_key(value) for value in values])
     ]
 
@@ -96,10 +96,12 @@ def written(value: Value) -> str:
     """As one would type it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) and float(short) != value else short
 
 
-def _label(names: Sequence[str], values: Column) -> str:
+def label_of(names: Sequence[str], values: Column) -> str:
+    """What a person calls a setting; what has no value in it is left out."""
     parts = [f"{name}={written(value)}" for name, value in zip(names, values, strict=True) if value is not None]
     return ", ".join(parts) or "all runs"
 
