@@ -29,11 +29,14 @@ from rql.reports.tables import short
 
 MOST_ARMS = 12
 """In a matrix of pairs."""
+CIRCLES = 8
+"""In a row of a heat map's cell."""
 
 
 def improvement_over_bc(comparison: Comparison) -> Picture | None:
     """P(π_final > π_BC) of each arm; None where nothing was cloned."""
-    found = {arm.label: comparison.improvement(*[comparison.finished_of(arm)] * 2, bc) for arm in comparison.compared}
+    runs = {arm.label: comparison.finished_of(arm) for arm in comparison.compared}
+    found = {label: comparison.improvement(of, of, bc) for label, of in runs.items()}
     arms = [arm for arm in comparison.compared if found[arm.label]]
     if not arms:
         return None
@@ -60,9 +63,9 @@ def improvement_matrix(comparison: Comparison) -> Picture | None:
     values = np.full((len(arms), len(arms)), np.nan)
     for row, first in enumerate(arms):
         for column, second in enumerate(arms):
-            samples = [comparison.finished_of(first), comparison.finished_of(second)]
-            found = comparison.improvement(*samples, final) if row != column else None
-            values[row, column] = found.value if found else np.nan
+            if row != column:
+                found = comparison.improvement(comparison.finished_of(first), comparison.finished_of(second), final)
+                values[row, column] = found.value if found else np.nan
     figure = new_figure(4.6 + 0.62 * len(arms), 1.6 + 0.62 * len(arms))
     axes = figure.subplots()
     drawn = axes.imshow(values, cmap="RdBu", vmin=0.0, vmax=1.0, aspect="auto")
@@ -92,7 +95,7 @@ def _sensitivity(comparison: Comparison, factor: Factor) -> Picture:
     pooled = len(series) > len(COLORS)
     if pooled:
         others, series = [], arms_by(comparison, [])
-    figure = new_figure(6.8, 3.4 + 0.16 * len(series))
+    figure = new_figure(6.8, 3.4)
     axes = figure.subplots()
     for number, (setting, runs) in enumerate(series.items()):
         shift = (number - (len(series) - 1) / 2) * min(0.1, 0.6 / len(series))
@@ -124,7 +127,7 @@ def _draw_series(
             continue
         values = np.concatenate(comparison.samples(runs, final))
         axes.scatter(np.full(len(values), position + shift), values, s=14, color=color, alpha=0.5, linewidth=0)
-        if found.low is not None:
+        if found.low is not None and found.high is not None:
             axes.plot([position + shift] * 2, [found.low, found.high], color=color, linewidth=1.6)
         places.append(position + shift)
         middles.append(found.value)
@@ -150,10 +153,11 @@ def _heat_map(comparison: Comparison, x: Factor, y: Factor) -> Picture:
     drawn = axes.imshow(means, cmap="viridis", norm=colors, aspect="auto", origin="lower")
     for (row, column), found in cells.items():
         ink = "black" if colors(means[row, column]) > 0.5 else "white"
-        axes.text(column, row + 0.14, short(float(means[row, column])), ha="center", fontsize=8, color=ink)
-        places = column + np.linspace(-0.36, 0.36, len(found) + 2)[1:-1]
-        below = np.full(len(found), row - 0.2)
-        axes.scatter(places, below, s=26, c=found, cmap="viridis", norm=colors, edgecolors=ink, linewidths=0.7)
+        axes.text(column, row + 0.16, short(float(means[row, column])), ha="center", fontsize=8, color=ink)
+        order = np.arange(len(found))
+        places = column + (order % CIRCLES - (min(len(found), CIRCLES) - 1) / 2) * 0.8 / CIRCLES
+        below = row - 0.1 - 0.16 * (order // CIRCLES)
+        axes.scatter(places, below, s=22, c=found, cmap="viridis", norm=colors, edgecolors=ink, linewidths=0.7)
     axes.set_xticks(range(len(columns)), [written(level) for level in columns])
     axes.set_yticks(range(len(rows)), [written(level) for level in rows])
     axes.set_xlabel(x.name, fontsize=9)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rql.reports import scores
 from rql.reports.comparison import Comparison
 from rql.reports.grouping import Arm
 from rql.reports.runs import Run
-from rql.reports import scores
 from rql.reports.statistics import Array, Band, bootstrap, iqm
 from rql.reports.tables import Cell, Table
 

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from rql.reports import statistics
 from rql.reports.comparison import Comparison, bc, final
@@ -45,6 +46,7 @@ class Picture:
     def _saved(self, kind: str, **options: object) -> bytes:
         buffer = io.BytesIO()
         self.figure.savefig(buffer, format=kind, dpi=130, **options)  # type: ignore[arg-type]
+        self.figure.set_layout_engine("none")  # it stays as it is now
         return buffer.getvalue()
 
 
@@ -90,7 +92,7 @@ def learning_curves(comparison: Comparison, curves: Curves) -> list[Picture]:
         caption += " Over all tasks, the steps are shares of the stage."
     pictures: list[Picture] = []
     for end, arms in batches(comparison):
-        figure = new_figure(4.4 * len(stages) + 0.6, 2.9 * len(tasks) + 0.3 * math.ceil(len(arms) / 2) + 0.3)
+        figure = new_figure(4.4 * len(stages) + 0.6, 2.9 * len(tasks) + 0.3)
         panels = figure.subplots(len(tasks), len(stages), sharey="row", squeeze=False)
         for task, row in zip(tasks, panels, strict=True):
             for stage, axes in zip(stages, row, strict=True):
@@ -100,6 +102,8 @@ def learning_curves(comparison: Comparison, curves: Curves) -> list[Picture]:
                         draw_curve(axes, found, color(comparison, arm), wrapped(arm.label, 60))
                 clone_line(axes, comparison, task)
                 axes.set_xlabel(f"share of the {stage} stage" if task is None else AXES[stage], fontsize=9)
+                axes.xaxis.set_major_locator(MaxNLocator(5))
+                axes.xaxis.set_major_formatter("{x:g}" if task is None else "{x:,.0f}")
                 tidy(axes)
             row[0].set_ylabel(wrapped(comparison.unit, 24), fontsize=9)
             if len(tasks) > 1:
@@ -130,10 +134,12 @@ def legend(figure: Figure, panels: Sequence[Axes]) -> None:
     entries = {
         label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    columns = 1 if max(map(len, entries)) > 55 else 2
-    figure.legend(
-        entries.values(), entries.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=8
-    )
+    longest = max((len(line) for label in entries for line in label.split("\n")), default=0)
+    columns = max(1, min(3, int(figure.get_figwidth() / (0.6 + 0.07 * longest))))
+    lines = sum(label.count("\n") + 1 for label in entries)
+    figure.set_figheight(figure.get_figheight() + 0.2 * math.ceil(lines / columns))
+    labels, handles = list(entries), list(entries.values())
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
 
 
 def final_points(comparison: Comparison) -> Picture:
@@ -185,7 +191,7 @@ def profiles(comparison: Comparison) -> list[Picture]:
     caption = f"Fraction of the runs whose final {comparison.unit} is above τ, with 95 % bootstrap bands."
     pictures: list[Picture] = []
     for end, arms in batches(comparison):
-        figure = new_figure(6.8, 3.4 + 0.22 * math.ceil(len(arms) / 2))
+        figure = new_figure(6.8, 3.4)
         axes = figure.subplots()
         for arm in arms:
             band = statistics.profile(comparison.samples(comparison.finished_of(arm), final), thresholds)

@@ -8,7 +8,8 @@ from string import Template
 from rql.reports.comparison import Comparison
 from rql.reports.figures import Picture
 from rql.reports.runs import Status
-from rql.reports.tables import Estimate, Table, text
+from rql.reports.statistics import Estimate
+from rql.reports.tables import Cell, Table, text
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -127,7 +128,7 @@ def _markdown_figure(picture: Picture) -> str:
     return f"## {_plain(picture.title)}\n\n{image}\n\n{_plain(picture.caption)} {pdf}"
 
 
-def _shown(table: Table) -> tuple[Sequence[tuple[object, ...]], str]:
+def _shown(table: Table) -> tuple[Sequence[tuple[Cell, ...]], str]:
     rows = table.rows[: table.most]
     cut = f" Shown are {len(rows)} of {len(table.rows)} rows; {table.name}.csv has all."
     return rows, table.note + (cut if len(rows) < len(table.rows) else "")

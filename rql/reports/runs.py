@@ -122,7 +122,7 @@ def read_run(directory: Path) -> Run:
         status, reason = _status_of_job(job, begun=False)
         return Run(directory, status, reason, **told)
     try:
-        config = yaml.load(_text(directory / CONFIG_FILE), Loader=_Loader)  # noqa: S506  a safe loader
+        config = yaml.load(_text(directory / CONFIG_FILE), Loader=_Loader)
         if not isinstance(config, dict):
             raise ValueError("it holds no configuration")
     except (OSError, ValueError, yaml.YAMLError) as error:

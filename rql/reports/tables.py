@@ -138,9 +138,7 @@ def pairs(comparison: Comparison) -> Table:
     for first, second in combinations(comparison.compared, 2):
         runs = comparison.finished_of(first), comparison.finished_of(second)
         rows.append((first.label, second.label, comparison.improvement(*runs, final)))
-    note = (
-        "Probability that a run of X ends better than one of Y, the mean over the tasks that both have; ties count ½."
-    )
+    note = "Probability that a run of X ends better than one of Y, the mean over the tasks of both; ties count ½."
     return Table("improvement", "Probability of improvement", note, ("X", "Y", "P(X > Y)"), tuple(rows), (), MOST_PAIRS)
 
 
