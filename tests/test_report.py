@@ -74,7 +74,7 @@ def write_job(folder: Path, status: str, overrides: list[str], error: str | None
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two arms × three seeds, and a run that failed, one that is missing, one damaged, one killed."""
-    folder = tmp_path_factory.mktemp("sweep")
+    folder = tmp_path_factory.mktemp("runs") / "sweep"
     for seed in range(3):
         for alpha in (1e-3, 1e-2):
             name = f"{alpha:g}-{seed}"

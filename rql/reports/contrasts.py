@@ -126,7 +126,8 @@ def _draw_series(
         if found is None:
             continue
         values = np.concatenate(comparison.samples(runs, final))
-        axes.scatter(np.full(len(values), position + shift), values, s=14, color=color, alpha=0.5, linewidth=0)
+        beside = np.full(len(values), position + shift + 0.03)
+        axes.scatter(beside, values, s=16, color=color, edgecolors="white", linewidth=0.4, zorder=5)
         if found.low is not None and found.high is not None:
             axes.plot([position + shift] * 2, [found.low, found.high], color=color, linewidth=1.6)
         places.append(position + shift)

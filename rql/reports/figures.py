@@ -151,7 +151,7 @@ def final_points(comparison: Comparison) -> Picture:
         runs = comparison.finished_of(arm)
         values = np.concatenate(comparison.samples(runs, final))
         spread = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else np.zeros(1)
-        axes.scatter(values, row + spread, s=14, color=color(comparison, arm), alpha=0.6, linewidth=0, zorder=2)
+        axes.scatter(values, row + spread, s=16, color=color(comparison, arm), edgecolors="white", linewidth=0.4, zorder=5)
         found = comparison.estimate(runs, final, statistics.iqm)
         assert found is not None
         draw_interval(axes, found, row)

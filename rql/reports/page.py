@@ -30,6 +30,7 @@ table { border-collapse: collapse; font-size: .88em; }
 th, td { padding: .25rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid #8884; }
 th { border-bottom: 2px solid #8888; }
 td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+td:first-child { min-width: 11rem; }
 code { font-size: .92em; white-space: nowrap; }
 figure { margin: .6rem 0 0; }
 figure img { max-width: 100%; background: white; border-radius: 6px; }
