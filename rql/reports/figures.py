@@ -164,7 +164,7 @@ def final_points(comparison: Comparison) -> Picture:
         f"The {comparison.unit} of π_final at the end of each run (points), their interquartile mean and its 95 % "
         "interval; dashed is the mean π_BC."
     )
-    return Picture("final", "Final scores", caption, figure)
+    return Picture("final", "Final scores, run by run", caption, figure)
 
 
 def draw_interval(axes: Axes, found: statistics.Estimate, row: float) -> None:

@@ -206,8 +206,8 @@ def short(value: float) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     size = abs(value)
-    digits = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 0.1 or size == 0 else 4
-    return f"{value:,.{digits}f}".replace("-", "−")
+    digits = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 3
+    return (f"{value:.1e}" if 0 < size < 0.001 else f"{value:,.{digits}f}").replace("-", "−")
 
 
 def text(cell: Cell) -> str:
