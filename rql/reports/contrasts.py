@@ -98,7 +98,7 @@ def _sensitivity(comparison: Comparison, factor: Factor) -> Picture:
     figure = new_figure(6.8, 3.4)
     axes = figure.subplots()
     for number, (setting, runs) in enumerate(series.items()):
-        shift = (number - (len(series) - 1) / 2) * min(0.1, 0.6 / len(series))
+        shift = (number - (len(series) - 1) / 2) * min(0.16, 0.6 / len(series))
         cells = [[run for run in runs if values[run.directory] == level] for level in levels]
         _draw_series(axes, comparison, cells, shift, COLORS[number], label_of(others, setting))
     clone_line(axes, comparison, None)
