@@ -4,6 +4,7 @@ python benchmarks/report_speed.py [FOLDER to keep the runs and the report in]
 """
 
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -72,7 +73,9 @@ def main() -> None:
         count = fabricate(directory)
         started = time.perf_counter()
         subprocess.run([sys.executable, "-m", "rql.report", str(directory)], cwd=ROOT, check=True)
-        print(f"{count} runs: {time.perf_counter() - started:.1f} s")
+        seconds = time.perf_counter() - started
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        print(f"{count} runs: {seconds:.1f} s, of a processor {used.ru_utime + used.ru_stime:.1f} s")
 
 
 if __name__ == "__main__":

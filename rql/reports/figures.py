@@ -151,7 +151,9 @@ def final_points(comparison: Comparison) -> Picture:
         runs = comparison.finished_of(arm)
         values = np.concatenate(comparison.samples(runs, final))
         spread = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else np.zeros(1)
-        axes.scatter(values, row + spread, s=16, color=color(comparison, arm), edgecolors="white", linewidth=0.4, zorder=5)
+        axes.scatter(
+            values, row + spread, s=16, color=color(comparison, arm), edgecolors="white", linewidth=0.4, zorder=5
+        )
         found = comparison.estimate(runs, final, statistics.iqm)
         assert found is not None
         draw_interval(axes, found, row)
