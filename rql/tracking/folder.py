@@ -192,7 +192,7 @@ def difference(then: Plain, now: Plain) -> Changes:
 
 
 def flat(tree: Any, prefix: str = "") -> Plain:
-    """A tree of dictionaries as one with dotted keys."""
+    """The leaves of a plain configuration by their dotted keys; an empty dictionary is a leaf."""
     if not isinstance(tree, dict) or not tree:
         return {prefix: tree}
     parts = ((f"{prefix}.{key}" if prefix else str(key), value) for key, value in tree.items())

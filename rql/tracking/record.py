@@ -11,8 +11,8 @@ import yaml
 from rql.errors import RQLError
 from rql.files import write_atomically
 
-if TYPE_CHECKING:
-    from rql.training.ticks import Stage  # torch, which whoever only reads records need not wait for
+if TYPE_CHECKING:  # reports read records without torch
+    from rql.training.ticks import Stage
 
 METRICS_FILE, CONFIG_FILE, SUMMARY_FILE = "metrics.jsonl", "config.yaml", "summary.json"
 

@@ -1,0 +1,131 @@
+"""Everything that tables and figures are made of: arms, tasks, what each run achieved, and in what unit."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from rql.files import code_version
+from rql.reports.grouping import Arm, Column, Factor, find_factors, make_arms
+from rql.reports.runs import Run, Status, read_runs
+from rql.reports.scores import Measure, Outcome, Scale, outcome, returns, scale_of
+from rql.reports.statistics import Array, Estimate, Statistic, estimate, improvement
+
+Take = Callable[[Outcome], float | None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs, sorted into arms."""
+
+    directories: tuple[Path, ...]
+    when: str
+    code: str
+    """The version that made the report."""
+    runs: tuple[Run, ...]
+    factors: tuple[Factor, ...]
+    arms: tuple[Arm, ...]
+    """Of all runs that have a configuration, finished or not."""
+    tasks: tuple[str, ...]
+    """Of the finished runs."""
+    scale: Scale
+    outcomes: dict[Path, Outcome]
+    """Of the finished runs: in returns where there is one task, in scores where there are several."""
+    scores: dict[Path, Outcome]
+    """The same in scores."""
+
+    @property
+    def measure(self) -> Measure:
+        """What `outcomes` are in."""
+        return self.scale.score if len(self.tasks) > 1 else returns
+
+    @property
+    def unit(self) -> str:
+        """Its name."""
+        return self.scale.title if len(self.tasks) > 1 else "return"
+
+    @property
+    def finished(self) -> list[Run]:
+        """The runs that came to their end."""
+        return [run for run in self.runs if run.status is Status.finished]
+
+    @property
+    def compared(self) -> list[Arm]:
+        """The arms that have a finished run."""
+        return [arm for arm in self.arms if self.finished_of(arm)]
+
+    def finished_of(self, arm: Arm, task: str | None = None) -> list[Run]:
+        """Those of an arm, and of a task."""
+        return [run for run in arm.runs if run.status is Status.finished and task in (None, run.task)]
+
+    def samples(self, runs: Sequence[Run], take: Take, scored: bool = False) -> list[Array]:
+        """What `take` finds in the outcomes, an array (runs,) for each task that has any."""
+        outcomes = self.scores if scored else self.outcomes
+        by_task = [[take(outcomes[run.directory]) for run in runs if run.task == task] for task in self.tasks]
+        arrays = [np.array([value for value in values if value is not None], np.float64) for values in by_task]
+        return [array for array in arrays if array.size]
+
+    def estimate(self, runs: Sequence[Run], take: Take, statistic: Statistic, scored: bool = False) -> Estimate | None:
+        """A statistic of the outcomes; None where there is nothing to take."""
+        samples = self.samples(runs, take, scored)
+        return estimate(samples, statistic) if samples else None
+
+    def improvement(self, first: Sequence[Run], second: Sequence[Run], take: Take) -> Estimate | None:
+        """P(X > Y): X is the final outcome of the first runs, Y what `take` finds in the second ones; over the tasks
+        that both have.
+        """
+        pairs: list[tuple[Array, Array]] = []
+        for task in self.tasks:
+            x = self.samples([run for run in first if run.task == task], final)
+            y = self.samples([run for run in second if run.task == task], take)
+            pairs += zip(x, y, strict=False)
+        return estimate([*(x for x, _ in pairs), *(y for _, y in pairs)], improvement) if pairs else None
+
+
+def final(found: Outcome) -> float:
+    """What is compared: π_final at the end of the run."""
+    return found.final
+
+
+def bc(found: Outcome) -> float | None:
+    """What it started from."""
+    return found.bc
+
+
+def compare(directories: Sequence[Path], by: Sequence[str] | None) -> Comparison:
+    """Read the runs below the directories, and sort them into arms.
+
+    Raises:
+        RQLError: if there are none, or `by` names what no run has.
+    """
+    runs = read_runs(directories)
+    configured = [run for run in runs if run.config]
+    finished = [run for run in runs if run.status is Status.finished]
+    factors = find_factors(configured, by)
+    scale = scale_of(finished)
+    tasks = tuple(sorted({run.task for run in finished}))
+    scores = {run.directory: outcome(run, scale.score) for run in finished}
+    outcomes = scores if len(tasks) > 1 else {run.directory: outcome(run, returns) for run in finished}
+    return Comparison(
+        tuple(directories),
+        datetime.now(timezone.utc).isoformat(sep=" ", timespec="minutes").replace("+00:00", " UTC"),
+        code_version(),
+        tuple(runs),
+        tuple(factors),
+        tuple(make_arms(configured, factors)),
+        tasks,
+        scale,
+        outcomes,
+        scores,
+    )
+
+
+def arms_by(comparison: Comparison, names: Sequence[str]) -> dict[Column, list[Run]]:
+    """The finished runs by the values of some of the factors, in the order of the arms."""
+    found: dict[Column, list[Run]] = {}
+    for arm in comparison.compared:
+        key = tuple(arm.setting[name] for name in names)
+        found.setdefault(key, []).extend(comparison.finished_of(arm))
+    return found

@@ -1,0 +1,193 @@
+"""Which runs are seeds of one experiment: what differs between their configurations makes the arms of a comparison."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from rql.errors import RQLError
+from rql.reports.runs import Run
+from rql.tracking.folder import CHANGEABLE
+
+NO_EXPERIMENT = (
+    "resume",
+    *(key for key in CHANGEABLE if key not in ("online.env_steps", "online.stop_return", "evaluation.")),
+    *("evaluation.episodes", "evaluation.boundary_episodes", "evaluation.num_envs"),
+)
+"""Keys, and beginnings of keys, that do not make another experiment of a run."""
+TASK, SEED = "env.id", "seed"
+
+Value = str | int | float | None
+Column = tuple[Value, ...]
+"""A value for each run; None where it has no such key."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """Something that was varied: a key, or the choice of a group."""
+
+    name: str
+    values: Column
+    """For each run."""
+    also: tuple[str, ...] = ()
+    """Other keys that change when this one does, and only then."""
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it is a number that takes several values."""
+        given = {value for value in self.values if value is not None}
+        return len(given) > 1 and not any(isinstance(value, str | bool) for value in given)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The runs that differ in nothing but task and seed."""
+
+    label: str
+    setting: dict[str, Value]
+    """The value of each factor."""
+    runs: tuple[Run, ...]
+
+
+def find_factors(runs: Sequence[Run], by: Sequence[str] | None) -> list[Factor]:
+    """What was varied; or what `by` names, keys and groups.
+
+    Found by itself, it is each key whose value differs, except `seed`, what does not make another experiment, and
+    what the task decides. A group whose choice differs stands for the keys that it decides; of several that differ
+    together the most telling one stands for all.
+
+    Raises:
+        RQLError: if `by` names something that no run has; it lists what there is.
+    """
+    leaves, groups = _leaves(runs), _groups(runs)
+    if by is not None:
+        return [_named(name, runs, leaves, groups) for name in by]
+    tasks, seeds = _leaf(runs, TASK), _leaf(runs, SEED)
+    columns = {
+        key: column
+        for key, column in leaves.items()
+        if _varies(column) and not key.startswith(NO_EXPERIMENT) and key != SEED and column != seeds
+    }
+    if _varies(tasks):
+        columns = {key: column for key, column in columns.items() if not _decides(tasks, column)}
+    factors = {**_told_by_groups(columns, groups), **columns}
+    return _collapsed(factors, _typed(runs))
+
+
+def make_arms(runs: Sequence[Run], factors: Sequence[Factor]) -> list[Arm]:
+    """The runs by the values of the factors, in the order of these values."""
+    found: dict[Column, list[Run]] = {}
+    for position, run in enumerate(runs):
+        found.setdefault(tuple(factor.values[position] for factor in factors), []).append(run)
+    names = [factor.name for factor in factors]
+    return [
+        Arm(label_of(names, setting), dict(zip(names, setting, strict=True)), tuple(found[setting]))
+        for setting in sorted(found, key=lambda values: [sort_key(value) for value in values])
+    ]
+
+
+def sort_key(value: Value) -> tuple[int, float, str]:
+    """Nothing before numbers before text."""
+    if value is None:
+        return 0, 0.0, ""
+    return (2, 0.0, value) if isinstance(value, str) else (1, float(value), "")
+
+
+def written(value: Value) -> str:
+    """As one would type it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) and float(short) != value else short
+
+
+def label_of(names: Sequence[str], values: Column) -> str:
+    """What a person calls a setting; what has no value in it is left out."""
+    parts = [f"{name}={written(value)}" for name, value in zip(names, values, strict=True) if value is not None]
+    return ", ".join(parts) or "all runs"
+
+
+def _leaves(runs: Sequence[Run]) -> dict[str, Column]:
+    keys = dict.fromkeys(key for run in runs for key in run.config)
+    return {key: _leaf(runs, key) for key in keys}
+
+
+def _leaf(runs: Sequence[Run], key: str) -> Column:
+    return tuple(_plain(run.config[key]) if key in run.config else None for run in runs)
+
+
+def _plain(value: object) -> Value:
+    return value if isinstance(value, str | int | float) else json.dumps(value)
+
+
+def _groups(runs: Sequence[Run]) -> dict[str, Column]:
+    """The choices of groups: those that the runs recorded, and those that were typed."""
+    chosen = [_typed_choices(run) | run.choices for run in runs]
+    names = dict.fromkeys(name for choices in chosen for name in choices)
+    return {name: tuple(choices.get(name) for choices in chosen) for name in names}
+
+
+def _typed_choices(run: Run) -> dict[str, str]:
+    pairs = (override.lstrip("+").partition("=") for override in run.overrides if "=" in override)
+    return {key: value for key, _, value in pairs if "." not in key and "/" not in key and key not in run.config}
+
+
+def _typed(runs: Sequence[Run]) -> set[str]:
+    return {override.lstrip("+").partition("=")[0] for run in runs for override in run.overrides}
+
+
+def _varies(column: Column) -> bool:
+    return len(set(column)) > 1
+
+
+def _decides(first: Column, second: Column) -> bool:
+    """Whether the second is a function of the first."""
+    return len(set(zip(first, second, strict=True))) == len(set(first))
+
+
+def _told_by_groups(columns: dict[str, Column], groups: dict[str, Column]) -> dict[str, Column]:
+    """The groups that stand for keys; these are taken out of `columns`."""
+    telling: dict[str, Column] = {}
+    for name, choices in groups.items():
+        if not _varies(choices) or None in choices:
+            continue
+        members = [key for key, column in columns.items() if key.startswith(f"{name}.") and _decides(choices, column)]
+        twins = [key for key, column in columns.items() if _decides(choices, column) and _decides(column, choices)]
+        alone = members == twins and len(members) == 1 and Factor(name, columns[members[0]]).numeric
+        if alone or not (members or twins):
+            continue  # its one number says more than its name, or it changes nothing
+        telling[name] = choices
+        for key in members:
+            del columns[key]
+    return telling
+
+
+def _collapsed(columns: dict[str, Column], typed: Iterable[str]) -> list[Factor]:
+    """One factor for all columns that change together."""
+    classes: dict[Column, list[str]] = {}
+    for name, column in columns.items():
+        first = {value: position for position, value in reversed(list(enumerate(column)))}
+        classes.setdefault(tuple(first[value] for value in column), []).append(name)
+    return [_factor(sorted(names, key=_telling(set(typed))), columns) for names in classes.values()]
+
+
+def _factor(names: Sequence[str], columns: dict[str, Column]) -> Factor:
+    return Factor(names[0], columns[names[0]], tuple(names[1:]))
+
+
+def _telling(typed: set[str]) -> Callable[[str], tuple[bool, bool, int, str]]:
+    """Groups and other short names first; among them what somebody typed."""
+    return lambda name: (name not in typed, "." in name, len(name), name)
+
+
+def _named(name: str, runs: Sequence[Run], leaves: dict[str, Column], groups: dict[str, Column]) -> Factor:
+    if name in groups:
+        return Factor(name, groups[name])
+    if name in leaves:
+        return Factor(name, leaves[name])
+    found = [factor.name for factor in find_factors(runs, None)]
+    differing = [key for key, column in leaves.items() if _varies(column) and not key.startswith("tracking.")]
+    usable = list(dict.fromkeys([*found, *groups, *differing]))
+    raise RQLError(
+        f"--by {name} is not possible: no run has it; what differs is {', '.join(found) or 'nothing but the seed'}, "
+        f"and runs can be grouped by any key of their config.yaml and by {', '.join(usable) or 'nothing else'}"
+    )

@@ -1,0 +1,216 @@
+"""Runs from their local records: which there are, how each ended, what its evaluations were."""
+
+import json
+import math
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rql.errors import RQLError
+from rql.tracking.folder import RUN_FILE, flat
+from rql.tracking.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
+
+JOB_FILE = "job.json"
+SWEEPS = Path(__file__).resolve().parents[2] / "sweeps"
+Plain = dict[str, Any]
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
+
+
+class Status(Enum):
+    """How far a run has come."""
+
+    finished = "finished"
+    running = "running"
+    """Said to be so by its job; where it was killed, nobody could say otherwise."""
+    unfinished = "unfinished"
+    pruned = "pruned"
+    failed = "failed"
+    missing = "missing"
+    """A job that never began."""
+    damaged = "damaged"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One line of `metrics.jsonl` with a `return`."""
+
+    stage: str
+    step: int
+    value: float
+    """Mean undiscounted return."""
+    normalized: float | None
+    """`normalized_score`, 100 for the reference's expert."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, or one job that has not become one."""
+
+    directory: Path
+    status: Status
+    reason: str = ""
+    config: Plain = field(default_factory=dict)
+    """By dotted key; empty where there is none."""
+    config_name: str = "config"
+    overrides: tuple[str, ...] = ()
+    choices: dict[str, str] = field(default_factory=dict)
+    code_versions: tuple[str, ...] = ()
+    """Of each attempt."""
+    evaluations: tuple[Evaluation, ...] = ()
+    summary: Plain = field(default_factory=dict)
+
+    @property
+    def task(self) -> str:
+        """The environment's id."""
+        return str(self.config.get("env.id", "unknown"))
+
+    @property
+    def seed(self) -> int | None:
+        """The run's seed."""
+        return self.config.get("seed")
+
+    @property
+    def command(self) -> str:
+        """The command that creates this run again, quoted for a shell."""
+        words = ["python", "run.py"]
+        if self.config_name != "config":
+            from_sweeps = (SWEEPS / f"{self.config_name}.yaml").exists()
+            words += [*(["-cd", "sweeps"] if from_sweeps else []), "-cn", self.config_name]
+            words += ["hydra.mode=RUN"] if from_sweeps else []
+        return shlex.join([*words, *self.overrides])
+
+    def at(self, *stages: str) -> list[Evaluation]:
+        """The evaluations of these stages, in the order of the record."""
+        return [found for found in self.evaluations if found.stage in stages]
+
+
+def read_runs(directories: Sequence[Path]) -> list[Run]:
+    """Every run in, or anywhere below, the directories; each once.
+
+    Raises:
+        RQLError: if a directory is not there, or there is no run in any.
+    """
+    for directory in directories:
+        if not directory.is_dir():
+            raise RQLError(f"{directory} is no folder")
+    found = {path.resolve(): path for directory in directories for path in _run_folders(directory)}
+    if not found:
+        searched = ", ".join(map(str, directories))
+        raise RQLError(f"no run found in {searched}: a run's folder holds {CONFIG_FILE} or {JOB_FILE}")
+    return [read_run(path) for path in found.values()]
+
+
+def _run_folders(directory: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(directory):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if CONFIG_FILE in files or JOB_FILE in files:
+            folders.clear()
+            yield Path(parent)
+
+
+def read_run(directory: Path) -> Run:
+    """The run, or the job, in a folder; whatever is wrong with it is its status and reason."""
+    told = _told(directory)
+    job = _json(directory / JOB_FILE) or {}
+    if not (directory / CONFIG_FILE).exists():
+        status, reason = _status_of_job(job, begun=False)
+        return Run(directory, status, reason, **told)
+    try:
+        config = yaml.load(_text(directory / CONFIG_FILE), Loader=_Loader)
+        if not isinstance(config, dict):
+            raise ValueError("it holds no configuration")
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        return Run(directory, Status.damaged, f"{CONFIG_FILE}: {_first_line(error)}", **told)
+    known: Plain = told | {"config": flat(config)}
+    finished = (directory / SUMMARY_FILE).exists()
+    try:
+        evaluations = tuple(_evaluations(directory / METRICS_FILE, cut_off=not finished))
+    except (OSError, ValueError) as error:
+        return Run(directory, Status.damaged, f"{METRICS_FILE}: {_first_line(error)}", **known)
+    if not finished:
+        return Run(directory, *_status_of_job(job, begun=True), evaluations=evaluations, **known)
+    return _finished(directory, evaluations, known)
+
+
+def _finished(directory: Path, evaluations: tuple[Evaluation, ...], known: Plain) -> Run:
+    try:
+        summary = json.loads(_text(directory / SUMMARY_FILE))
+        if not isinstance(summary, dict):
+            raise ValueError("it holds no summary")
+    except (OSError, ValueError) as error:
+        return Run(directory, Status.damaged, f"{SUMMARY_FILE}: {_first_line(error)}", **known)
+    run = Run(directory, Status.finished, evaluations=evaluations, summary=summary, **known)
+    if not run.at("offline", "online"):
+        return Run(directory, Status.damaged, f"{METRICS_FILE}: no evaluation of π_final", **known)
+    return run
+
+
+def _evaluations(path: Path, cut_off: bool) -> Iterator[Evaluation]:
+    """Those of a record; `cut_off` says that its last line may be incomplete, for a run that was killed."""
+    lines = _text(path).splitlines() if path.exists() or not cut_off else []
+    for number, text in enumerate(lines, start=1):
+        try:
+            line = json.loads(text)
+            if "return" not in line:
+                continue
+            found = Evaluation(line["stage"], int(line["step"]), float(line["return"]), line.get("normalized_score"))
+        except (ValueError, KeyError, TypeError) as error:
+            if cut_off and number == len(lines):
+                return
+            raise ValueError(f"line {number} cannot be read") from error
+        if not math.isfinite(found.value):
+            raise ValueError(f"line {number} has a return of {found.value}")
+        yield found
+
+
+def _told(directory: Path) -> Plain:
+    """What the run was told to do: `run.json`, which is nearer the truth, or else `job.json`."""
+    described = _json(directory / RUN_FILE) or _json(directory / JOB_FILE) or {}
+    attempts = [attempt for attempt in described.get("attempts", []) if isinstance(attempt, dict)]
+    changes = [f"{key}={_hydra(now)}" for a in attempts for key, (_, now) in (a.get("changes") or {}).items()]
+    return {
+        "config_name": str(described.get("config_name", "config")),
+        "overrides": (*map(str, described.get("overrides", [])), *changes),
+        "choices": dict(described.get("choices", {})),
+        "code_versions": tuple(str(attempt["code_version"]) for attempt in attempts if "code_version" in attempt),
+    }
+
+
+def _hydra(value: Any) -> str:
+    """A value in Hydra's grammar of overrides."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+def _status_of_job(job: Plain, begun: bool) -> tuple[Status, str]:
+    said, error = str(job.get("status", "")), str(job.get("error") or "").strip()
+    if said in ("failed", "pruned"):
+        return Status(said), error.splitlines()[-1] if error else ""
+    if not begun:
+        return Status.missing, f"its job is {said}" if said else "its job.json cannot be read"
+    if said == "running":
+        return Status.running, ""
+    return Status.unfinished, f"it has no {SUMMARY_FILE}"
+
+
+def _json(path: Path) -> Plain | None:
+    try:
+        content = json.loads(_text(path))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or "cannot be read"
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
