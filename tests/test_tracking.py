@@ -15,6 +15,7 @@ from conftest import ROOT, TINY, Cli, metrics_of, summary_of
 from rql.config.choices import WandbMode
 from rql.config.schema import TrackingConfig
 from rql.files import write_atomically
+from rql.tracking.folder import Identity
 from rql.tracking.record import LocalRecord, Position
 from rql.tracking.wandb import WandbView
 
@@ -75,7 +76,7 @@ def test_wandb_that_cannot_start_or_breaks_never_ends_a_run(
 
 
 def test_a_wandb_that_breaks_half_way_is_left_alone(tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
-    view = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, "a1b2c3d4")
+    view = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, Identity("a1b2c3d4"))
 
     def broken(*_: Any, **__: Any) -> None:
         raise BrokenPipeError("gone")

@@ -227,11 +227,16 @@ class TrackingConfig:
     project: str = "rql"
     entity: str | None = None
     group: str | None = None
+    job_type: str | None = None
     name: str | None = None
     tags: list[str] = field(default_factory=list)
     notes: str | None = None
     log_every: int = 250
     """Updates between two records of the training metrics; environment steps online."""
+    log_policy: bool = False
+    """Keep the final agent.pt as a W&B artifact."""
+    log_video: bool = False
+    """Film an episode at the end of each stage, into the run's folder and W&B."""
 
 
 @dataclass
