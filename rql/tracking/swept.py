@@ -22,8 +22,12 @@ def with_swept(config: Plain, swept: dict[str, str]) -> Plain:
 
     A key that names a section, as `beta=linear` does, takes its place; the section is then spelt out (`beta.end`, …).
     """
-    sections = {key: config[key] for key in swept if isinstance(config.get(key), dict)}
-    return config | flat(sections) | {key: _value(text) for key, text in swept.items()}
+    shown = dict(config)
+    for key, text in swept.items():
+        if isinstance(config.get(key), dict):
+            shown |= flat(config[key], key)
+        shown[key] = _value(text)
+    return shown
 
 
 def _shortened(tag: str) -> str:
