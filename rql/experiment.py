@@ -28,11 +28,12 @@ from rql.envs.spaces import Spaces
 from rql.envs.training import TrainingEnvs
 from rql.errors import ConfigError, DivergenceError, RQLError
 from rql.evaluation.evaluator import Evaluator
+from rql.evaluation.video import Camera, open_camera
 from rql.interruption import Interruption
 from rql.observer import Observer, Pruner, Summary
 from rql.session import Session
 from rql.tracking.checkpoints import Checkpoint, Checkpoints
-from rql.tracking.folder import Changes, Command, RunFolder
+from rql.tracking.folder import Changes, Command, Identity, RunFolder
 from rql.tracking.record import SUMMARY_FILE, read_metrics
 from rql.training.finetuning import Finetuning
 from rql.training.hyperparameters import HyperparameterSchedule
@@ -85,6 +86,7 @@ class Parts:
     datasets: tuple[Transitions, Transitions] | None
     reward: RewardTransform
     prune: Pruner | None
+    camera: Camera | None
 
 
 def _build(config: Config, prune: Pruner | None, stack: ExitStack) -> Parts:
@@ -94,7 +96,8 @@ def _build(config: Config, prune: Pruner | None, stack: ExitStack) -> Parts:
         datasets = load_datasets(config.dataset, config.env, view, env)
     _check_batch(config, *(datasets or ()))
     reward = _reward(config, datasets[0] if datasets else None)
-    return Parts(config, device, view, env, datasets, reward, prune)
+    camera = stack.enter_context(open_camera(config.env)) if config.tracking.log_video else None
+    return Parts(config, device, view, env, datasets, reward, prune, camera)
 
 
 def _attempts(
@@ -113,9 +116,9 @@ def _attempts(
         if start:
             rollbacks = max(rollbacks, start.progress["rollbacks"])
             start = _extended(start, changes)
-        run_id = folder.begin(command, changes, start.path.name if start else None)
+        identity = folder.begin(command, changes, start.path.name if start else None)
         try:
-            return _attempt(parts, folder.directory, run_id, checkpoints, start, rollbacks, interruption)
+            return _attempt(parts, folder.directory, identity, checkpoints, start, rollbacks, interruption)
         except DivergenceError as error:
             if watchdog.action is not WatchdogAction.roll_back or rollbacks >= watchdog.max_rollbacks:
                 raise DivergenceError(f"{error.what}{_diagnosis(folder.directory)}") from error
@@ -154,7 +157,7 @@ def _extended(start: Checkpoint, changes: Changes) -> Checkpoint:
 def _attempt(
     parts: Parts,
     directory: Path,
-    run_id: str,
+    identity: Identity,
     checkpoints: Checkpoints,
     start: Checkpoint | None,
     rollbacks: int,
@@ -163,7 +166,7 @@ def _attempt(
     config, view, device, reward = parts.config, parts.view, parts.device, parts.reward
     offline, demonstrations = parts.datasets or (None, None)
     with ExitStack() as stack:
-        journal = _journal(config, parts.env, run_id, start)
+        journal = _journal(config, parts.env, identity.run_id, start)
         if journal:
             stack.callback(leave, journal)
         schedule = HyperparameterSchedule(config, device, config.watchdog.learning_rate_factor**rollbacks)
@@ -173,7 +176,7 @@ def _attempt(
         state = first_state(agent, view, offline, schedule.first_beta, device)
         evaluator = Evaluator(agent, view, config, reward, _reference(config, offline), device, interruption.check)
         saved = start.progress["observer"] if start else {}
-        observer = Observer(config, directory, evaluator, run_id, saved, parts.prune, stack)
+        observer = Observer(config, directory, evaluator, parts.camera, identity, saved, parts.prune, stack)
         observer.introduce(offline, demonstrations)
         packed = cloned = None
         if offline is not None and demonstrations is not None:

@@ -1,5 +1,6 @@
 """The one that listens to the stages: evaluates when it is due, records everything, keeps the person informed."""
 
+import logging
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,9 +14,11 @@ from rql.config.schema import Config
 from rql.data.transitions import Transitions
 from rql.errors import PrunedError, RQLError
 from rql.evaluation.evaluator import Evaluator
+from rql.evaluation.video import Camera, best_format
 from rql.reports.curve import draw_curve
 from rql.reports.table import results_table
 from rql.tracking.display import Display
+from rql.tracking.folder import Identity
 from rql.tracking.record import LocalRecord, Position
 from rql.tracking.wandb import WandbView
 from rql.training.stages import TrainingStage
@@ -24,6 +27,10 @@ from rql.training.ticks import Tick
 Summary = dict[str, Any]
 Pruner = Callable[[int, float], bool]
 """Whether a run ends at an online environment step, with the return of its evaluation there."""
+
+VIDEOS = "videos"
+
+logger = logging.getLogger(__name__)
 
 
 class Observer:
@@ -34,18 +41,19 @@ class Observer:
         config: Config,
         directory: Path,
         evaluator: Evaluator,
-        run_id: str,
+        camera: Camera | None,
+        identity: Identity,
         saved: Summary,
         prune: Pruner | None,
         stack: ExitStack,
     ) -> None:
-        """`saved` is what `saved_state` gave, or empty where the run begins."""
+        """`camera` films the end of each stage; `saved` is what `saved_state` gave, or empty where the run begins."""
         plain = to_plain(config)
-        self._config, self._evaluator, self._prune = config, evaluator, prune
+        self._config, self._evaluator, self._prune, self._camera = config, evaluator, prune, camera
         stack.callback(evaluator.close)
         self._record = LocalRecord(directory, plain, Position(*saved.get("position", ())))
         stack.callback(self._record.close)
-        self._wandb = WandbView(config.tracking, directory, plain, run_id)
+        self._wandb = WandbView(config.tracking, directory, plain, identity)
         stack.push(self._close_wandb)
         self._display = Display()
         stack.callback(self._display.close)
@@ -93,6 +101,7 @@ class Observer:
             ended = stage.name == "online" and self._reached(metrics["return"])
         if ended:
             metrics = metrics | self._evaluator.at_boundary(stage.state, policy)
+            self._film(stage, tick, policy)
         if policy == "final" and metrics.get("return", -math.inf) > self._best:
             self._best = metrics["return"]
             self._save(BEST_FILE, stage)
@@ -126,6 +135,8 @@ class Observer:
         self._summary = summary
         draw_curve(self._record.directory, f"{self._config.env.id}, seed {self._config.seed}")
         self._record.finish(summary)
+        if self._config.tracking.log_policy:
+            self._wandb.log_policy(self._record.directory / AGENT_FILE)
         self._display.close()
         self._display.console.print(results_table(summary, self._config.evaluation.mode.name))
         where = f"  (W&B: {self._wandb.where})" if self._wandb.where else ""
@@ -148,6 +159,18 @@ class Observer:
         self._summary[f"{name}/updates_per_second"] = round(updates / seconds, 3)
         if name == "online":
             self._summary["env_steps_per_second"] = round(tick.step / seconds, 3)
+
+    def _film(self, stage: TrainingStage, tick: Tick, policy: PolicyName) -> None:
+        if self._camera is None:
+            return
+        path = self._record.directory / VIDEOS / f"{stage.name}{best_format()}"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            self._evaluator.film(stage.state, policy, self._camera, path)
+        except Exception as error:  # a driver that gives up, a full disk: no reason to lose a run
+            logger.warning("the end of stage %s could not be filmed: %s %s", stage.name, type(error).__name__, error)
+            return
+        self._wandb.log_video(stage.name, tick.step, path)
 
     def _save(self, name: str, stage: TrainingStage) -> None:
         path = self._record.directory / name

@@ -22,7 +22,7 @@ def resumed(directory: Path, command: Command) -> tuple[Config, Path, Command]:
     if not directory.is_dir():
         raise ConfigError("resume", str(directory), "auto, never, or the folder of a run")
     stored, began = read_config(directory), read_command(directory)
-    together = Command(began.config_name, [*began.overrides, *command.overrides], began.choices)
+    together = Command(began.config_name, [*began.overrides, *command.overrides], began.choices, began.swept)
     if command.overrides:
         then = to_plain(load(compose(began.config_name, overrides=began.overrides)))
         now = load(compose(began.config_name, overrides=together.overrides))

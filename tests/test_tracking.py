@@ -1,5 +1,6 @@
 """The record of a run, and W&B as a view of it that may fail."""
 
+import importlib.util
 import json
 import logging
 import os
@@ -10,13 +11,27 @@ from typing import Any
 
 import pytest
 import wandb
-from conftest import ROOT, TINY, Cli, metrics_of, summary_of
+from conftest import ROOT, TINY, Cli, compose_config, metrics_of, summary_of
+from gymnasium.envs.classic_control import PendulumEnv
+from test_run import without_times
 
 from rql.config.choices import WandbMode
 from rql.config.schema import TrackingConfig
+from rql.errors import ConfigError
+from rql.evaluation.evaluator import Evaluator
+from rql.experiment import run
 from rql.files import write_atomically
+from rql.tracking.folder import Command, Identity, read_command
 from rql.tracking.record import LocalRecord, Position
+from rql.tracking.swept import tags_of, with_swept
 from rql.tracking.wandb import WandbView
+
+
+def inspected(log: Path, *flags: str) -> list[dict[str, Any]]:
+    """What wandb's own tool reads in a log: its records, or with `--summary` one object."""
+    command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", *flags, "--json", str(log)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [json.loads(shown)] if flags else [json.loads(line) for line in shown.splitlines()]
 
 
 def test_the_record_is_written_line_by_line_and_goes_on_from_a_position(tmp_path: Path) -> None:
@@ -53,8 +68,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, mon
 def test_an_offline_wandb_run_holds_config_history_and_summary_under_the_documented_names(cli: Cli) -> None:
     directory = cli(*TINY, "tracking=offline", "tracking.group=grid", "tracking.tags=[a,b]", "tracking.name=first")
     (log,) = directory.glob("wandb/offline-run-*/*.wandb")
-    command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--summary", "--json", str(log)]
-    shown = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    shown = inspected(log, "--summary")
     text = json.dumps(shown)
     summary = summary_of(directory)
     for name in ("bc/return", "offline/return", "online/return", "online/normalized_score", "wall_seconds"):
@@ -75,7 +89,7 @@ def test_wandb_that_cannot_start_or_breaks_never_ends_a_run(
 
 
 def test_a_wandb_that_breaks_half_way_is_left_alone(tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
-    view = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, "a1b2c3d4")
+    view = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, Identity("a1b2c3d4"))
 
     def broken(*_: Any, **__: Any) -> None:
         raise BrokenPipeError("gone")
@@ -112,3 +126,112 @@ def test_a_run_outlives_a_killed_wandb_service(tmp_path: Path) -> None:
     assert "killed" in answer.stdout, answer.stderr
     assert answer.returncode == 0, answer.stderr
     assert "online/return" in summary_of(tmp_path / "run")
+
+
+def test_swept_keys_become_tags_and_top_level_values() -> None:
+    swept = {"beta": "linear", "cql.alpha": "1e-3", "seed": "2", "q.normalize": "false", "env.id": "x" * 80}
+    tags = tags_of(swept)
+    assert tags[:4] == ["beta=linear", "cql.alpha=1e-3", "seed=2", "q.normalize=false"]
+    assert len(tags[4]) == 64 and tags[4].startswith("env.id=xxx")
+    assert tags_of({"env.id": "x" * 81}) != tags[4:]
+    plain = {"beta": {"start": 0.1, "end": 1.0}, "cql": {"alpha": 1e-3}, "seed": 2}
+    shown = with_swept(plain, swept)
+    assert shown["beta"] == "linear" and shown["beta.start"] == 0.1 and shown["beta.end"] == 1.0
+    assert shown["cql"] == {"alpha": 1e-3} and shown["cql.alpha"] == 1e-3
+    assert shown["seed"] == 2 and shown["q.normalize"] is False
+    assert with_swept(plain, {}) == plain
+
+
+def test_a_run_that_goes_on_offline_is_a_new_segment_of_the_same_wandb_run(tmp_path: Path) -> None:
+    tracked = ["tracking=offline", "tracking.group=grid", "tracking.job_type=train", "tracking.tags=[mine]"]
+    overrides = [*TINY, *tracked, "beta=linear", "cql.alpha=0.002"]
+    command = Command(overrides=overrides, swept={"beta": "linear", "cql.alpha": "0.002"})
+    run(compose_config(*overrides), tmp_path, command)
+    assert json.loads((tmp_path / "run.json").read_text())["swept"] == command.swept
+    run(compose_config(*overrides, "online.env_steps=30"), tmp_path, Command())
+    logs = sorted(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+    assert len(logs) == 2
+    first, second = [record["run"] for log in logs for record in inspected(log) if record["type"] == "run"]
+    for name in ("run_id", "run_group", "job_type", "tags", "project", "resume"):
+        assert first[name] == second[name], name
+    assert first["run_group"] == "grid" and first["job_type"] == "train" and first["resume"]
+    assert first["run_id"] == json.loads((tmp_path / "run.json").read_text())["id"]
+    assert sorted(first["tags"]) == ["beta=linear", "cql.alpha=0.002", "mine"]
+    config = first["config"]["update"]
+    assert config["beta"] == "linear" and config["cql.alpha"] == 0.002 and config["cql"]["alpha"] == 0.002
+    steps = [
+        [r["history"]["item"].get("online/env_step") for r in inspected(log) if r["type"] == "history"] for log in logs
+    ]
+    assert 24 in steps[0] and steps[1] == [step for step in steps[1] if step and 24 <= step <= 30]
+
+
+def test_run_files_of_older_versions_have_no_swept_keys(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"config_name": "config", "overrides": ["seed=1"], "choices": {}}))
+    assert read_command(tmp_path) == Command("config", ["seed=1"], {}, {})
+
+
+SHORT_EPISODES = [*TINY, "+env.kwargs.max_episode_steps=10", "dataset.episodes=8"]
+
+
+def test_films_and_the_final_policy_are_kept_and_change_nothing(cli: Cli) -> None:
+    kept = ["tracking=offline", "tracking.log_video=true", "tracking.log_policy=true"]
+    directory, without = cli(*SHORT_EPISODES, *kept, name="kept"), cli(*SHORT_EPISODES, name="without")
+    assert without_times(metrics_of(directory)) == without_times(metrics_of(without))
+    assert sorted(path.name for path in (directory / "videos").iterdir()) == ["bc.mp4", "offline.mp4", "online.mp4"]
+    (log,) = directory.glob("wandb/offline-run-*/*.wandb")
+    summary = inspected(log, "--summary")[0]["summary"]
+    for stage in ("bc", "offline", "online"):
+        film = log.parent / "files" / summary[f"{stage}/video"]["path"]
+        assert film.read_bytes() == (directory / "videos" / f"{stage}.mp4").read_bytes()
+    (artifact,) = [record["artifact"] for record in inspected(log) if record["type"] == "artifact"]
+    assert artifact["name"] == f"policy-{log.stem.removeprefix('run-')}" and artifact["type"] == "model"
+    (content,) = artifact["manifest"]["contents"]
+    assert Path(content["local_path"]).read_bytes() == (directory / "agent.pt").read_bytes()
+
+
+def test_what_cannot_be_filmed_is_refused_before_any_training(cli: Cli, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setitem(PendulumEnv.metadata, "render_modes", ["human"])
+    with pytest.raises(SystemExit) as exit:
+        cli(*TINY, "tracking.log_video=true")
+    assert exit.value.code == 2
+    assert "Pendulum-v1 cannot be filmed" in capsys.readouterr().err
+
+
+def test_a_film_that_fails_later_costs_no_run_and_without_ffmpeg_it_is_a_gif(
+    cli: Cli, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "imageio_ffmpeg" else find(name))
+    film = Evaluator.film
+
+    def fails_once(self: Evaluator, state: Any, policy: Any, camera: Any, path: Path) -> None:
+        if policy == "bc":
+            raise RuntimeError("the driver is gone")
+        film(self, state, policy, camera, path)
+
+    monkeypatch.setattr(Evaluator, "film", fails_once)
+    directory = cli(*SHORT_EPISODES, "tracking.log_video=true", "online.env_steps=0")
+    assert "offline/return" in summary_of(directory)
+    assert [path.name for path in (directory / "videos").iterdir()] == ["offline.gif"]
+    assert "the end of stage bc could not be filmed: RuntimeError the driver is gone" in capsys.readouterr().out
+
+
+def test_an_upload_that_takes_too_long_at_the_end_is_given_up(tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
+    view = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, Identity("a1b2c3d4"))
+    settings = view._run.settings
+    assert settings.finish_timeout == 300.0 and settings.finish_timeout_raises and settings.init_timeout == 30.0
+
+    def slow(*_: Any, **__: Any) -> None:
+        raise TimeoutError("Timed out finishing run.")
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(type(view._run), "finish", slow)
+        view.finish({}, exit_code=0)
+    assert f"`wandb sync --include-online {tmp_path / 'wandb'}" in caplog.text
+    view._run.finish()
+
+
+@pytest.mark.parametrize("tag", ["''", "x" * 65], ids=["empty", "long"])
+def test_a_tag_that_wandb_would_refuse_is_an_error(tag: str) -> None:
+    with pytest.raises(ConfigError, match=r"tracking.tags=.* is not possible: 1 to 64 characters a tag"):
+        compose_config(f"tracking.tags=[{tag}]")

@@ -234,6 +234,10 @@ class TrackingConfig:
     notes: str | None = None
     log_every: int = 250
     """Updates between two records of the training metrics; environment steps online."""
+    log_policy: bool = False
+    """Keep the final agent.pt as a W&B artifact."""
+    log_video: bool = False
+    """Film an episode at the end of each stage, into the run's folder and W&B."""
 
 
 @dataclass

@@ -18,6 +18,9 @@ from rql.config.schema import (
 )
 from rql.errors import ConfigError
 
+TAG_LENGTH = 64
+"""That of a tag in W&B, at most."""
+
 Check = tuple[str, Any, bool, str]
 """(field, value, whether it can work, what is allowed)."""
 
@@ -78,6 +81,8 @@ def _numbers(config: Config) -> Iterator[Check]:
     yield _at_least("evaluation.boundary_episodes", config.evaluation.boundary_episodes, 1)
     yield _at_least("evaluation.num_envs", config.evaluation.num_envs, 1)
     yield _at_least("tracking.log_every", config.tracking.log_every, 1)
+    for tag in config.tracking.tags:
+        yield "tracking.tags", tag, 1 <= len(tag) <= TAG_LENGTH, f"1 to {TAG_LENGTH} characters a tag"
     yield _at_least("checkpoint.minutes", config.checkpoint.minutes, 0)
     if config.checkpoint.steps is not None:
         yield _at_least("checkpoint.steps", config.checkpoint.steps, 1)

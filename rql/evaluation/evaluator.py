@@ -1,6 +1,8 @@
 """Evaluating an agent at a moment of its training."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 from gymnasium.vector import AutoresetMode
@@ -14,6 +16,7 @@ from rql.data.transitions import Reference, RewardTransform
 from rql.envs.make import make_vector_env
 from rql.envs.spaces import Spaces
 from rql.evaluation.rollout import EpisodeResults, play
+from rql.evaluation.video import Camera, record
 from rql.training.random import generator, stream_seed
 
 
@@ -57,6 +60,22 @@ class Evaluator:
         seed = first_episode_seed(self._config.seed)
         discount = self._config.q.discount
         return play(act, self._envs, self._view, episodes, seed, self._reward, discount, self._device, self._check)
+
+    def film(self, state: AgentState, policy: PolicyName, camera: Camera, path: Path) -> None:
+        """An episode of a policy in the mode `evaluation.mode`, from the start state of the first that is evaluated.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        draws = generator(self._config.seed, "evaluation", self._device)
+        deterministic = self._config.evaluation.mode is ActionMode.mode
+        filmed = Policy(self._agent, state, self._view, policy, deterministic, draws)
+
+        def act(obs: Any) -> Any:
+            self._check()
+            return filmed(obs)
+
+        record(act, first_episode_seed(self._config.seed), camera, path)
 
     def close(self) -> None:
         """Close the environments."""

@@ -1,10 +1,10 @@
 """An episode as a film."""
 
-import importlib
+import importlib.util
 import io
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rql.agents.policy import Policy
 from rql.config.data_schema import EnvConfig
 from rql.envs.make import make_env
 from rql.errors import RQLError
@@ -23,6 +22,8 @@ from rql.files import write_atomically
 
 Camera = gymnasium.Env[Any, Any]
 Frame = NDArray[np.uint8]
+Act = Callable[[Any], Any]
+"""An observation of the environment → one of its actions."""
 
 FORMATS = (".gif", ".mp4")
 DEFAULT_RATE = 30
@@ -40,6 +41,11 @@ def check_format(path: Path) -> None:
         raise RQLError(f"{path} is no film: its name must end in {' or '.join(FORMATS)}")
     if path.suffix == ".mp4":
         _ffmpeg()
+
+
+def best_format() -> str:
+    """`.mp4` where it can be written, `.gif` elsewhere."""
+    return ".mp4" if importlib.util.find_spec("imageio_ffmpeg") else ".gif"
 
 
 def open_camera(config: EnvConfig) -> Camera:
@@ -65,7 +71,7 @@ def open_camera(config: EnvConfig) -> Camera:
     return camera
 
 
-def record(policy: Policy, seed: int, camera: Camera, path: Path) -> None:
+def record(policy: Act, seed: int, camera: Camera, path: Path) -> None:
     """Play one episode and write it to `path`, at the environment's own pace.
 
     Raises:
@@ -76,7 +82,7 @@ def record(policy: Policy, seed: int, camera: Camera, path: Path) -> None:
     write_atomically(path, write(_frames(policy, seed, camera), rate))
 
 
-def _frames(policy: Policy, seed: int, camera: Camera) -> Iterator[Frame]:
+def _frames(policy: Act, seed: int, camera: Camera) -> Iterator[Frame]:
     obs, _ = camera.reset(seed=seed)
     ended = False
     yield _image(camera)

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import socket
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,16 @@ class Command:
     config_name: str = "config"
     overrides: list[str] = field(default_factory=list)
     choices: dict[str, str] = field(default_factory=dict)
+    swept: dict[str, str] = field(default_factory=dict)
+    """The keys that distinguish the runs of a sweep, with this run's values as typed."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What W&B knows a run by, in all its attempts."""
+
+    run_id: str
+    swept: dict[str, str] = field(default_factory=dict)
 
 
 def command_of(config: Config, hydra: HydraConf) -> Command:
@@ -107,8 +117,8 @@ class RunFolder:
         refuse_fixed(self.directory, found)
         return found
 
-    def begin(self, command: Command, changes: Changes, resumed_from: str | None) -> str:
-        """Record that an attempt begins; the id of the run for W&B."""
+    def begin(self, command: Command, changes: Changes, resumed_from: str | None) -> Identity:
+        """Record that an attempt begins."""
         attempt = {
             "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "pid": os.getpid(),
@@ -117,14 +127,13 @@ class RunFolder:
             "resumed_from": resumed_from,
             "changes": changes,
         }
-        told = {"config_name": command.config_name, "overrides": command.overrides, "choices": command.choices}
-        described: Plain = told | {"id": os.urandom(4).hex(), "attempts": []} | self._described()
+        described: Plain = asdict(command) | {"id": os.urandom(4).hex(), "attempts": []} | self._described()
         described["attempts"].append(attempt)
         try:
             write_atomically(self.directory / RUN_FILE, f"{json.dumps(described, indent=2)}\n".encode())
         except OSError as error:
             raise RQLError(f"the run cannot be recorded in {self.directory}: {error}") from error
-        return str(described["id"])
+        return Identity(described["id"], described["swept"])
 
     def release(self) -> None:
         """Let others work here."""
@@ -166,7 +175,8 @@ def read_command(directory: Path) -> Command:
     path = directory / RUN_FILE
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
-        return Command(described["config_name"], described["overrides"], described["choices"])
+        swept = described.get("swept", {})  # older versions wrote none
+        return Command(described["config_name"], described["overrides"], described["choices"], swept)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RQLError(f"{directory} holds no run that can go on: {path} cannot be read") from error
 

@@ -2,16 +2,21 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rql.config.choices import WandbMode
 from rql.config.schema import TrackingConfig
+from rql.tracking.folder import Identity
+from rql.tracking.swept import tags_of, with_swept
 from rql.training.ticks import Stage
 
 STEP_NAMES: dict[Stage, str] = {"bc": "bc/update", "offline": "offline/update", "online": "online/env_step"}
 INIT_SECONDS = 30.0
+FINISH_SECONDS = 300.0
+"""How long a run that has ended waits for what is not uploaded yet."""
 
 logger = logging.getLogger(__name__)
 
@@ -19,17 +24,18 @@ logger = logging.getLogger(__name__)
 class WandbView:
     """One W&B run, or nothing where tracking is disabled or W&B has failed."""
 
-    def __init__(self, settings: TrackingConfig, directory: Path, config: dict[str, Any], run_id: str) -> None:
+    def __init__(self, settings: TrackingConfig, directory: Path, config: dict[str, Any], identity: Identity) -> None:
+        self._directory = directory
         self._run: Any = None
         if settings.mode is not WandbMode.disabled:
-            self._attempt(lambda: self._start(settings, directory, config, run_id))
+            self._attempt(lambda: self._start(settings, directory, config, identity))
 
     @property
     def where(self) -> str:
         """What a person needs to find the run, or an empty string."""
         if self._run is None or self._run.disabled:
             return ""
-        return f"wandb sync {Path(self._run.dir).parent}" if self._run.offline else str(self._run.url)
+        return f"python -m rql.track sync {self._directory}" if self._run.offline else str(self._run.url)
 
     def log(self, stage: Stage, step: int, metrics: dict[str, float]) -> None:
         """Send one line of the record, as `stage/metric` over `bc/update`, `offline/update` or `online/env_step`."""
@@ -37,14 +43,44 @@ class WandbView:
             line = {f"{stage}/{name}": value for name, value in metrics.items()} | {STEP_NAMES[stage]: step}
             self._attempt(lambda: self._run.log(line))
 
+    def log_video(self, stage: Stage, step: int, path: Path) -> None:
+        """Send the film of a stage, as `stage/video`."""
+        if self._run is not None:
+            import wandb
+
+            self._attempt(lambda: self._run.log({f"{stage}/video": wandb.Video(str(path)), STEP_NAMES[stage]: step}))
+
+    def log_policy(self, path: Path) -> None:
+        """Send a file of a saved agent, as the artifact `policy-RUN_ID` of type `model`."""
+        if self._run is not None:
+            self._attempt(lambda: self._log_policy(path))
+
     def finish(self, summary: dict[str, Any], exit_code: int) -> None:
         """Send the summary and close the run."""
         if self._run is not None:
             self._attempt(lambda: self._run.summary.update(summary))
         if self._run is not None:
-            self._attempt(lambda: self._run.finish(exit_code=exit_code))
+            self._attempt(lambda: self._close(exit_code))
 
-    def _start(self, settings: TrackingConfig, directory: Path, config: dict[str, Any], run_id: str) -> None:
+    def _close(self, exit_code: int) -> None:
+        try:
+            self._run.finish(exit_code=exit_code)
+        except TimeoutError:
+            rest = f"wandb sync --include-online {Path(self._run.dir).parent}"
+            logger.warning("W&B has not taken everything in %.0f s; `%s` uploads the rest", FINISH_SECONDS, rest)
+
+    def _log_policy(self, path: Path) -> None:
+        import wandb
+
+        # offline it is uploaded later, when a run that goes on may have written another one
+        copy = Path(self._run.dir).parent / "policy" / path.name
+        copy.parent.mkdir()
+        shutil.copyfile(path, copy)
+        artifact = wandb.Artifact(f"policy-{self._run.id}", type="model")
+        artifact.add_file(str(copy), policy="immutable")
+        self._run.log_artifact(artifact)
+
+    def _start(self, settings: TrackingConfig, directory: Path, config: dict[str, Any], identity: Identity) -> None:
         import wandb
 
         mode = _mode(settings.mode)
@@ -52,20 +88,20 @@ class WandbView:
             logger.warning("no W&B login (`wandb login` makes one); this run is logged offline")
             mode = "offline"
         try:
-            run = self._init(mode, settings, directory, config, run_id)
+            run = self._init(mode, settings, directory, config, identity)
         except Exception as error:
             if mode == "offline":
                 raise
             logger.warning("W&B cannot be reached (%s); this run is logged offline", _first_line(error))
             wandb.teardown()
-            run = self._init("offline", settings, directory, config, run_id)
+            run = self._init("offline", settings, directory, config, identity)
         for stage, name in STEP_NAMES.items():
             run.define_metric(name, hidden=True)
             run.define_metric(f"{stage}/*", step_metric=name)
         self._run = run
 
     @staticmethod
-    def _init(mode: str, settings: TrackingConfig, directory: Path, config: dict[str, Any], run_id: str) -> Any:
+    def _init(mode: str, settings: TrackingConfig, directory: Path, config: dict[str, Any], identity: Identity) -> Any:
         import wandb
 
         return wandb.init(
@@ -73,15 +109,22 @@ class WandbView:
             project=settings.project,
             entity=settings.entity,
             group=settings.group,
+            job_type=settings.job_type,
             name=settings.name,
-            tags=settings.tags,
+            tags=list(dict.fromkeys([*settings.tags, *tags_of(identity.swept)])),
             notes=settings.notes,
-            config=config,
-            id=run_id,
-            resume="allow" if mode == "online" else None,  # wandb cannot resume offline; sync joins what has one id
+            config=with_swept(config, identity.swept),
+            id=identity.run_id,
+            resume="allow",  # offline too: it tells `wandb sync` to add this segment to those that are there
             dir=directory,
             reinit="create_new",
-            settings=wandb.Settings(console="off", silent=True, init_timeout=INIT_SECONDS),
+            settings=wandb.Settings(
+                console="off",
+                silent=True,
+                init_timeout=INIT_SECONDS,
+                finish_timeout=FINISH_SECONDS,
+                finish_timeout_raises=True,
+            ),
         )
 
     def _attempt(self, action: Callable[[], Any]) -> None:
