@@ -24,7 +24,7 @@ from rql.sweep.identity import identity, sweep_name
 from rql.sweep.jobs import Job, Status, read, write
 from rql.sweep.plan import arms, jobs_of, parse
 
-SHORT = [*TINY, "offline.updates=0", "online.env_steps=0", "evaluation.boundary_episodes=1"]
+SHORT = [*TINY, "jobs.report=false", "offline.updates=0", "online.env_steps=0", "evaluation.boundary_episodes=1"]
 Launch = Callable[..., Path]
 
 
@@ -90,8 +90,12 @@ def test_a_sweep_started_again_runs_what_is_new_and_nothing_else(launch: Launch,
     assert all(c["tracking"]["group"] == "sweep" for c in configs)
     before = files_of(directory)
     capsys.readouterr()
-    launch("seed=0,1,2", "beta=constant,linear")
+    launch("seed=0,1,2", "beta=constant,linear", "jobs.report=true")
     said = capsys.readouterr().out
+    page = (directory / "report" / "index.html").read_text()
+    assert all(job.id in page for job in jobs_of(directory)) and "the report is" in said
+    told = [json.loads(path.read_text())["swept"] for path in directory.glob("*/run.json")]
+    assert {"seed": "2", "beta": "linear"} in told
     assert "sweep over seed, beta: 6 jobs, 4 done" in said and "6 jobs: 6 done" in said
     after = files_of(directory)
     assert {path: after[path] for path in before} == before
@@ -142,7 +146,15 @@ def test_two_launches_at_once_run_no_job_twice(tmp_path: Path) -> None:
 def test_a_sweep_that_was_cut_off_goes_on_where_it_was(number: signal.Signals, tmp_path: Path) -> None:
     directory = tmp_path / "sweep"
     lengths = ["bc.updates=300", "offline.updates=200", "online.env_steps=500", "online.eval_every=250"]
-    arguments = ["-m", f"hydra.sweep.dir={directory}", *TINY, *lengths, "checkpoint.steps=20", "seed=0,1"]
+    arguments = [
+        "-m",
+        f"hydra.sweep.dir={directory}",
+        *TINY,
+        *lengths,
+        "checkpoint.steps=20",
+        "jobs.report=false",
+        "seed=0,1",
+    ]
     process = in_another_process(*arguments)
     while '"online"' not in "".join(path.read_text() for path in directory.glob("*/metrics.jsonl")):
         time.sleep(0.02)
@@ -213,7 +225,7 @@ def test_what_the_command_cannot_do_it_says(arguments: list[str], said: str, cap
 
 
 def test_what_does_worse_than_the_others_is_pruned(launch: Launch) -> None:
-    short = [*TINY, "jobs.prune=true", "jobs.prune_after=2"]
+    short = [*TINY, "jobs.report=false", "jobs.prune=true", "jobs.prune_after=2"]
     directory = launch("seed=0,1", short=short)
     for job in jobs_of(directory):
         lines = [json.loads(line) for line in (directory / job.id / "metrics.jsonl").read_text().splitlines()]
@@ -228,7 +240,7 @@ def test_what_does_worse_than_the_others_is_pruned(launch: Launch) -> None:
 
 
 def test_a_search_that_is_started_again_finds_what_it_did(launch: Launch, capsys: Any) -> None:
-    tiny = [*TINY, "online.env_steps=24", "online.eval_every=0", "jobs.prune=false"]
+    tiny = [*TINY, "online.env_steps=24", "online.eval_every=0", "jobs.prune=false", "jobs.report=false"]
     search = ["sweep=optuna", "hydra.sweeper.n_jobs=1"]
     directory = launch(*search, "hydra.sweeper.n_trials=2", short=tiny)
     before = files_of(directory)

@@ -26,6 +26,8 @@ from rql.tracking.record import LocalRecord, Position
 from rql.tracking.swept import tags_of, with_swept
 from rql.tracking.wandb import WandbView
 
+SHORT_EPISODES = [*TINY, "+env.kwargs.max_episode_steps=10", "dataset.episodes=8"]
+
 
 def inspected(log: Path, *flags: str) -> list[dict[str, Any]]:
     """What wandb's own tool reads in a log: its records, or with `--summary` one object."""
@@ -144,14 +146,15 @@ def test_swept_keys_become_tags_and_top_level_values() -> None:
 
 def test_a_run_that_goes_on_offline_is_a_new_segment_of_the_same_wandb_run(tmp_path: Path) -> None:
     tracked = ["tracking=offline", "tracking.group=grid", "tracking.job_type=train", "tracking.tags=[mine]"]
-    overrides = [*TINY, *tracked, "beta=linear", "cql.alpha=0.002"]
+    overrides = [*SHORT_EPISODES, *tracked, "beta=linear", "cql.alpha=0.002"]
     command = Command(overrides=overrides, swept={"beta": "linear", "cql.alpha": "0.002"})
     run(compose_config(*overrides), tmp_path, command)
     assert json.loads((tmp_path / "run.json").read_text())["swept"] == command.swept
     run(compose_config(*overrides, "online.env_steps=30"), tmp_path, Command())
     logs = sorted(tmp_path.glob("wandb/offline-run-*/*.wandb"))
     assert len(logs) == 2
-    first, second = [record["run"] for log in logs for record in inspected(log) if record["type"] == "run"]
+    records = [inspected(log) for log in logs]
+    first, second = [record["run"] for found in records for record in found if record["type"] == "run"]
     for name in ("run_id", "run_group", "job_type", "tags", "project", "resume"):
         assert first[name] == second[name], name
     assert first["run_group"] == "grid" and first["job_type"] == "train" and first["resume"]
@@ -159,18 +162,14 @@ def test_a_run_that_goes_on_offline_is_a_new_segment_of_the_same_wandb_run(tmp_p
     assert sorted(first["tags"]) == ["beta=linear", "cql.alpha=0.002", "mine"]
     config = first["config"]["update"]
     assert config["beta"] == "linear" and config["cql.alpha"] == 0.002 and config["cql"]["alpha"] == 0.002
-    steps = [
-        [r["history"]["item"].get("online/env_step") for r in inspected(log) if r["type"] == "history"] for log in logs
-    ]
+    history = [[record["history"]["item"] for record in found if record["type"] == "history"] for found in records]
+    steps = [[item.get("online/env_step") for item in items] for items in history]
     assert 24 in steps[0] and steps[1] == [step for step in steps[1] if step and 24 <= step <= 30]
 
 
 def test_run_files_of_older_versions_have_no_swept_keys(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"config_name": "config", "overrides": ["seed=1"], "choices": {}}))
     assert read_command(tmp_path) == Command("config", ["seed=1"], {}, {})
-
-
-SHORT_EPISODES = [*TINY, "+env.kwargs.max_episode_steps=10", "dataset.episodes=8"]
 
 
 def test_films_and_the_final_policy_are_kept_and_change_nothing(cli: Cli) -> None:

@@ -274,6 +274,8 @@ class JobsConfig:
     """End a job online whose best evaluation lies below the median of the others' at the same step."""
     prune_after: int = 5
     """Jobs that must be over before any is pruned."""
+    report: bool = True
+    """Write a report into the sweep's folder at the end."""
 
 
 @dataclass

@@ -37,6 +37,8 @@ class SweepCallback(Callback):
 
         directory = Path(config.hydra.sweep.dir)
         jobs = print_sweep(directory)
+        if config.jobs.report:
+            _report(directory)
         if any(job.status is Status.failed for job in jobs):
             sys.exit(SOME_FAILED)
 
@@ -60,6 +62,15 @@ def _begin(config: DictConfig) -> None:
     begun = sum(job.status not in (*ENDED, Status.queued) for job in known)
     what = f"{len(known)} jobs, {done} done, {begun} begun" if known else "a search"
     print(f"sweep over {', '.join(swept) or 'nothing'}: {what}, in {directory}")
+
+
+def _report(directory: Path) -> None:
+    from rql.reports.report import write_report
+
+    try:
+        print(f"the report is {write_report([directory], directory / 'report')}")
+    except (RQLError, OSError) as error:
+        print(f"no report could be written: {error}", file=sys.stderr)
 
 
 def _set_directory(config: DictConfig, directory: Path) -> None:

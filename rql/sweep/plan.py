@@ -55,6 +55,12 @@ def swept_keys(overrides: list[Override]) -> list[str]:
     return [key for key, several in last.items() if several]
 
 
+def given_by(overrides: list[str]) -> dict[str, str]:
+    """Key or group and value, as typed."""
+    pairs = (override.lstrip("+").partition("=") for override in overrides)
+    return {key: value for key, _, value in pairs}
+
+
 def fixed_overrides(overrides: list[Override]) -> list[str]:
     """What all jobs have in common."""
     return [str(override.input_line) for override in overrides if not override.is_sweep_override()]

@@ -10,6 +10,7 @@ from rql.config.schema import Config
 from rql.errors import Preempted, PrunedError, RQLError
 from rql.sweep.identity import identity
 from rql.sweep.jobs import ENDED, BusyError, Job, Status, enqueue, held, now, read, write
+from rql.sweep.plan import given_by, read_sweep
 from rql.sweep.pruning import pruner_of
 from rql.tracking.folder import Command
 from rql.tracking.record import read_summary
@@ -51,6 +52,7 @@ def _run(config: Config, sweep: Path, job: Job, command: Command) -> float | Non
     write(sweep, job)
     group = config.tracking.group or sweep.name
     tracking = replace(config.tracking, group=group, job_type=config.tracking.job_type or "sweep")
+    command = replace(command, swept=_swept(sweep, job))
     try:
         run(replace(config, tracking=tracking), folder, command, pruner_of(sweep, job, config.jobs))
     except Preempted:
@@ -73,6 +75,12 @@ def _fail(sweep: Path, job: Job, error: Exception) -> None:
     write(sweep, replace(job, status=Status.failed, ended=now(), error=last.strip().splitlines()[-1]))
     if not isinstance(error, RQLError):
         (sweep / job.id / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
+
+
+def _swept(sweep: Path, job: Job) -> dict[str, str]:
+    """The swept keys, with the values that this job has."""
+    given = given_by(job.overrides)
+    return {key: given[key] for key in read_sweep(sweep).swept if key in given}
 
 
 def _final_return(folder: Path) -> float | None:

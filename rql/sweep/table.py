@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rql.sweep.jobs import Job, Status
-from rql.sweep.plan import jobs_of, read_sweep
+from rql.sweep.plan import given_by, jobs_of, read_sweep
 from rql.tracking.record import read_summary
 
 STAGES = {"bc": "π_BC", "offline": "offline", "online": "finetuned"}
@@ -41,7 +41,7 @@ def print_sweep(directory: Path) -> list[Job]:
 
 
 def _row(directory: Path, job: Job, swept: list[str]) -> list[str]:
-    given = dict(override.lstrip("+").split("=", 1) for override in job.overrides if "=" in override)
+    given = given_by(job.overrides)
     summary = read_summary(directory / job.id)
     returns = [f"{summary[f'{stage}/return']:,.1f}" if f"{stage}/return" in summary else "" for stage in STAGES]
     seconds = f"{summary['wall_seconds']:.0f}" if summary else ""
