@@ -197,16 +197,16 @@ def test_a_damaged_run_is_listed_with_its_file(tmp_path: Path, file: str, conten
     assert found.reason.startswith(f"{file}: ")
 
 
-def test_the_command_has_what_was_changed_later_and_where_a_sweep_file_lies(tmp_path: Path) -> None:
+def test_the_command_has_what_was_changed_later_and_makes_one_run_of_a_job_of_a_sweep(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", 0)
     told = json.loads((folder / "run.json").read_text())
     told["attempts"].append({"changes": {"online.env_steps": [40, 80], "evaluation.x": [1, None]}})
-    told["config_name"] = "grid"
+    told["overrides"].append("sweep=grid")
     (folder / "run.json").write_text(json.dumps(told))
     words = shlex.split(read_run(folder).command)
     assert words == [
-        *("python", "run.py", "-cd", "sweeps", "-cn", "grid", "hydra.mode=RUN"),
-        *("seed=0", "online.env_steps=80", "evaluation.x=null"),
+        *("python", "run.py", "hydra.mode=RUN", "seed=0", "sweep=grid"),
+        *("online.env_steps=80", "evaluation.x=null"),
     ]
 
 

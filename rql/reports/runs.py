@@ -13,11 +13,9 @@ from typing import Any
 import yaml
 
 from rql.errors import RQLError
-from rql.tracking.folder import RUN_FILE, flat
+from rql.tracking.folder import JOB_FILE, RUN_FILE, flat
 from rql.tracking.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
 
-JOB_FILE = "job.json"
-SWEEPS = Path(__file__).resolve().parents[2] / "sweeps"
 Plain = dict[str, Any]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
 
@@ -78,12 +76,9 @@ class Run:
     @property
     def command(self) -> str:
         """The command that creates this run again, quoted for a shell."""
-        words = ["python", "run.py"]
-        if self.config_name != "config":
-            from_sweeps = (SWEEPS / f"{self.config_name}.yaml").exists()
-            words += [*(["-cd", "sweeps"] if from_sweeps else []), "-cn", self.config_name]
-            words += ["hydra.mode=RUN"] if from_sweeps else []
-        return shlex.join([*words, *self.overrides])
+        name = ["-cn", self.config_name] if self.config_name != "config" else []
+        mode = ["hydra.mode=RUN"] if any(override.startswith("sweep=") for override in self.overrides) else []
+        return shlex.join(["python", "run.py", *name, *mode, *self.overrides])
 
     def at(self, *stages: str) -> list[Evaluation]:
         """The evaluations of these stages, in the order of the record."""

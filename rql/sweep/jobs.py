@@ -12,8 +12,9 @@ from filelock import FileLock, Timeout
 
 from rql.errors import RQLError
 from rql.files import write_atomically
+from rql.tracking.folder import JOB_FILE
 
-JOB_FILE, LOCK_FILE = "job.json", ".job.lock"
+LOCK_FILE = ".job.lock"
 PATIENCE = 1.0
 """Seconds to wait for the lock of a job, which someone who asks for its state holds for a moment."""
 

@@ -17,6 +17,7 @@ from rql.errors import ConfigError, RQLError
 from rql.files import write_atomically
 from rql.sweep.identity import belongs, identity, telling
 from rql.sweep.jobs import Job, enqueue, now, read
+from rql.tracking.folder import JOB_FILE
 
 SWEEP_FILE = "sweep.json"
 
@@ -137,7 +138,7 @@ def jobs_of(directory: Path) -> list[Job]:
         RQLError: if there is no sweep, or one of its jobs cannot be read.
     """
     order = {name: number for number, name in enumerate(read_sweep(directory).jobs)}
-    found = [read(path.parent) for path in directory.glob("*/job.json")]
+    found = [read(path.parent) for path in directory.glob(f"*/{JOB_FILE}")]
     return sorted(found, key=lambda job: (order.get(job.id, len(order)), job.queued or "", job.id))
 
 

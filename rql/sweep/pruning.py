@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rql.config.schema import JobsConfig
 from rql.errors import RQLError
-from rql.sweep.jobs import ENDED, JOB_FILE, Job, read
+from rql.sweep.jobs import ENDED, Job, read
+from rql.tracking.folder import JOB_FILE
 from rql.tracking.record import METRICS_FILE, read_metrics
 
 if TYPE_CHECKING:

@@ -20,6 +20,8 @@ from rql.files import CHECKPOINTS, code_version, sweep, write_atomically
 from rql.tracking.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
 
 RUN_FILE, LOCK_FILE = "run.json", ".lock"
+JOB_FILE = "job.json"
+"""Of a run that is a job of a sweep."""
 CHANGEABLE = (
     "bc.eval_every",
     "checkpoint.",
