@@ -126,7 +126,7 @@ def _draw_series(
         if found is None:
             continue
         values = np.concatenate(comparison.samples(runs, final))
-        beside = np.full(len(values), position + shift + 0.03)
+        beside = np.full(len(values), position + shift + 0.05)
         axes.scatter(beside, values, s=16, color=color, edgecolors="white", linewidth=0.4, zorder=5)
         if found.low is not None and found.high is not None:
             axes.plot([position + shift] * 2, [found.low, found.high], color=color, linewidth=1.6)

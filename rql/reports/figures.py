@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from rql.reports import statistics
 from rql.reports.comparison import Comparison, bc, final
@@ -70,6 +70,9 @@ def wrapped(label: str, width: int = 44) -> str:
 def tidy(axes: Axes) -> None:
     """Without the frame that says nothing."""
     axes.spines[["top", "right"]].set_visible(False)
+    for axis in (axes.xaxis, axes.yaxis):
+        if isinstance(formatter := axis.get_major_formatter(), ScalarFormatter):
+            formatter.set_useOffset(False)  # "+1.3e3" in a corner is easily overlooked
     axes.tick_params(labelsize=8)
 
 
@@ -102,6 +105,7 @@ def learning_curves(comparison: Comparison, curves: Curves) -> list[Picture]:
                         draw_curve(axes, found, color(comparison, arm), wrapped(arm.label, 60))
                 clone_line(axes, comparison, task)
                 axes.set_xlabel(f"share of the {stage} stage" if task is None else AXES[stage], fontsize=9)
+                axes.set_xlim(left=0.0 if stage == "offline" else None)
                 axes.xaxis.set_major_locator(MaxNLocator(5))
                 axes.xaxis.set_major_formatter("{x:g}" if task is None else "{x:,.0f}")
                 tidy(axes)
@@ -188,7 +192,7 @@ def list_arms(axes: Axes, arms: Sequence[Arm]) -> None:
 def profiles(comparison: Comparison) -> list[Picture]:
     """The share of runs above each value."""
     every = np.concatenate(comparison.samples(comparison.finished, final))
-    margin = 0.04 * (float(np.ptp(every)) or 1.0)
+    margin = 0.04 * (float(np.ptp(every)) or abs(float(every[0])) or 1.0)
     thresholds = np.linspace(every.min() - margin, every.max() + margin, 201)
     caption = f"Fraction of the runs whose final {comparison.unit} is above τ, with 95 % bootstrap bands."
     pictures: list[Picture] = []

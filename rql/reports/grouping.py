@@ -69,8 +69,8 @@ def find_factors(runs: Sequence[Run], by: Sequence[str] | None) -> list[Factor]:
     }
     if _varies(tasks):
         columns = {key: column for key, column in columns.items() if not _decides(tasks, column)}
-    factors = {**_told_by_groups(columns, groups), **columns}
-    return _collapsed(factors, _typed(runs))
+    telling = _told_by_groups(columns, groups)
+    return _collapsed(telling | columns, _typed(runs))
 
 
 def make_arms(runs: Sequence[Run], factors: Sequence[Factor]) -> list[Arm]:
