@@ -56,6 +56,7 @@ def run(config: Config, directory: Path, command: Command, prune: Pruner | None 
         Preempted: if a signal asks the run to end; it can go on then.
         PrunedError: if `prune` says so.
     """
+    command = replace(command, choices=choices_of(config))
     with Interruption() as interruption, ExitStack() as stack:
         folder = RunFolder(directory)
         stack.callback(folder.release)
@@ -65,7 +66,7 @@ def run(config: Config, directory: Path, command: Command, prune: Pruner | None 
         if folder.holds_run:
             if config.resume == "never":
                 raise RQLError(f"{directory} holds a run already; hydra.run.dir=FOLDER names another place")
-            changes = folder.changes(to_plain(config), choices_of(config))
+            changes = folder.changes(to_plain(config), command.choices)
             if folder.finished and not EXTENDING & changes.keys():
                 return _finished(directory)
             for key, (then, now) in changes.items():

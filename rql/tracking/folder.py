@@ -177,8 +177,8 @@ def read_command(directory: Path) -> Command:
     path = directory / RUN_FILE
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
-        swept = described.get("swept", {})  # older versions wrote none
-        return Command(described["config_name"], described["overrides"], described["choices"], swept)
+        name, overrides, choices = described["config_name"], described["overrides"], described["choices"]
+        return Command(name, overrides, choices, described.get("swept", {}))  # older versions wrote no `swept`
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RQLError(f"{directory} holds no run that can go on: {path} cannot be read") from error
 
