@@ -1,6 +1,7 @@
 """Ending early what does worse than the rest, by Optuna's rule, from the local records of the sweep alone."""
 
 import importlib
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ def pruner_of(sweep: Path, job: Job, config: JobsConfig) -> "Pruner | None":
         remedy = "pip install -c constraints.txt -e '.[optuna]'"
         raise RQLError(f"jobs.prune=true needs optuna, which is not installed: {remedy}") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Optuna 2, the newest that Hydra's sweeper takes, calls adding trials experimental
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     own = sweep / job.id
 
     def prune(step: int, value: float) -> bool:
