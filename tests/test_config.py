@@ -120,6 +120,8 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["policy=uniform"], ["bc.updates=3000", "0"]),
     (["experiment=scratch", "dataset=none", "offline.updates=1"], ["offline.updates=1", "dataset=none"]),
     (["dataset=none"], ["policy.name=auto", "policy=uniform"]),
+    (["experiment=scratch", "online.env_steps=99"], ["online.env_steps=99", "at least batch_size=256", "dataset=none"]),
+    (["experiment=scratch", "replay.capacity=99"], ["replay.capacity=99", "at least batch_size=256", "dataset=none"]),
     (["env=from_dataset"], ["env.id=from_dataset", "dataset=demo"]),
     (["dataset=npz", "dataset.path=/no/where.npz"], ["/no/where.npz cannot be read: No such file"]),
     (["dataset=d4rl", "dataset.path=/tmp"], ["dataset.path=/tmp", ".hdf5"]),

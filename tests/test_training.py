@@ -108,6 +108,25 @@ def test_a_small_replay_buffer_is_full_and_stays_so() -> None:
     assert ticks[-1].metrics["replay_size"] == 16
 
 
+def test_without_data_observations_are_normalised_by_what_the_prior_met_before_the_first_update() -> None:
+    """Here the batch is larger than the warm-up: the first update is at step 16."""
+    config = compose_config("experiment=scratch", *ONLINE, "batch_size=16", "online.eval_every=0", "q.n_step=1")
+    agent, times = build_agent(config, VIEW, CPU), HyperparameterSchedule(config, CPU)
+    state = first_state(agent, VIEW, None, times.first_beta, CPU)
+    with closing(TrainingEnvs(CONFIG, 0)) as envs:
+        stage = Finetuning(agent, state, times, None, envs, VIEW, RewardTransform(), None, config)
+        while not stage.state.updates:
+            assert stage.state.normalizer.std.eq(1).all() and stage.state.normalizer.mean.eq(0).all()
+            stage.advance()
+        assert stage.step == stage.replay.size == 16
+        met = stage.replay.layout.unpack(stage.replay.rows[:16]).obs
+        torch.testing.assert_close(stage.state.normalizer.mean, met.mean(0))
+        std = met.std(0, correction=0)
+        torch.testing.assert_close(stage.state.normalizer.std, torch.where(std > 0, std, 1.0))
+        followed(stage)
+        torch.testing.assert_close(stage.state.normalizer.mean, met.mean(0))
+
+
 def test_the_first_two_stages_tick_when_told() -> None:
     config = compose_config(
         "batch_size=8", "bc.updates=10", "bc.eval_every=4", "offline.updates=7", "tracking.log_every=3"

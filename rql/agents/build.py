@@ -69,10 +69,10 @@ def _fitting(field: str, hidden: list[int], build: Callable[[], nn.Module], devi
 
 
 def first_state(agent: Agent, view: Spaces, data: Transitions | None, beta: float, device: torch.device) -> AgentState:
-    """The state before any update, with observations normalised as in `data`, or as they are without data."""
+    """The state before any update, with observations normalised as in `data`, or not yet where there are none."""
     critic = learned(dict(agent.critics.named_parameters()))
     return AgentState(
-        normalizer=_normalizer(data, device) if data else _no_normalizer(view, device),
+        normalizer=Normalizer.of(data.obs, device) if data else Normalizer.identity(view.obs_dim, device),
         bc=learned(dict(agent.prior.named_parameters())),
         critic=critic,
         target=critic.params,
@@ -81,14 +81,6 @@ def first_state(agent: Agent, view: Spaces, data: Transitions | None, beta: floa
         beta=torch.tensor(beta, device=device),
         updates=torch.zeros((), device=device),
     )
-
-
-def _normalizer(data: Transitions, device: torch.device) -> Normalizer:
-    """A dimension that never changes in the data is centred, and left in its own unit."""
-    std = data.obs.std(axis=0, dtype="float64").astype("float32")
-    std[std < 1e-3] = 1.0
-    mean = data.obs.mean(axis=0, dtype="float64").astype("float32")
-    return Normalizer(torch.from_numpy(mean).to(device), torch.from_numpy(std).to(device))
 
 
 def _next_value(config: Config, view: Spaces) -> NextValue:
@@ -100,10 +92,6 @@ def _next_value(config: Config, view: Spaces) -> NextValue:
     if not isinstance(config.composition, AmortizedConfig):
         raise ConfigError("target.name", "policy", "max, soft or expected, for composition=resample has no network π_θ")
     return targets.policy_value
-
-
-def _no_normalizer(view: Spaces, device: torch.device) -> Normalizer:
-    return Normalizer(torch.zeros(view.obs_dim, device=device), torch.ones(view.obs_dim, device=device))
 
 
 def _check_policy_class(name: PolicyClass, view: Spaces) -> None:

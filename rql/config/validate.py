@@ -170,6 +170,9 @@ def _no_data(config: Config) -> Iterator[Check]:
         fraction, end = config.replay.offline_fraction, config.replay.offline_fraction_end
         yield "replay.offline_fraction", fraction, fraction == 0.0, f"0 {without}; replay=online_only sets it"
         yield "replay.offline_fraction_end", end, end in (None, 0.0), f"null {without}"
+        first = f"at least batch_size={config.batch_size}, what the first update waits for {without}"
+        yield "online.env_steps", config.online.env_steps, config.online.env_steps >= config.batch_size, first
+        yield "replay.capacity", config.replay.capacity, config.replay.capacity >= config.batch_size, first
         yield "dataset.mix", len(config.dataset.mix), not config.dataset.mix, f"empty {without}"
         yield "dataset.bc.source", config.dataset.bc.source, config.dataset.bc.source is None, f"null {without}"
         yield "reward.return_range", True, not config.reward.return_range, f"false {without}"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from rql.agents.agent import Agent, PolicyName
-from rql.agents.state import AgentState, Hyperparameters
+from rql.agents.state import AgentState, Hyperparameters, Normalizer
 from rql.config.schema import Config
 from rql.data.journal import Journal
 from rql.data.recorder import EpisodeRecorder
@@ -23,7 +23,8 @@ from rql.training.ticks import Tick, due
 class Finetuning(TrainingStage):
     """Act with π_final for `online.env_steps` steps and keep updating Q_R on a mix of offline and online data.
 
-    Before the first update of Q_R it is π_BC that acts. Whole episodes go to the journal, if there is one.
+    Before the first update of Q_R it is π_BC that acts; where there are no offline data, what it meets is what
+    observations are normalised by. Whole episodes go to the journal, if there is one.
     """
 
     def __init__(
@@ -97,16 +98,23 @@ class Finetuning(TrainingStage):
         config = self._config
         # once over, the warm-up does not begin again where a run is extended
         self._warm = self._warm or self.step > config.online.warmup_fraction * self.total
-        if self.replay.size and self._warm:
+        enough = self.replay.size >= (1 if self._data else config.batch_size)
+        if enough and self._warm:
             self._owed += config.online.utd * self.envs.num_envs
         draws = self._generators["online"]
         for _ in range(int(self._owed)):
+            if self._policy == "bc" and not self._data:
+                self._normalize()
             noise = self._agent.update_noise(config.batch_size, conservative, draws)
             batch = self.replay.sample(config.batch_size, fraction, draws)
             self.state, metrics = self._agent.update(self.state, hparams, batch, noise, conservative)
             self.window.add(metrics)
             self._policy = "final"
         self._owed -= int(self._owed)
+
+    def _normalize(self) -> None:
+        obs = self.replay.layout.unpack(self.replay.rows[: self.replay.size]).obs
+        self.state = self.state._replace(normalizer=Normalizer.of(obs.cpu().numpy(), obs.device))
 
     def _metrics(self, fraction: float) -> dict[str, float]:
         if self.replay.size:
