@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 
 from rql.config.compose import load, register
 from rql.config.explain import composition_errors_in_one_sentence, fail
-from rql.config.launchers import register_launchers
+from rql.config.launchers import SIDE_BY_SIDE, register_launchers
 from rql.errors import RQLError
+from rql.sweep.callback import launcher_errors_in_one_sentence
 from rql.sweep.run import run_job
 from rql.tracking.folder import command_of
 
@@ -30,7 +31,8 @@ def main(composed: DictConfig) -> float | None:
         config = load(composed)
         command = command_of(config, settings)
         if settings.mode is RunMode.MULTIRUN:
-            return run_job(config, output, command)
+            aside = str(settings.launcher._target_).startswith(SIDE_BY_SIDE)
+            return run_job(config, output, command, aside)
         # --help and a misspelt key need not wait for torch
         from rql.experiment import run
         from rql.resume import resumed
@@ -49,5 +51,5 @@ def main(composed: DictConfig) -> float | None:
 
 
 if __name__ == "__main__":
-    with composition_errors_in_one_sentence():
+    with composition_errors_in_one_sentence(), launcher_errors_in_one_sentence():
         main()

@@ -24,9 +24,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m rql.report", description=__doc__)
     directories = "a run's folder, a sweep's, or any folder above such"
     parser.add_argument("directories", type=Path, nargs="+", metavar="DIR", help=directories)
-    by = "config keys and groups, such as beta,cql.alpha, that make the arms; what differs between the runs"
+    by = "config keys and groups, such as beta,cql.alpha, that make the arms (default: all that differs)"
     parser.add_argument("--by", type=_names, metavar="KEY,…", help=by)
-    out = "a folder for the report, which may hold an earlier one; report in the first DIR"
+    out = "a folder for the report, which may hold an earlier one (default: report in the first DIR)"
     parser.add_argument("--out", type=Path, metavar="FOLDER", help=out)
     return parser
 

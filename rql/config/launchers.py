@@ -24,6 +24,8 @@ TUNED: dict[str, dict[str, Any]] = {
     # this machine, or the cluster at hydra.launcher.ray.init.address
     "ray": {"ray": {"init": {"include_dashboard": False}, "remote": {"num_cpus": "${threads}"}}},
 }
+SIDE_BY_SIDE = ("hydra_plugins.hydra_joblib_launcher.", "hydra_plugins.hydra_ray_launcher.")
+"""Launchers whose jobs would print into each other's lines; submitit gives each a log of its own."""
 EXTRAS = {
     "joblib": "joblib",
     "submitit_local": "submitit",

@@ -268,8 +268,8 @@ class WatchdogConfig:
 class JobsConfig:
     """How the jobs of a sweep are run."""
 
-    only_failed: bool = False
-    """Run again the jobs that failed, and no others; `python -m rql.sweep retry` sets this."""
+    again: str | None = None
+    """The identity of a job of this sweep, to be run as it was recorded; `python -m rql.sweep retry` sweeps over it."""
     prune: bool = False
     """End a job online whose best evaluation lies below the median of the others' at the same step."""
     prune_after: int = 5

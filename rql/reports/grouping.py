@@ -1,19 +1,13 @@
 """Which runs are seeds of one experiment: what differs between their configurations makes the arms of a comparison."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from rql.errors import RQLError
-from rql.reports.runs import Run
-from rql.tracking.folder import CHANGEABLE
+from rql.reports.runs import NO_EXPERIMENT, Run
+from rql.tracking.folder import given_by
 
-NO_EXPERIMENT = (
-    "resume",
-    *(key for key in CHANGEABLE if key not in ("online.env_steps", "online.stop_return", "evaluation.")),
-    *("evaluation.episodes", "evaluation.boundary_episodes", "evaluation.num_envs"),
-)
-"""Keys, and beginnings of keys, that do not make another experiment of a run."""
 TASK, SEED = "env.id", "seed"
 
 Value = str | int | float | None
@@ -52,8 +46,8 @@ def find_factors(runs: Sequence[Run], by: Sequence[str] | None) -> list[Factor]:
     """What was varied; or what `by` names, keys and groups.
 
     Found by itself, it is each key whose value differs, except `seed`, what does not make another experiment, and
-    what the task decides. A group whose choice differs stands for the keys that it decides; of several that differ
-    together the most telling one stands for all.
+    what the task decides. A group whose choice differs stands for the keys that it decides, and for all where it
+    decides all; of several that differ together the most telling one stands for all.
 
     Raises:
         RQLError: if `by` names something that no run has; it lists what there is.
@@ -69,8 +63,13 @@ def find_factors(runs: Sequence[Run], by: Sequence[str] | None) -> list[Factor]:
     }
     if _varies(tasks):
         columns = {key: column for key, column in columns.items() if not _decides(tasks, column)}
-    telling = _told_by_groups(columns, groups)
-    return _collapsed(telling | columns, _typed(runs))
+        groups = {name: choices for name, choices in groups.items() if not _decides(tasks, choices)}
+    recorded = {name for run in runs for name in run.choices}
+    columns = _told_by_groups(columns, groups, recorded) | columns
+    whole = _telling_all(columns, groups)
+    if whole:
+        return [Factor(whole, groups[whole], tuple(sorted(columns.keys() - {whole})))]
+    return _collapsed(columns, _typed(runs))
 
 
 def make_arms(runs: Sequence[Run], factors: Sequence[Factor]) -> list[Arm]:
@@ -127,12 +126,12 @@ def _groups(runs: Sequence[Run]) -> dict[str, Column]:
 
 
 def _typed_choices(run: Run) -> dict[str, str]:
-    pairs = (override.lstrip("+").partition("=") for override in run.overrides if "=" in override)
-    return {key: value for key, _, value in pairs if "." not in key and "/" not in key and key not in run.config}
+    given = given_by(run.overrides)
+    return {key: value for key, value in given.items() if not {".", "/", "~"} & {*key} and key not in run.config}
 
 
 def _typed(runs: Sequence[Run]) -> set[str]:
-    return {override.lstrip("+").partition("=")[0] for run in runs for override in run.overrides}
+    return {key for run in runs for key in given_by(run.overrides)}
 
 
 def _varies(column: Column) -> bool:
@@ -144,21 +143,39 @@ def _decides(first: Column, second: Column) -> bool:
     return len(set(zip(first, second, strict=True))) == len(set(first))
 
 
-def _told_by_groups(columns: dict[str, Column], groups: dict[str, Column]) -> dict[str, Column]:
-    """The groups that stand for keys; these are taken out of `columns`."""
+def _told_by_groups(
+    columns: dict[str, Column], groups: dict[str, Column], recorded: Container[str]
+) -> dict[str, Column]:
+    """The groups that stand for keys, which are taken out of `columns`; and those that runs recorded as what they are,
+    for a linear β and a cosine one have the same keys.
+    """
     telling: dict[str, Column] = {}
     for name, choices in groups.items():
         if not _varies(choices) or None in choices:
             continue
         members = [key for key, column in columns.items() if key.startswith(f"{name}.") and _decides(choices, column)]
-        twins = [key for key, column in columns.items() if _decides(choices, column) and _decides(column, choices)]
+        twins = [key for key, column in columns.items() if _same_parts(choices, column)]
         alone = members == twins and len(members) == 1 and Factor(name, columns[members[0]]).numeric
-        if alone or not (members or twins):
+        if alone or not (members or twins or name in recorded):
             continue  # its one number says more than its name, or it changes nothing
         telling[name] = choices
         for key in members:
             del columns[key]
     return telling
+
+
+def _telling_all(columns: dict[str, Column], groups: dict[str, Column]) -> str | None:
+    """The group whose choice decides everything that differs, and is decided by it: an ablation, say."""
+    joint = tuple(zip(*columns.values(), strict=True))
+    if len(columns) < 2:
+        return None
+    whole = [name for name, choices in groups.items() if None not in choices and _same_parts(choices, joint)]
+    return min(whole, key=len, default=None)
+
+
+def _same_parts(first: Sequence[object], second: Sequence[object]) -> bool:
+    """Whether each is a function of the other."""
+    return len(set(first)) == len(set(second)) == len(set(zip(first, second, strict=True)))
 
 
 def _collapsed(columns: dict[str, Column], typed: Iterable[str]) -> list[Factor]:

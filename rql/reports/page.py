@@ -7,6 +7,7 @@ from string import Template
 
 from rql.reports.comparison import Comparison
 from rql.reports.figures import Picture
+from rql.reports.grouping import find_factors
 from rql.reports.runs import Status
 from rql.reports.statistics import Estimate
 from rql.reports.tables import Cell, Table, text
@@ -72,7 +73,7 @@ def _facts(comparison: Comparison) -> list[str]:
     )
     facts = [
         f"{len(comparison.runs)} runs in {', '.join(map(str, comparison.directories))}: {counted}.",
-        f"Grouped by: {varied or 'nothing, the runs differ in seed and task alone'}.",
+        f"Grouped by: {varied or 'nothing, the runs differ in seed and task alone'}.{_pooled(comparison)}",
         f"Made {comparison.when} by RQL {comparison.code}; the runs were made by {', '.join(versions) or 'unknown'}.",
     ]
     if not comparison.finished:
@@ -80,6 +81,15 @@ def _facts(comparison: Comparison) -> list[str]:
     if any(len(comparison.finished_of(arm, task)) == 1 for arm in comparison.compared for task in comparison.tasks):
         facts.append("Where an arm has one finished run of a task, no interval can be given for it.")
     return facts
+
+
+def _pooled(comparison: Comparison) -> str:
+    """What differs within the arms, where `--by` left it out."""
+    found: dict[str, None] = {}
+    for arm in comparison.arms:
+        found |= dict.fromkeys(factor.name for factor in find_factors(arm.runs, None))
+    left = [name for name in found if name not in [factor.name for factor in comparison.factors]]
+    return f" Pooled over: {', '.join(left)}." if left else ""
 
 
 def _html_table(table: Table) -> str:

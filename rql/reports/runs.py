@@ -5,7 +5,7 @@ import math
 import os
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,18 @@ from typing import Any
 import yaml
 
 from rql.errors import RQLError
-from rql.tracking.folder import JOB_FILE, RUN_FILE, flat
+from rql.tracking.folder import CHANGEABLE, JOB_FILE, JOB_LOCK_FILE, RUN_FILE, flat, is_locked
 from rql.tracking.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
 
 Plain = dict[str, Any]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
+
+NO_EXPERIMENT = (
+    "resume",
+    *(key for key in CHANGEABLE if key not in ("online.env_steps", "online.stop_return", "evaluation.")),
+    *("evaluation.episodes", "evaluation.boundary_episodes", "evaluation.num_envs"),
+)
+"""Keys, and beginnings of keys, that do not make another experiment of a run."""
 
 
 class Status(Enum):
@@ -25,13 +32,15 @@ class Status(Enum):
 
     finished = "finished"
     running = "running"
-    """Said to be so by its job; where it was killed, nobody could say otherwise."""
+    """A process holds its job."""
     unfinished = "unfinished"
     pruned = "pruned"
     failed = "failed"
     missing = "missing"
     """A job that never began."""
     damaged = "damaged"
+    duplicate = "duplicate"
+    """Finished, as a run of the same configuration was before it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,8 @@ class Run:
 
 
 def read_runs(directories: Sequence[Path]) -> list[Run]:
-    """Every run in, or anywhere below, the directories; each once.
+    """Every run in, or anywhere below, the directories; each once, and of finished ones of the same configuration all
+    but the first as duplicates.
 
     Raises:
         RQLError: if a directory is not there, or there is no run in any.
@@ -98,7 +108,28 @@ def read_runs(directories: Sequence[Path]) -> list[Run]:
     if not found:
         searched = ", ".join(map(str, directories))
         raise RQLError(f"no run found in {searched}: a run's folder holds {CONFIG_FILE} or {JOB_FILE}")
-    return [read_run(path) for path in found.values()]
+    return _without_copies([read_run(path) for path in found.values()])
+
+
+def _without_copies(runs: Sequence[Run]) -> list[Run]:
+    """A run that two sweeps made, or that was made again, is one observation and not two."""
+    first: dict[str, Run] = {}
+    for run in runs:
+        if run.status is Status.finished:
+            first.setdefault(_experiment(run), run)
+    copied = {run.directory: first.get(_experiment(run), run) for run in runs if run.status is Status.finished}
+    return [
+        replace(run, status=Status.duplicate, reason=f"the same run as {copied[run.directory].directory}")
+        if copied.get(run.directory, run) is not run
+        else run
+        for run in runs
+    ]
+
+
+def _experiment(run: Run) -> str:
+    """All that decides what a run finds, seed included."""
+    keys = {key: value for key, value in run.config.items() if not key.startswith(NO_EXPERIMENT)}
+    return json.dumps([keys, run.choices], sort_keys=True)
 
 
 def _run_folders(directory: Path) -> Iterator[Path]:
@@ -114,8 +145,9 @@ def read_run(directory: Path) -> Run:
     told = _told(directory)
     job = _json(directory / JOB_FILE) or {}
     if not (directory / CONFIG_FILE).exists():
-        status, reason = _status_of_job(job, begun=False)
-        return Run(directory, status, reason, **told)
+        status, reason = _status_of_job(directory, job, begun=False)
+        planned = job.get("config")
+        return Run(directory, status, reason, config=flat(planned) if isinstance(planned, dict) else {}, **told)
     try:
         config = yaml.load(_text(directory / CONFIG_FILE), Loader=_Loader)
         if not isinstance(config, dict):
@@ -129,7 +161,7 @@ def read_run(directory: Path) -> Run:
     except (OSError, ValueError) as error:
         return Run(directory, Status.damaged, f"{METRICS_FILE}: {_first_line(error)}", **known)
     if not finished:
-        return Run(directory, *_status_of_job(job, begun=True), evaluations=evaluations, **known)
+        return Run(directory, *_status_of_job(directory, job, begun=True), evaluations=evaluations, **known)
     return _finished(directory, evaluations, known)
 
 
@@ -182,13 +214,13 @@ def _hydra(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
-def _status_of_job(job: Plain, begun: bool) -> tuple[Status, str]:
+def _status_of_job(directory: Path, job: Plain, begun: bool) -> tuple[Status, str]:
     said, error = str(job.get("status", "")), str(job.get("error") or "").strip()
     if said in ("failed", "pruned"):
         return Status(said), error.splitlines()[-1] if error else ""
     if not begun:
         return Status.missing, f"its job is {said}" if said else "its job.json cannot be read"
-    if said == "running":
+    if said == "running" and is_locked(directory / JOB_LOCK_FILE):
         return Status.running, ""
     return Status.unfinished, f"it has no {SUMMARY_FILE}"
 

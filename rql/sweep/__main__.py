@@ -9,14 +9,19 @@ from pathlib import Path
 from rql.commands import Parser, errors_in_one_sentence
 
 PROGRAM = Path(__file__).resolve().parents[2] / "run.py"
+COMMANDS = {
+    "status": "print the jobs, what became of them, and their returns",
+    "retry": "run the jobs that failed once more, as they were, with the launcher of the last launch",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the arguments say; the exit code."""
     parser = Parser(prog="python -m rql.sweep", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
-    for name, what in (("status", "print the jobs and their returns"), ("retry", "run again the jobs that failed")):
-        commands.add_parser(name, help=what).add_argument("folder", type=Path, metavar="FOLDER")
+    for name, what in COMMANDS.items():
+        command = commands.add_parser(name, help=what, description=what)
+        command.add_argument("folder", type=Path, metavar="FOLDER", help="of the sweep, such as multirun/NAME")
     options = parser.parse_args(arguments)
     with errors_in_one_sentence():
         return _status(options) if options.command == "status" else _retry(options)
@@ -30,26 +35,19 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _retry(options: argparse.Namespace) -> int:
-    """Each launch again, for the jobs that it asked for."""
+    """The failed jobs as they were recorded, with the launcher of the last launch."""
     from rql.sweep.jobs import Status
     from rql.sweep.plan import jobs_of, read_sweep
 
-    sweep = read_sweep(options.folder)
-    if not any(job.status is Status.failed for job in jobs_of(options.folder)):
+    last = read_sweep(options.folder).launches[-1]
+    failed = [job.id for job in jobs_of(options.folder) if job.status is Status.failed]
+    if not failed:
         print("no job has failed")
         return 0
-    launches = {(*launch.task, *_without_place(launch.hydra)): launch for launch in sweep.launches}
-    codes = []
-    for words, launch in launches.items():
-        name = [] if launch.config_name == "config" else ["--config-name", launch.config_name]
-        again = [word for word in words if not word.startswith("jobs.only_failed=")]
-        fixed = ["jobs.only_failed=true", f"hydra.sweep.dir='{options.folder}'"]
-        codes.append(subprocess.run([sys.executable, str(PROGRAM), *name, *again, *fixed], check=False).returncode)
-    return max(codes)
-
-
-def _without_place(hydra: list[str]) -> list[str]:
-    return [word for word in hydra if not word.startswith("hydra.sweep.dir=")]
+    again = "jobs.again=" + ",".join(f"'{name}'" for name in failed)
+    launcher = [word for word in last.hydra if word.startswith(("hydra/launcher=", "hydra.launcher."))]
+    place = f"hydra.sweep.dir='{options.folder}'"
+    return subprocess.run([sys.executable, str(PROGRAM), "-m", again, *launcher, place], check=False).returncode
 
 
 if __name__ == "__main__":

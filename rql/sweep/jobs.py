@@ -7,14 +7,17 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
+from rql.config.compose import choices_of, to_plain
+from rql.config.schema import Config
 from rql.errors import RQLError
 from rql.files import write_atomically
-from rql.tracking.folder import JOB_FILE
+from rql.sweep.identity import identity
+from rql.tracking.folder import JOB_FILE, JOB_LOCK_FILE, is_locked
 
-LOCK_FILE = ".job.lock"
 PATIENCE = 1.0
 """Seconds to wait for the lock of a job, which someone who asks for its state holds for a moment."""
 
@@ -48,6 +51,14 @@ class Job:
     ended: str | None = None
     error: str | None = None
     """The last line of the error, if it failed."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """The plain configuration."""
+    choices: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: Config, overrides: list[str]) -> "Job":
+        """The job that `overrides` ask for."""
+        return cls(identity(config), overrides, config=to_plain(config), choices=choices_of(config))
 
 
 class BusyError(Exception):
@@ -86,7 +97,7 @@ def read(folder: Path) -> Job:
         job = Job(**content | {"status": Status(content["status"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RQLError(f"{path} cannot be read: {error}") from error
-    if job.status is Status.running and not _is_held(folder):
+    if job.status is Status.running and not is_locked(folder / JOB_LOCK_FILE):
         return replace(job, status=Status.interrupted)
     return job
 
@@ -98,7 +109,7 @@ def held(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
     Raises:
         BusyError: if another process does.
     """
-    lock = FileLock(folder / LOCK_FILE)
+    lock = FileLock(folder / JOB_LOCK_FILE)
     try:
         lock.acquire(timeout=patience)
     except Timeout as error:
@@ -107,11 +118,3 @@ def held(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _is_held(folder: Path) -> bool:
-    try:
-        with held(folder, patience=0.0):
-            return False
-    except BusyError:
-        return True

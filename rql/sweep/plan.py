@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,11 +16,12 @@ from omegaconf import OmegaConf
 from rql.config.compose import load
 from rql.errors import ConfigError, RQLError
 from rql.files import write_atomically
-from rql.sweep.identity import belongs, identity, telling
+from rql.sweep.identity import belongs, telling
 from rql.sweep.jobs import Job, enqueue, now, read
-from rql.tracking.folder import JOB_FILE
+from rql.tracking.folder import JOB_FILE, given_by
+from rql.tracking.record import CONFIG_FILE
 
-SWEEP_FILE = "sweep.json"
+SWEEP_FILE, LOCK_FILE = "sweep.json", ".sweep.lock"
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,6 @@ def swept_keys(overrides: list[Override]) -> list[str]:
     return [key for key, several in last.items() if several]
 
 
-def given_by(overrides: list[str]) -> dict[str, str]:
-    """Key or group and value, as typed."""
-    pairs = (override.lstrip("+").partition("=") for override in overrides)
-    return {key: value for key, _, value in pairs}
-
-
 def fixed_overrides(overrides: list[Override]) -> list[str]:
     """What all jobs have in common."""
     return [str(override.input_line) for override in overrides if not override.is_sweep_override()]
@@ -85,9 +81,9 @@ def arms(config_name: str, overrides: list[Override]) -> list[Job]:
     found: dict[str, Job] = {}
     for combination in combinations:
         try:
-            job = Job(identity(load(compose(config_name, overrides=combination))), combination)
+            job = Job.of(load(compose(config_name, overrides=combination)), combination)
         except ConfigError as error:
-            arm = " ".join(part for part in combination if part.lstrip("+").partition("=")[0] in swept)
+            arm = " ".join(f"{key}={value}" for key, value in given_by(combination).items() if key in swept)
             raise RQLError(f"{error} (in the job {arm}; no job was started)") from error
         found.setdefault(job.id, job)
     return list(found.values())
@@ -97,19 +93,15 @@ def open_sweep(directory: Path, base: dict[str, Any], swept: list[str], jobs: li
     """Put down what is going to be done, beside what was asked for before.
 
     Raises:
-        RQLError: if another sweep lies in the folder, or it cannot be written.
+        RQLError: if another sweep or a run lies in the folder, or it cannot be written.
     """
-    known = read_sweep(directory) if (directory / SWEEP_FILE).exists() else Sweep(telling(base), [], [], [])
-    _check_same(directory, known, telling(base), swept)
-    together = Sweep(
-        base=known.base,
-        swept=list(dict.fromkeys([*known.swept, *swept])),
-        jobs=list(dict.fromkeys([*known.jobs, *(job.id for job in jobs)])),
-        launches=[*known.launches, launch],
-    )
+    asked = Sweep(telling(base), swept, [job.id for job in jobs], [launch])
+    _together(directory, asked)  # before anything is touched
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(directory / SWEEP_FILE, f"{json.dumps(asdict(together), indent=2)}\n".encode())
+        with FileLock(directory / LOCK_FILE):  # another launch may be here at the same time
+            together = _together(directory, asked)
+            write_atomically(directory / SWEEP_FILE, f"{json.dumps(asdict(together), indent=2)}\n".encode())
         for job in jobs:
             enqueue(directory, job)
     except OSError as error:
@@ -147,11 +139,30 @@ def launch_of(config_name: str, task: Sequence[str], hydra: Sequence[str]) -> La
     return Launch(config_name, list(task), list(hydra), now())
 
 
-def _check_same(directory: Path, known: Sweep, base: dict[str, Any], swept: list[str]) -> None:
-    """A sweep may get more values and more swept keys; what is swept in neither must be the same."""
-    free = ["seed", *known.swept, *swept]
-    keys = [key for key in known.base | base if not belongs(key, free) and known.base.get(key) != base.get(key)]
-    if keys:
-        listed = ", ".join(f"{key} ({known.base.get(key)} → {base.get(key)})" for key in sorted(keys))
-        remedy = "hydra.sweep.dir=FOLDER names another place"
-        raise RQLError(f"{directory} holds a sweep with other values: {listed}; {remedy}")
+def _together(directory: Path, asked: Sweep) -> Sweep:
+    """The sweep in the folder, if there is one, and what is asked for now.
+
+    It may get more values and more swept keys; what is swept in neither must be the same.
+    """
+    other = "hydra.sweep.dir=FOLDER names another place"
+    if (directory / CONFIG_FILE).exists():
+        raise RQLError(f"{directory} holds a single run; {other}")
+    if not (directory / SWEEP_FILE).exists():
+        return asked
+    known = read_sweep(directory)
+    before, now = {*known.swept, "seed"}, {*asked.swept, "seed"}
+    if not (before <= now or now <= before):
+        raise RQLError(
+            f"{directory} holds a sweep over {', '.join(known.swept)}, and not {', '.join(asked.swept)}; {other}"
+        )
+    keys = [key for key in known.base | asked.base if known.base.get(key) != asked.base.get(key)]
+    changed = sorted(key for key in keys if not belongs(key, [*before, *now]))
+    if changed:
+        listed = ", ".join(f"{key} ({known.base.get(key)} → {asked.base.get(key)})" for key in changed)
+        raise RQLError(f"{directory} holds a sweep with other values: {listed}; {other}")
+    return Sweep(
+        base=known.base,
+        swept=list(dict.fromkeys([*known.swept, *asked.swept])),
+        jobs=list(dict.fromkeys([*known.jobs, *asked.jobs])),
+        launches=[*known.launches, *asked.launches],
+    )

@@ -40,7 +40,7 @@ def pruner_of(sweep: Path, job: Job, config: JobsConfig) -> "Pruner | None":
             last = others[max(others)]
             study.add_trial(optuna.trial.create_trial(value=last, intermediate_values=others))
         trial = study.ask()
-        for earlier, found in (_curve(own) | {step: value}).items():
+        for earlier, found in (online_curve(own) | {step: value}).items():
             trial.report(found, earlier)
         return bool(trial.should_prune())
 
@@ -49,11 +49,11 @@ def pruner_of(sweep: Path, job: Job, config: JobsConfig) -> "Pruner | None":
 
 def _curves(sweep: Path, own: Path) -> list[dict[int, float]]:
     folders = [path.parent for path in sweep.glob(f"*/{JOB_FILE}") if path.parent != own]
-    curves = [_curve(folder) for folder in sorted(folders) if read(folder).status in ENDED]
+    curves = [online_curve(folder) for folder in sorted(folders) if read(folder).status in ENDED]
     return [curve for curve in curves if curve]
 
 
-def _curve(folder: Path) -> dict[int, float]:
+def online_curve(folder: Path) -> dict[int, float]:
     """Returns of the online evaluations so far, by step."""
     if not (folder / METRICS_FILE).exists():
         return {}

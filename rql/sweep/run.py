@@ -2,50 +2,59 @@
 
 import sys
 import traceback
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rql.config.compose import from_plain
 from rql.config.schema import Config
 from rql.errors import Preempted, PrunedError, RQLError
-from rql.sweep.identity import identity
 from rql.sweep.jobs import ENDED, BusyError, Job, Status, enqueue, held, now, read, write
-from rql.sweep.plan import given_by, read_sweep
-from rql.sweep.pruning import pruner_of
-from rql.tracking.folder import Command
+from rql.sweep.plan import read_sweep
+from rql.sweep.pruning import online_curve, pruner_of
+from rql.tracking.folder import JOB_FILE, Command, given_by
 from rql.tracking.record import read_summary
 
-ERROR_FILE = "error.txt"
+ERROR_FILE, OUTPUT_FILE = "error.txt", "output.log"
 FINAL = ("online/return", "offline/return", "bc/return")
 
 
-def run_job(config: Config, sweep: Path, command: Command) -> float | None:
+def run_job(config: Config, sweep: Path, command: Command, aside: bool) -> float | None:
     """Run a job in its folder below `sweep`; the return of its last policy, or None where there is none.
 
     A job that is done is not run again, one that another process runs is left to it, one that fails says why in
-    `job.json` and lets the others go on.
+    `job.json` and lets the others go on. With `jobs.again` it is a job that is known, as it was recorded.
+
+    Args:
+        config: of the job.
+        sweep: the folder of the sweep.
+        command: what the person typed.
+        aside: whether what the job prints goes to a file, for others print at the same time.
 
     Raises:
         Preempted: if a signal asks to end.
     """
-    job = enqueue(sweep, Job(identity(config), command.overrides))
+    if config.jobs.again:
+        known = read(sweep / config.jobs.again)
+        config, command = from_plain(known.config, known.choices), replace(command, overrides=known.overrides)
+    job = Job.of(config, command.overrides)
     folder = sweep / job.id
     try:
+        job = replace(enqueue(sweep, job), overrides=job.overrides, config=job.config)
         with held(folder):
-            job = read(folder)
-            if job.status in ENDED:
+            known = read(folder)
+            if known.status in ENDED:
                 return _final_return(folder)
-            if config.jobs.only_failed and job.status is not Status.failed:
-                return None
-            return _run(config, sweep, job, command)
+            return _run(config, sweep, replace(job, status=known.status, started=known.started), command, aside)
     except BusyError:
         print(f"{folder} is being run by another process; it is left to that")
-        return None
+    except OSError as error:
+        print(f"error: job {job.id} cannot be recorded in {folder}: {error}", file=sys.stderr)
+    return None
 
 
-def _run(config: Config, sweep: Path, job: Job, command: Command) -> float | None:
-    from rql.experiment import run  # a job that is done need not wait for torch
-
+def _run(config: Config, sweep: Path, job: Job, command: Command, aside: bool) -> float | None:
     folder = sweep / job.id
     (folder / ERROR_FILE).unlink(missing_ok=True)
     job = replace(job, status=Status.running, started=job.started or now(), ended=None, error=None)
@@ -53,28 +62,49 @@ def _run(config: Config, sweep: Path, job: Job, command: Command) -> float | Non
     group = config.tracking.group or sweep.name
     tracking = replace(config.tracking, group=group, job_type=config.tracking.job_type or "sweep")
     command = replace(command, swept=_swept(sweep, job))
+    with (folder / OUTPUT_FILE).open("a") if aside else nullcontext(sys.stdout) as output:
+        try:
+            with redirect_stdout(output):
+                job = _ended(replace(config, tracking=tracking), sweep, job, command)
+        except Preempted:
+            write(sweep, replace(job, status=Status.interrupted, ended=now()))
+            raise
+    write(sweep, job)
+    if aside:
+        print(_line(sweep, job, command))
+    return None if job.status is Status.failed else _final_return(folder)
+
+
+def _ended(config: Config, sweep: Path, job: Job, command: Command) -> Job:
+    """Run it; what became of it."""
+    from rql.experiment import run  # a job that is done need not wait for torch
+
     try:
-        run(replace(config, tracking=tracking), folder, command, pruner_of(sweep, job, config.jobs))
-    except Preempted:
-        write(sweep, replace(job, status=Status.interrupted, ended=now()))
-        raise
+        run(config, sweep / job.id, command, pruner_of(sweep, job, config.jobs))
     except PrunedError as pruned:
         print(f"pruned: {pruned}")
-        write(sweep, replace(job, status=Status.pruned, ended=now()))
-        return pruned.value
+        return replace(job, status=Status.pruned, ended=now())
     except Exception as error:  # whatever it is, the other jobs go on
-        _fail(sweep, job, error)
-        return None
-    write(sweep, replace(job, status=Status.done, ended=now()))
-    return _final_return(folder)
+        return _failed(sweep, job, error)
+    return replace(job, status=Status.done, ended=now())
 
 
-def _fail(sweep: Path, job: Job, error: Exception) -> None:
+def _failed(sweep: Path, job: Job, error: Exception) -> Job:
     last = f"{error}" if isinstance(error, RQLError | OSError) else f"{type(error).__name__}: {error}"
     print(f"error: {last}", file=sys.stderr)
-    write(sweep, replace(job, status=Status.failed, ended=now(), error=last.strip().splitlines()[-1]))
     if not isinstance(error, RQLError):
         (sweep / job.id / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
+    return replace(job, status=Status.failed, ended=now(), error=last.strip().splitlines()[-1])
+
+
+def _line(sweep: Path, job: Job, command: Command) -> str:
+    """The job in one line, where many print at once."""
+    jobs = [read(path.parent) for path in sweep.glob(f"*/{JOB_FILE}")]
+    over = sum(other.status in (*ENDED, Status.failed) for other in jobs)
+    setting = " ".join(f"{key}={value}" for key, value in command.swept.items())
+    value = _final_return(sweep / job.id)
+    found = f", return {value:,.1f}" if value is not None and job.status in ENDED else ""
+    return f"{job.id} {job.status.value}: {setting}{found} ({over} of {len(jobs)} jobs are over)"
 
 
 def _swept(sweep: Path, job: Job) -> dict[str, str]:
@@ -84,6 +114,10 @@ def _swept(sweep: Path, job: Job) -> dict[str, str]:
 
 
 def _final_return(folder: Path) -> float | None:
-    """The return of the policy at the end of the last stage that evaluated one."""
+    """The return of the policy at the end of the last stage that evaluated one; of a job that was pruned, the last one
+    that was seen.
+    """
     summary: dict[str, Any] = read_summary(folder)
-    return next((float(summary[name]) for name in FINAL if name in summary), None)
+    curve = online_curve(folder)
+    seen = curve[max(curve)] if curve else None
+    return next((float(summary[name]) for name in FINAL if name in summary), seen)

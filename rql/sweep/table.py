@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rql.sweep.jobs import Job, Status
-from rql.sweep.plan import given_by, jobs_of, read_sweep
+from rql.sweep.plan import jobs_of, read_sweep
+from rql.tracking.folder import given_by
 from rql.tracking.record import read_summary
 
 STAGES = {"bc": "π_BC", "offline": "offline", "online": "finetuned"}
@@ -24,10 +25,12 @@ def print_sweep(directory: Path) -> list[Job]:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     jobs, swept = jobs_of(directory), read_sweep(directory).swept
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    for title in ("job", "status", *swept):
+    for title in ("job", "status"):
         table.add_column(title, no_wrap=True)
+    for title in swept:
+        table.add_column(title, overflow="fold")
     for title in (*STAGES.values(), "seconds"):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(title, justify="right", overflow="fold")
     for job in jobs:
         table.add_row(*_row(directory, job, swept))
     console.print(table)

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +21,7 @@ from rql.files import CHECKPOINTS, code_version, sweep, write_atomically
 from rql.tracking.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
 
 RUN_FILE, LOCK_FILE = "run.json", ".lock"
-JOB_FILE = "job.json"
+JOB_FILE, JOB_LOCK_FILE = "job.json", ".job.lock"
 """Of a run that is a job of a sweep."""
 CHANGEABLE = (
     "bc.eval_every",
@@ -73,6 +74,23 @@ def command_of(config: Config, hydra: HydraConf) -> Command:
     """What the person typed, `resume` aside."""
     typed = [override for override in hydra.overrides.task if not override.startswith("resume=")]
     return Command(str(hydra.job.config_name), typed, choices_of(config))
+
+
+def given_by(overrides: Iterable[str]) -> dict[str, str]:
+    """Key or group and value, as typed."""
+    pairs = (override.lstrip("+").partition("=") for override in overrides)
+    return {key: value for key, _, value in pairs}
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds a lock; where that may not be tried, nobody can say that none does."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, blocking=False):
+            return False
+    except (Timeout, PermissionError):
+        return True
 
 
 class RunFolder:
