@@ -65,10 +65,10 @@ def write_run(folder: Path, seed: int, config: dict[str, Any] | None = None, **m
     return folder
 
 
-def write_job(folder: Path, status: str, overrides: list[str], error: str | None = None) -> None:
+def write_job(folder: Path, status: str, overrides: list[str], error: str | None = None, **more: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     job = {"id": folder.name, "overrides": overrides, "status": status, "started": None, "ended": None, "error": error}
-    (folder / "job.json").write_text(json.dumps(job))
+    (folder / "job.json").write_text(json.dumps(job | more))
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +234,47 @@ def test_a_group_stands_for_its_keys_and_one_key_for_those_that_change_with_it(t
         "network=small, beta=constant",
         "network=medium, beta=constant",
     }
+
+
+def test_choices_of_the_same_keys_are_told_apart_by_what_the_runs_recorded(tmp_path: Path) -> None:
+    for beta in ("linear", "cosine"):
+        for seed in (0, 1):
+            write_run(tmp_path / f"{beta}{seed}", seed, choices={"beta": beta})
+    found = compare([tmp_path], None)
+    assert {arm.label: len(arm.runs) for arm in found.arms} == {"beta=linear": 2, "beta=cosine": 2}
+
+
+def test_a_choice_that_decides_all_that_differs_stands_for_it(tmp_path: Path) -> None:
+    changed: dict[str, dict[str, Any]] = {
+        "none": {},
+        "target": {"target": {"name": "max"}},
+        "cql": {"cql": {"alpha": 0.0}},
+    }
+    for name, config in changed.items():
+        write_run(tmp_path / name, 0, config, overrides=[f"ablation={name}", "seed=0"])
+    found = compare([tmp_path], None)
+    assert {arm.label for arm in found.arms} == {"ablation=none", "ablation=target", "ablation=cql"}
+    assert set(found.factors[0].also) == {"target.name", "cql.alpha"}
+
+
+def test_a_run_that_was_made_twice_counts_once(tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        for seed in (0, 1):
+            write_run(tmp_path / place / str(seed), seed, {"threads": 3 if place == "a" else 4})
+    found = compare([tmp_path], None)
+    assert [run.seed for run in found.finished] == [0, 1]
+    copies = {run.reason for run in found.runs if run.status is Status.duplicate}
+    assert copies == {f"the same run as {tmp_path / 'a' / str(seed)}" for seed in (0, 1)}
+
+
+def test_a_job_that_never_began_has_its_arm(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 0)
+    write_run(tmp_path / "b", 0, {"cql": {"alpha": 1.0}})
+    planned = yaml.safe_load((tmp_path / "b" / "config.yaml").read_text()) | {"seed": 1}
+    write_job(tmp_path / "c", "queued", ["seed=1"], config=planned, choices={"beta": "linear"})
+    write_report([tmp_path], tmp_path / "out")
+    (row,) = [row for row in rows_of(tmp_path / "out" / "final.csv") if row["arm"] == "cql.alpha=1"]
+    assert row["runs"] == "1 of 2"
 
 
 def test_what_the_task_decides_makes_no_arm(tmp_path: Path) -> None:

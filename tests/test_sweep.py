@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,10 @@ from rql.config.explain import REQUEUE, composition_errors_in_one_sentence
 from rql.errors import Preempted
 from rql.interruption import Interruption
 from rql.sweep import __main__ as command
+from rql.sweep.callback import NOT_ALL_DONE
 from rql.sweep.identity import identity, sweep_name
 from rql.sweep.jobs import Job, Status, read, write
-from rql.sweep.plan import arms, jobs_of, parse
+from rql.sweep.plan import arms, jobs_of, parse, read_sweep
 
 SHORT = [*TINY, "jobs.report=false", "offline.updates=0", "online.env_steps=0", "evaluation.boundary_episodes=1"]
 Launch = Callable[..., Path]
@@ -135,11 +138,30 @@ def test_an_error_that_nobody_foresaw_is_kept_with_its_trace(launch: Launch, mon
 
 
 def test_two_launches_at_once_run_no_job_twice(tmp_path: Path) -> None:
-    arguments = ["-m", f"hydra.sweep.dir={tmp_path / 'sweep'}", *SHORT, "seed=0,1,2,3"]
-    processes = [in_another_process(*arguments) for _ in range(3)]
-    assert [ended(process, 120) for process in processes] == [0, 0, 0]
-    assert sorted(attempts(tmp_path / "sweep").values()) == [1, 1, 1, 1]
-    assert [job.status for job in jobs_of(tmp_path / "sweep")] == [Status.done] * 4
+    arguments = ["-m", f"hydra.sweep.dir={tmp_path / 'sweep'}", *SHORT]
+    processes = [in_another_process(*arguments, f"seed=0,1,{seed}") for seed in (2, 3, 4)]
+    assert all(ended(process, 120) in (0, NOT_ALL_DONE) for process in processes)  # jobs of others may not be over
+    assert sorted(attempts(tmp_path / "sweep").values()) == [1, 1, 1, 1, 1]
+    assert [job.status for job in jobs_of(tmp_path / "sweep")] == [Status.done] * 5
+    sweep = read_sweep(tmp_path / "sweep")
+    assert len(sweep.launches) == 3 and len(sweep.jobs) == 5
+
+
+def test_a_worker_that_is_killed_leaves_a_table_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    directory = tmp_path / "sweep"
+    lengths = ["online.env_steps=100000", "evaluation.boundary_episodes=1", "seed=0,1,2"]
+    joblib = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    arguments = ["-m", f"hydra.sweep.dir={directory}", *TINY, *lengths, *joblib]
+    command = [sys.executable, str(ROOT / "run.py"), *arguments]
+    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not (begun := [path for path in directory.glob("*/metrics.jsonl") if path.stat().st_size]):
+        time.sleep(0.02)
+    worker = json.loads((begun[0].parent / "run.json").read_text())["attempts"][0]["pid"]
+    os.kill(worker, signal.SIGKILL)
+    output, said = process.communicate(timeout=60)
+    assert process.returncode == NOT_ALL_DONE, said
+    assert "error: the launcher gave up: TerminatedWorkerError" in said and "Traceback" not in said
+    assert "3 jobs: " in output and "queued" in output and "the report is" in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -173,6 +195,11 @@ def _of_another_sweep(directory: Path) -> None:
     (directory / "sweep.json").write_text(json.dumps(sweep))
 
 
+def _of_a_run(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "config.yaml").write_text("seed: 1")
+
+
 def _damaged(directory: Path) -> None:
     directory.mkdir()
     (directory / "sweep.json").write_text("{")
@@ -188,6 +215,9 @@ def _damaged(directory: Path) -> None:
         (None, ["seed=0,x"], "seed"),
         (Path.touch, ["seed=0,1"], "the sweep cannot be recorded in"),
         (_of_another_sweep, ["seed=0,1"], "holds a sweep with other values: "),
+        (_of_another_sweep, ["q.tau=0.1,0.2"], "holds a sweep over beta, and not q.tau"),
+        (_of_a_run, ["seed=0,1"], "holds a single run"),
+        (None, ["seed=0,1", "resume=outputs/x"], "resume=outputs/x is not possible: auto or never in a sweep"),
         (_damaged, ["seed=0,1"], "sweep.json cannot be read"),
         (None, ["seed=0,1", "hydra/launcher=ray"], "pip install -c constraints.txt -e '.[ray]'"),
     ],
@@ -243,14 +273,19 @@ def test_a_search_that_is_started_again_finds_what_it_did(launch: Launch, capsys
     tiny = [*TINY, "online.env_steps=24", "online.eval_every=0", "jobs.prune=false", "jobs.report=false"]
     search = ["sweep=optuna", "hydra.sweeper.n_jobs=1"]
     directory = launch(*search, "hydra.sweeper.n_trials=2", short=tiny)
+    pruned = jobs_of(directory)[0]
+    write(directory, replace(pruned, status=Status.pruned))
+    summary = directory / pruned.id / "summary.json"
+    value = json.loads(summary.read_text())["online/return"]
+    summary.unlink()
     before = files_of(directory)
     launch(*search, "hydra.sweeper.n_trials=3", short=tiny)
     after = files_of(directory)
     assert {path: after[path] for path in before} == before
-    assert len(attempts(directory)) == 3 and "3 jobs: 3 done" in capsys.readouterr().out
+    assert len(attempts(directory)) == 3 and "3 jobs: 2 done, 1 pruned" in capsys.readouterr().out
     best = yaml.safe_load((directory / "optimization_results.yaml").read_text())
     summaries = [json.loads(path.read_text()) for path in directory.glob("*/summary.json")]
-    assert best["best_value"] == max(summary["online/return"] for summary in summaries)
+    assert best["best_value"] == max(value, *(summary["online/return"] for summary in summaries))
     assert set(best["best_params"]) == {"beta.end", "cql.alpha", "q.learning_rate", "bc.learning_rate", "q.tau"}
 
 

@@ -136,7 +136,7 @@ def _draw_series(
 
 
 def heat_maps(comparison: Comparison) -> list[Picture]:
-    """The mean end of the runs over each pair of numbers that were varied."""
+    """The end of the runs over each pair of numbers that were varied."""
     pairs = combinations(_numeric(comparison), 2)
     return [_heat_map(comparison, x, y) for x, y in pairs if _cells(comparison, x, y)]
 
@@ -144,17 +144,17 @@ def heat_maps(comparison: Comparison) -> list[Picture]:
 def _heat_map(comparison: Comparison, x: Factor, y: Factor) -> Picture:
     cells = _cells(comparison, x, y)
     columns, rows = _levels(comparison, x), _levels(comparison, y)
-    means = np.full((len(rows), len(columns)), np.nan)
+    middles = np.full((len(rows), len(columns)), np.nan)
     for at, found in cells.items():
-        means[at] = float(np.mean(found))
+        middles[at] = float(statistics.iqm(np.array(found)))
     figure = new_figure(2.6 + 1.05 * len(columns), 1.5 + 0.75 * len(rows))
     axes = figure.subplots()
     every = [value for found in cells.values() for value in found]
     colors = Normalize(min(every), max(every))
-    drawn = axes.imshow(means, cmap="viridis", norm=colors, aspect="auto", origin="lower")
+    drawn = axes.imshow(middles, cmap="viridis", norm=colors, aspect="auto", origin="lower")
     for (row, column), found in cells.items():
-        ink = "black" if colors(means[row, column]) > 0.5 else "white"
-        axes.text(column, row + 0.16, short(float(means[row, column])), ha="center", fontsize=8, color=ink)
+        ink = "black" if colors(middles[row, column]) > 0.5 else "white"
+        axes.text(column, row + 0.16, short(float(middles[row, column])), ha="center", fontsize=8, color=ink)
         order = np.arange(len(found))
         places = column + (order % CIRCLES - (min(len(found), CIRCLES) - 1) / 2) * 0.8 / CIRCLES
         below = row - 0.1 - 0.16 * (order // CIRCLES)
@@ -165,7 +165,7 @@ def _heat_map(comparison: Comparison, x: Factor, y: Factor) -> Picture:
     axes.set_ylabel(y.name, fontsize=9)
     axes.tick_params(labelsize=8)
     figure.colorbar(drawn, ax=axes, label=wrapped(f"final {comparison.unit}", 24))
-    caption = "Mean over the runs of a cell, whatever else was varied; circles are the runs, in the same colours."
+    caption = "Interquartile mean of the runs of a cell, whatever else varied; circles are runs, in the same colours."
     return Picture(f"heat-{x.name}-{y.name}", f"{x.name} and {y.name}", caption, figure)
 
 

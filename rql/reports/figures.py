@@ -94,6 +94,7 @@ def learning_curves(comparison: Comparison, curves: Curves) -> list[Picture]:
     if None in tasks:
         caption += " Over all tasks, the steps are shares of the stage."
     pictures: list[Picture] = []
+    rows: dict[str | None, list[Axes]] = {task: [] for task in tasks}
     for end, arms in batches(comparison):
         figure = new_figure(4.4 * len(stages) + 0.6, 2.9 * len(tasks) + 0.3)
         panels = figure.subplots(len(tasks), len(stages), sharey="row", squeeze=False)
@@ -109,12 +110,22 @@ def learning_curves(comparison: Comparison, curves: Curves) -> list[Picture]:
                 axes.xaxis.set_major_locator(MaxNLocator(5))
                 axes.xaxis.set_major_formatter("{x:g}" if task is None else "{x:,.0f}")
                 tidy(axes)
+            rows[task].append(row[0])
             row[0].set_ylabel(wrapped(comparison.unit, 24), fontsize=9)
             if len(tasks) > 1:
                 row[0].set_title(task or "all tasks", fontsize=10, loc="left")
         legend(figure, panels.ravel().tolist())
         pictures.append(Picture(f"curves{end}", f"Learning curves{end.replace('-', ', part ')}", caption, figure))
+    for parts in rows.values():
+        _same_range(parts)
     return pictures
+
+
+def _same_range(parts: Sequence[Axes]) -> None:
+    """One task is seen on one scale, however many figures it takes."""
+    limits = [axes.get_ylim() for axes in parts]
+    for axes in parts:
+        axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
 def draw_curve(axes: Axes, found: Curve, color: str, label: str) -> None:
