@@ -18,12 +18,20 @@ class DataError(RQLError):
     """A data set that is missing, damaged or made for another environment."""
 
 
+class DamagedError(RQLError):
+    """A file whose content is not what was written, or that is gone."""
+
+
 class DivergenceError(RQLError):
     """A loss that is not finite, or a Q that has left all bounds."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"training diverged: {what}")
         self.what = what
+
+
+class EvaluationError(RQLError):
+    """Environments that fail in evaluations again and again."""
 
 
 class PrunedError(Exception):

@@ -1,8 +1,6 @@
 """One run from the configuration to the report."""
 
-import json
 import logging
-import math
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +12,7 @@ import torch
 from rql.agents.build import build_agent, first_state
 from rql.config.choices import WatchdogAction
 from rql.config.compose import choices_of, to_plain
-from rql.config.schema import Config
+from rql.config.schema import Config, WatchdogConfig
 from rql.data.journal import Journal
 from rql.data.minari import journal_path
 from rql.data.reference_scores import reference_score
@@ -34,7 +32,7 @@ from rql.observer import Observer, Pruner, Summary
 from rql.session import Session
 from rql.tracking.checkpoints import Checkpoint, Checkpoints
 from rql.tracking.folder import Changes, Command, Identity, RunFolder
-from rql.tracking.record import SUMMARY_FILE, read_metrics
+from rql.tracking.record import read_metrics, read_summary
 from rql.training.finetuning import Finetuning
 from rql.training.hyperparameters import HyperparameterSchedule
 from rql.training.random import stream_seed
@@ -111,18 +109,19 @@ def _attempts(
 ) -> Summary:
     """Train; where that diverges, and the watchdog is told to, again from an earlier checkpoint."""
     watchdog, rolled_back_to = parts.config.watchdog, None
+    data = {found.name: found.checksum for found in parts.datasets or ()}
     rollbacks = 0
     while True:
         start = checkpoints.newest()
         if start:
             rollbacks = max(rollbacks, start.progress["rollbacks"])
-            start = _extended(start, changes)
-        identity = folder.begin(command, changes, start.path.name if start else None)
+            start = _extended(start, changes, parts.config)
+        identity = folder.begin(command, changes, start.path.name if start else None, data)
         try:
             return _attempt(parts, folder.directory, identity, checkpoints, start, rollbacks, interruption)
         except DivergenceError as error:
             if watchdog.action is not WatchdogAction.roll_back or rollbacks >= watchdog.max_rollbacks:
-                raise DivergenceError(f"{error.what}{_diagnosis(folder.directory)}") from error
+                raise DivergenceError(f"{error.what}{_diagnosis(folder.directory)}{_remedy(watchdog)}") from error
             if start and start.path == rolled_back_to:
                 checkpoints.drop(start)  # it led to nothing twice
             newest = checkpoints.newest()
@@ -133,26 +132,32 @@ def _attempts(
 
 
 def _diagnosis(directory: Path) -> str:
-    """What the last lines of the record say of a training that diverged, and what can be done."""
+    """What the last lines of the record say of a training that diverged."""
     lines = read_metrics(directory)[-3:]
     found = {name: line[name] for line in lines for name in DIAGNOSTIC if name in line}
     said = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
-    record = f"; the record's last values: {said}" if said else ""
-    return f"{record}; watchdog.action=roll_back goes on from the last checkpoint with lower learning rates"
+    return f"; the record's last values: {said}" if said else ""
 
 
-def _extended(start: Checkpoint, changes: Changes) -> Checkpoint:
-    """The checkpoint of a finished run that is to go on.
+def _remedy(watchdog: WatchdogConfig) -> str:
+    if watchdog.action is WatchdogAction.roll_back:
+        return f"; it had gone back to a checkpoint watchdog.max_rollbacks={watchdog.max_rollbacks} times"
+    return "; watchdog.action=roll_back goes on from the last checkpoint with lower learning rates"
+
+
+def _extended(start: Checkpoint, changes: Changes, config: Config) -> Checkpoint:
+    """The checkpoint of a run that is to go on for longer; the same one where all its steps were made.
 
     Raises:
         ConfigError: if it has gone further already.
     """
+    steps = config.online.env_steps
     if start.stage != "online" or not EXTENDING & changes.keys():
         return start
-    _, steps = changes.get("online.env_steps", (None, math.inf))
-    if steps < start.step:
-        raise ConfigError("online.env_steps", steps, f"at least {start.step}, the steps that were made")
-    return replace(start, ended=False)
+    under_way = not start.ended and start.progress["pending"] is None
+    if steps < start.step or (steps == start.step and under_way):
+        raise ConfigError("online.env_steps", steps, f"more than {start.step}, the steps that were made")
+    return replace(start, ended=start.ended and steps == start.step)
 
 
 def _attempt(
@@ -230,8 +235,7 @@ def _journal(config: Config, env: gymnasium.Env[Any, Any], run_id: str, start: C
 
 def _finished(directory: Path) -> Summary:
     print(f"{directory} holds this run, finished; more online.env_steps would continue it")
-    summary: Summary = json.loads((directory / SUMMARY_FILE).read_text(encoding="utf-8"))
-    return summary
+    return read_summary(directory)
 
 
 def _reference(config: Config, offline: Transitions | None) -> Reference | None:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from rql import __version__
-from rql.errors import RQLError
+from rql.errors import DamagedError, RQLError
 
 CHECKPOINTS = "checkpoints"
 """The folder of a run's whole states, in its own folder."""
@@ -59,7 +59,8 @@ def unseal(path: Path) -> bytes:
     """What was sealed in a file.
 
     Raises:
-        RQLError: if it cannot be read, was not sealed, is newer than this version knows, or was changed since.
+        RQLError: if it cannot be read, or is newer than this version knows.
+        DamagedError: if it was not sealed, or was changed since.
     """
     try:
         sealed = path.read_bytes()
@@ -68,11 +69,11 @@ def unseal(path: Path) -> bytes:
     version, _, rest = sealed.removeprefix(MAGIC).partition(b"\n")
     checksum, _, content = rest.partition(b"\n")
     if not sealed.startswith(MAGIC) or not version.isdigit():
-        raise RQLError(f"{path} is no file of RQL, or its beginning is damaged")
+        raise DamagedError(f"{path} is no file of RQL, or its beginning is damaged")
     if int(version) > VERSION:
         raise RQLError(f"{path} has format {int(version)}; this version reads formats up to {VERSION}")
     if checksum != hashlib.sha256(content).hexdigest().encode():
-        raise RQLError(f"{path} is damaged: its content does not match its checksum")
+        raise DamagedError(f"{path} is damaged: its content does not match its checksum")
     return content
 
 

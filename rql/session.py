@@ -9,7 +9,7 @@ import torch
 
 from rql.agents.saving import fill
 from rql.agents.state import AgentState
-from rql.errors import DivergenceError, Preempted
+from rql.errors import DivergenceError, EvaluationError, Preempted
 from rql.interruption import Interruption
 from rql.observer import Observer
 from rql.tracking.checkpoints import Checkpoint, Checkpoints
@@ -41,6 +41,7 @@ class Session:
 
         Raises:
             Preempted: if a signal asks the run to end; a checkpoint is there then.
+            EvaluationError: if an evaluation cannot be made; a checkpoint is there then too.
             DivergenceError: if the training has.
         """
         start = self._start
@@ -77,7 +78,7 @@ class Session:
                 if tick is not None:
                     ended = self._observer.attend(stage, tick)
                     tick = None
-            except Preempted:
+            except (Preempted, EvaluationError):
                 self._save(stage, ended, tick)
                 raise
             if ended or self._checkpoints.is_due(stage, before):

@@ -189,7 +189,10 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["id=test/a-v0", "steps=5"], ["env.id=auto", "behaviour=run"]),
     (["id=nonsense", "env=pendulum", "steps=5"], ["nonsense is no Minari id"]),
     (["id=test/a-v0", "env=hopper", "steps=5", "behaviour=scripted"], ["Hopper-v5 has no scripted controller"]),
-    (["id=test/a-v0", "steps=5", "behaviour=run", "behaviour.run=/no/where"], ["/no/where/agent.pt"]),
+    (
+        ["id=test/a-v0", "steps=5", "behaviour=run", "behaviour.run=/no/where"],
+        ["no agent can be read from /no/where: No such file"],
+    ),
     (["id=test/a-v0", "steps=5", "env=pendulum", "behaviour=sb3", "behaviour.path=x.zip"], ["trusted", "x.zip"]),
     (["id=test/a-v0", "steps=5", "env=pendulum", "behavior=random"], ["behavior"]),
     (["id=test/a-v0", "steps=5", "env=pendulum", "dataset.root=/proc/no"], ["/proc/no"]),
@@ -214,8 +217,10 @@ def test_a_damaged_agent_is_refused(damage: Any, cli: Cli, collect: Collect, cap
     path.write_bytes(damage(path.read_bytes()))
     capsys.readouterr()
     with pytest.raises(SystemExit):
-        collect("behaviour=run", f"behaviour.run={path.parent}", "id=test/a-v0", "steps=5")
+        collect("behaviour=run", f"behaviour.run={path}", "id=test/a-v0", "steps=5")
     assert f"error: {path} is" in capsys.readouterr().err
+    collect("behaviour=run", f"behaviour.run={path.parent}", "id=test/a-v0", "steps=5")  # its checkpoints are whole
+    assert f"{path} is" in capsys.readouterr().out
 
 
 def test_an_agent_that_carries_code_does_not_run_it(cli: Cli, collect: Collect, capsys: Any, tmp_path: Path) -> None:

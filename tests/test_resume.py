@@ -155,6 +155,14 @@ def test_a_finished_run_is_extended_and_the_change_shown_and_recorded(cli: Cli, 
     assert summary_of(directory)["online/replay_size"] == 48
 
 
+def test_a_run_that_made_all_its_steps_makes_no_more_for_another_goal(finished: Path, cli: Cli, tmp_path: Path) -> None:
+    directory = tmp_path / "copy"
+    shutil.copytree(finished, directory)
+    cli(f"resume={directory}", "online.stop_return=1e6")
+    assert metrics_of(directory) == metrics_of(finished)
+    assert summary_of(directory)["online/replay_size"] == 24
+
+
 def test_the_warm_up_does_not_begin_again_where_a_run_is_extended(cli: Cli) -> None:
     directory = cli(*TINY)
     updates = read_agent(directory / "agent.pt")[1]["/updates"]
@@ -234,6 +242,18 @@ def test_a_training_that_diverges_is_rolled_back_with_lower_learning_rates(cli: 
     assert len(json.loads((directory / "run.json").read_text())["attempts"]) == 2
 
 
+def test_a_rollback_to_before_the_online_stage_forgets_its_replay_buffer(cli: Cli, capsys: Any) -> None:
+    """The third attempt begins where there were no rows, and its checkpoints hold its own rows alone."""
+    lengths = ["offline.updates=0", "online.env_steps=60", "online.warmup_fraction=0", "online.eval_every=0"]
+    watched = ["watchdog.action=roll_back", "watchdog.max_q=1e-9", "watchdog.max_rollbacks=2"]
+    with pytest.raises(SystemExit) as stop:
+        cli(*TINY, *lengths, *watched, "checkpoint.steps=7", "checkpoint.keep=1", "tracking.log_every=13")
+    said = capsys.readouterr()
+    assert stop.value.code == 2 and "it had gone back to a checkpoint watchdog.max_rollbacks=2 times" in said.err
+    assert said.out.count("going on from 0-bc-0000000006-end.pt") == 1
+    assert "going on from 2-online-0000000007.pt" in said.out
+
+
 def test_a_training_that_diverges_stops_with_a_diagnosis(cli: Cli, capsys: Any) -> None:
     with pytest.raises(SystemExit) as stop:
         cli(*TINY, "q.learning_rate=1e12", "offline.updates=40")
@@ -293,9 +313,18 @@ def _damaged(name: str, content: bytes | None) -> Any:
     return damage
 
 
-def _newer(directory: Path) -> None:
-    for path in directory.glob("checkpoints/*.pt"):
-        path.write_bytes(path.read_bytes().replace(b"sealed file 1", b"sealed file 2", 1))
+def _newer(which: str) -> Any:
+    def damage(directory: Path) -> None:
+        for path in directory.glob(f"checkpoints/{which}.pt"):
+            path.write_bytes(path.read_bytes().replace(b"sealed file 1", b"sealed file 2", 1))
+
+    return damage
+
+
+def _other_data(directory: Path) -> None:
+    path = directory / "run.json"
+    described = json.loads(path.read_text())
+    path.write_text(json.dumps(described | {"data": {name: crc + 1 for name, crc in described["data"].items()}}))
 
 
 def _other_network(directory: Path) -> None:
@@ -317,7 +346,7 @@ CHANGED = [
 ]  # fmt: skip
 BAD: list[tuple[str, Any, list[str], str]] = [
     *((f"changed: {one}", _nothing, [one], "holds a run that began with other values") for one in CHANGED),
-    ("fewer steps", _nothing, ["online.env_steps=12"], "online.env_steps=12 is not possible: at least 24"),
+    ("fewer steps", _nothing, ["online.env_steps=12"], "online.env_steps=12 is not possible: more than 24"),
     ("no config", _damaged("config.yaml", None), [MORE], "holds no run that can go on"),
     ("empty config", _damaged("config.yaml", b""), [MORE], "is empty or damaged"),
     ("config of bytes", _damaged("config.yaml", b"\xff\x00: ["), [MORE], "config.yaml cannot be read"),
@@ -326,7 +355,11 @@ BAD: list[tuple[str, Any, list[str], str]] = [
     ("list as run.json", _damaged("run.json", b"[1]"), [MORE], "run.json cannot be read"),
     ("empty checkpoints", _damaged("checkpoints/*.pt", b""), [MORE], "no checkpoint in"),
     ("text as checkpoints", _damaged("checkpoints/*.pt", b"hello"), [MORE], "is no file of RQL"),
-    ("newer checkpoints", _newer, [MORE], "this version reads formats up to 1"),
+    ("newer checkpoints", _newer("*"), [MORE], "this version reads formats up to 1"),
+    ("newest of a newer version", _newer("2-*"), [MORE], "this version reads formats up to 1"),
+    ("empty metrics", _damaged("metrics.jsonl", b""), [MORE], "metrics.jsonl has 0 bytes of"),
+    ("empty summary", _damaged("summary.json", b""), [], "summary.json is damaged"),
+    ("other data", _other_data, [MORE], "are not those that it began with"),
     ("other network", _other_network, [MORE], "its tensors have other shapes"),
     ("negative minutes", _nothing, ["checkpoint.minutes=-1"], "checkpoint.minutes=-1.0 is not possible: at least 0"),
     ("no steps", _nothing, ["checkpoint.steps=0"], "checkpoint.steps=0 is not possible: at least 1"),
@@ -347,11 +380,13 @@ def test_what_cannot_go_on_says_why_in_one_sentence(
     directory = tmp_path / "copy"
     shutil.copytree(finished, directory)
     damage(directory)
+    record = (directory / "metrics.jsonl").read_bytes()
     with pytest.raises(SystemExit) as stop:
         cli(f"resume={directory}", *overrides)
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert stop.value.code == 2 and len(errors) == 1 and said in errors[0], errors
-    assert (directory / "metrics.jsonl").read_bytes() == (finished / "metrics.jsonl").read_bytes()
+    assert (directory / "metrics.jsonl").read_bytes() == record
+    assert not list(directory.glob("checkpoints/*.damaged"))
 
 
 def test_a_folder_that_is_no_run_is_refused(cli: Cli, tmp_path: Path, capsys: Any, finished: Path) -> None:

@@ -6,20 +6,29 @@ import signal
 import time
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+import torch
+from conftest import compose_config
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
 from kills import same
 
+from rql.agents.build import build_agent, first_state
 from rql.config.choices import Vectorization
 from rql.config.data_schema import EnvConfig
+from rql.data.transitions import RewardTransform
+from rql.envs.guarded import GuardedEnvs
 from rql.envs.restorable import Restorable
+from rql.envs.spaces import describe
 from rql.envs.training import RestartError, TrainingEnvs
-from rql.errors import RQLError
+from rql.errors import EvaluationError, Preempted, RQLError
+from rql.evaluation.evaluator import Evaluator
 from rql.trees import from_storable, to_storable
 
 EXACT = [
@@ -109,11 +118,47 @@ def test_environments_in_processes_are_restarted(how: str, times: int, tmp_path:
         assert "running episodes are dropped" in caplog.text
 
 
+@pytest.mark.parametrize("how", ["raise", "hang", "die"])
+@pytest.mark.parametrize("times", [0, 1, 9])
+def test_an_evaluation_whose_environments_fail_is_played_again(how: str, times: int, tmp_path: Any) -> None:
+    kwargs = {"how": how, "trace": str(tmp_path), "times": times}
+    config = compose_config("evaluation.boundary_episodes=4", "evaluation.num_envs=2")
+    env = EnvConfig("RQLTestFailing-v0", kwargs, vectorization=Vectorization.subprocess, step_timeout=0.5)
+    config = replace(config, env=replace(env, max_restarts=2))
+    view = describe(env.id, Failing.observation_space, Failing.action_space)
+    agent = build_agent(config, view, torch.device("cpu"))
+    state = first_state(agent, view, None, 0.5, torch.device("cpu"))
+    with closing(Evaluator(agent, view, config, RewardTransform(), None, torch.device("cpu"))) as evaluator:
+        if times == 9:
+            with pytest.raises(EvaluationError, match="failed in evaluations 3 times"):
+                evaluator.at_boundary(state, "bc")
+        else:
+            assert evaluator.at_boundary(state, "bc")["return"] == 5.0
+
+
+def test_an_evaluation_that_hangs_is_given_up_for_a_signal(tmp_path: Any) -> None:
+    kwargs = {"how": "hang", "trace": str(tmp_path), "times": 1}
+    config = EnvConfig("RQLTestFailing-v0", kwargs, vectorization=Vectorization.subprocess)
+
+    def check() -> None:
+        raise Preempted("SIGTERM")
+
+    with closing(GuardedEnvs(config, 1, AutoresetMode.DISABLED, partial(make_failing, config), check)) as envs:
+        envs.reset([0])
+        with pytest.raises(Preempted):
+            for _ in range(3):
+                envs.step(np.zeros(1, np.int64))
+
+
+def make_failing(config: EnvConfig, index: int) -> gymnasium.Env[Any, Any]:
+    return gymnasium.make(config.id, **config.kwargs)
+
+
 def test_processes_of_environments_leave_signals_to_the_run() -> None:
     config = EnvConfig("CartPole-v1", num_envs=2, vectorization=Vectorization.subprocess)
     with closing(TrainingEnvs(config, 0)) as envs:
         envs.reset()
-        processes = envs._envs.processes  # type: ignore[union-attr]
+        processes = envs._envs._envs.processes  # type: ignore[union-attr]
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             for process in processes:
                 os.kill(int(process.pid or 0), number)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,18 @@ from rql.agents.state import AgentState
 from rql.config.compose import choices_of, from_plain, to_plain
 from rql.config.schema import Config
 from rql.envs.spaces import Spaces
-from rql.errors import RQLError
+from rql.errors import DamagedError, RQLError
 from rql.files import CHECKPOINTS, code_version, seal, unseal, write_atomically
 from rql.trees import from_storable, to_storable
 
 AGENT_FILE, BEST_FILE = "agent.pt", "best.pt"
+END = "-end"
+"""How the names of the checkpoints at the end of a stage end."""
 FORMAT = 2
 """1 was not sealed and had no progress."""
 
 Tensors = dict[str, Tensor]
+logger = logging.getLogger(__name__)
 
 
 def save_agent(path: Path, state: AgentState, config: Config, progress: Any = None) -> int:
@@ -51,15 +55,44 @@ def read_agent(path: Path) -> tuple[Config, Tensors]:
     Raises:
         RQLError: if there is none, or it is damaged or of a newer format.
     """
-    config, tensors, _ = read_checkpoint(_newest(path) if path.is_dir() else path)
+    config, tensors, _ = read_checkpoint(find_agent(path))
     return config, tensors
+
+
+def find_agent(path: Path) -> Path:
+    """The file itself, or that with the newest agent in the folder of a run: `agent.pt`, unless a checkpoint in the
+    middle of a stage is newer; where it is damaged, the one before.
+
+    Raises:
+        RQLError: if there is none, or it is of a newer format.
+    """
+    if not path.is_dir():
+        return path
+    checkpoints = sorted((path / CHECKPOINTS).glob("*-*-*.pt"), key=lambda found: found.stem, reverse=True)
+    agent = [path / AGENT_FILE] if (path / AGENT_FILE).exists() else []
+    newest_first = (
+        [*agent, *checkpoints] if checkpoints and checkpoints[0].stem.endswith(END) else [*checkpoints, *agent]
+    )
+    damaged: list[str] = []
+    for found in newest_first:
+        try:
+            read_checkpoint(found)
+        except DamagedError as error:
+            damaged.append(str(error))
+            continue
+        if damaged:
+            logger.warning("%s; %s is taken", "; ".join(damaged), found)
+        return found
+    missing = f"{path} holds no agent: neither {AGENT_FILE} nor {CHECKPOINTS}/*.pt"
+    raise RQLError(f"no agent in {path} can be used: {'; '.join(damaged)}" if damaged else missing)
 
 
 def read_checkpoint(path: Path) -> tuple[Config, Tensors, Any]:
     """The same of a file, with how far its run had come: None in a file that holds an agent alone.
 
     Raises:
-        RQLError: if there is none, or it is damaged or of a newer format.
+        RQLError: if there is none, or it is of a newer format.
+        DamagedError: if it is damaged.
     """
     content = path if _of_format_1(path) else io.BytesIO(unseal(path))
     try:
@@ -73,7 +106,7 @@ def read_checkpoint(path: Path) -> tuple[Config, Tensors, Any]:
         raise
     except Exception as error:  # torch and zipfile raise a dozen kinds for a damaged file
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise RQLError(f"no agent can be read from {path}: {reason}") from error
+        raise DamagedError(f"no agent can be read from {path}: {reason}") from error
 
 
 def _of_format_1(path: Path) -> bool:
@@ -83,13 +116,6 @@ def _of_format_1(path: Path) -> bool:
     except OSError as error:
         reason = f"{error.strerror}; a run's folder, or a file such as its {AGENT_FILE}, is needed"
         raise RQLError(f"no agent can be read from {path}: {reason}") from error
-
-
-def _newest(directory: Path) -> Path:
-    found = [path for path in (directory / AGENT_FILE, *(directory / CHECKPOINTS).glob("*.pt")) if path.exists()]
-    if not found:
-        raise RQLError(f"{directory} holds no agent: neither {AGENT_FILE} nor {CHECKPOINTS}/*.pt")
-    return max(found, key=lambda path: path.stat().st_mtime_ns)
 
 
 def fill(template: AgentState, tensors: Tensors) -> AgentState:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rql.agents.saving import AGENT_FILE, read_agent, restore_agent
+from rql.agents.saving import find_agent, read_agent, restore_agent
 from rql.config.choices import ActionMode
 from rql.config.collect import (
     AUTO,
@@ -51,7 +51,7 @@ def env_of(config: CollectConfig) -> EnvConfig:
     """
     if not isinstance(config.behaviour, RunBehaviourConfig):
         return config.env
-    trained = read_agent(Path(config.behaviour.run) / AGENT_FILE)[0].env
+    trained = read_agent(Path(config.behaviour.run))[0].env
     seen = trained.obs_keys if config.env.obs_keys is None else config.env.obs_keys
     if config.env.id != AUTO:
         return replace(config.env, obs_keys=seen)
@@ -102,7 +102,8 @@ def _scripted(config: ScriptedBehaviourConfig, env: EnvConfig, view: Spaces) -> 
 
 
 def _trained(config: RunBehaviourConfig, view: Spaces) -> Behaviour:
-    trained, tensors = read_agent(Path(config.run) / AGENT_FILE)
+    path = find_agent(Path(config.run))
+    trained, tensors = read_agent(path)
     agent, state = restore_agent(trained, tensors, view)
     deterministic = config.mode is ActionMode.mode
     name: Any = config.policy.name
@@ -116,7 +117,7 @@ def _trained(config: RunBehaviourConfig, view: Spaces) -> Behaviour:
     what = {"bc": "π_BC", "final": "π_final"}[name]
     updates = int(state.updates)
     described = f"RQL {what} after {updates} updates of Q, {config.mode.name}, seed {trained.seed}"
-    return Behaviour(act, described, _hash(Path(config.run) / AGENT_FILE))
+    return Behaviour(act, described, _hash(path))
 
 
 def _sb3(config: SB3BehaviourConfig, env: gymnasium.Env[Any, Any]) -> Behaviour:

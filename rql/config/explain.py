@@ -2,9 +2,12 @@
 
 import dataclasses
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import NoReturn
 
 from hydra.errors import HydraException
@@ -32,6 +35,8 @@ def composition_errors_in_one_sentence() -> Iterator[None]:
         yield
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra lets its exceptions through to here
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGUSR1) if main}
     try:
         yield
     except RQLError:
@@ -42,14 +47,21 @@ def composition_errors_in_one_sentence() -> Iterator[None]:
         if error.filename is None:
             raise
         fail(f"{error.filename}: {error.strerror}; hydra.run.dir=FOLDER names another place for the run")
-    except Preempted as signal:
-        print(f"stopped by {signal}; the same command with the same folder, or resume=FOLDER, goes on", file=sys.stderr)
+    except Preempted as stop:
+        print(f"stopped by {stop}; the same command with the same folder, or resume=FOLDER, goes on", file=sys.stderr)
         sys.exit(REQUEUE)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     finally:
         del os.environ["HYDRA_FULL_ERROR"]
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Before a run has begun, and its own handlers, there is nothing to save."""
+    raise Preempted(signal.Signals(number).name)
 
 
 def explain(error: Exception) -> str:

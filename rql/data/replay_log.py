@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rql.errors import RQLError
+from rql.errors import DamagedError, RQLError
 from rql.files import sync_directory
 
 SEGMENT = 100_000
@@ -47,6 +47,11 @@ class ReplayLog:
             self.rows, self._checksums = before
             raise
 
+    def restart(self) -> None:
+        """Delete all rows: the run goes on from a moment when there were none."""
+        self.rows, self._checksums = 0, {}
+        self._cut()
+
     def described(self) -> dict[str, Any]:
         """What `read` needs to find and check the rows that are there now."""
         return {"rows": self.rows, "width": self._width, "checksums": dict(self._checksums)}
@@ -62,7 +67,8 @@ class ReplayLog:
         """The newest rows (kept, width) of the log as it was described; go on from there.
 
         Raises:
-            RQLError: if a segment is missing or was changed since.
+            DamagedError: if a segment is missing or was changed since.
+            RQLError: if it cannot be read.
         """
         rows, checksums = described["rows"], described["checksums"]
         first = rows - kept
@@ -95,10 +101,12 @@ class ReplayLog:
         try:
             with path.open("rb") as file:
                 content = file.read(held * self._width * 4)
+        except FileNotFoundError as error:
+            raise DamagedError(f"{path} is gone, which held a part of the replay buffer") from error
         except OSError as error:
             raise RQLError(f"the replay buffer cannot be read from {path}: {error.strerror}") from error
         if len(content) != held * self._width * 4 or zlib.crc32(content) != checksum:
-            raise RQLError(f"{path} is damaged: its rows do not match their checksum")
+            raise DamagedError(f"{path} is damaged: its rows do not match their checksum")
         return content
 
     def _cut(self) -> None:

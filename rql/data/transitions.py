@@ -1,5 +1,6 @@
 """A data set as packed rows with episode boundaries, and what can be done to it."""
 
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,6 +44,11 @@ class Transitions:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def checksum(self) -> int:
+        """CRC-32 of the transitions."""
+        return zlib.crc32(np.ascontiguousarray(self.rows).data, zlib.crc32(self.starts.tobytes()))
 
     @property
     def obs(self) -> NDArray[np.float32]:

@@ -1,21 +1,17 @@
 """The environments that a policy is finetuned in: vectorised, restarted when they fail, saved and restored."""
 
-import ctypes
 import logging
-import os
-import signal
 from functools import partial
 from typing import Any
 
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AutoresetMode
 
-from rql.config.choices import Vectorization
 from rql.config.data_schema import EnvConfig
+from rql.envs.guarded import EnvFailedError, GuardedEnvs
 from rql.envs.make import make_env
 from rql.envs.restorable import Restorable
 from rql.errors import RQLError
 
-PR_SET_PDEATHSIG = 1
 logger = logging.getLogger(__name__)
 
 
@@ -36,22 +32,26 @@ class TrainingEnvs:
         self._envs = self._make()
 
     def reset(self) -> Any:
-        """The first observations of an episode in each environment."""
-        return self._envs.reset(seed=self._seed + self.restarts)[0]
+        """The first observations of an episode in each environment.
+
+        Raises:
+            RQLError: if they failed more than `env.max_restarts` times.
+        """
+        try:
+            return self._envs.reset(self._seed + self.restarts)[0]
+        except EnvFailedError as error:
+            return self._restart(error)
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """One step of each.
 
         Raises:
-            RestartError: if one of them raised, or did not answer within `env.step_timeout` seconds.
+            RestartError: if one of them failed.
             RQLError: if that happened more than `env.max_restarts` times.
         """
         try:
-            if isinstance(self._envs, AsyncVectorEnv):
-                self._envs.step_async(action)
-                return self._envs.step_wait(self._config.step_timeout)
             return self._envs.step(action)
-        except Exception as error:  # whatever an environment raises, or the pipe to its process
+        except EnvFailedError as error:
             raise RestartError(self._restart(error)) from error
 
     def saved_state(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class TrainingEnvs:
         (with a seed of their own), whose observations are returned.
         """
         self.restarts = saved["restarts"]
-        obs = self._envs.reset(seed=drop_seed)[0]
+        obs = self._envs.reset(drop_seed)[0]
         if saved["envs"] is None:
             return obs
         self._envs.call("load_states", saved["envs"])
@@ -72,45 +72,24 @@ class TrainingEnvs:
 
     def close(self) -> None:
         """End all of them, whatever they are doing."""
-        if isinstance(self._envs, AsyncVectorEnv):
-            # its own way of closing waits for an answer, and for processes that heed SIGTERM
-            for process, pipe in zip(self._envs.processes, self._envs.parent_pipes, strict=True):
-                process.kill()
-                process.join()
-                if pipe is not None:
-                    pipe.close()
-            self._envs.closed = True
-        else:
-            self._envs.close()
+        self._envs.close()
 
-    def _make(self) -> SyncVectorEnv | AsyncVectorEnv:
-        make = [partial(_make_restorable, self._config, index, os.getpid()) for index in range(self.num_envs)]
-        cls = SyncVectorEnv if self._config.vectorization is Vectorization.sync else AsyncVectorEnv
-        return cls(make, autoreset_mode=AutoresetMode.SAME_STEP)
+    def _make(self) -> GuardedEnvs:
+        make = partial(_make_restorable, self._config)
+        return GuardedEnvs(self._config, self.num_envs, AutoresetMode.SAME_STEP, make)
 
-    def _restart(self, error: Exception) -> Any:
+    def _restart(self, error: EnvFailedError) -> Any:
         self.restarts += 1
-        what = f"{type(error).__name__}: {(str(error) or 'no answer').splitlines()[0]}"
         if self.restarts > self._config.max_restarts:
             times = f"{self.restarts} times, more than env.max_restarts={self._config.max_restarts}"
-            raise RQLError(f"{self._config.id} failed {times}; the last time with {what}") from error
-        logger.warning("%s failed (%s); restart %d, running episodes are dropped", self._config.id, what, self.restarts)
+            raise RQLError(f"{self._config.id} failed {times}; the last time with {error}") from error
+        logger.warning(
+            "%s failed (%s); restart %d, running episodes are dropped", self._config.id, error, self.restarts
+        )
         self.close()
         self._envs = self._make()
         return self.reset()
 
 
-def _make_restorable(config: EnvConfig, index: int, run: int) -> Restorable:
-    if os.getpid() != run:
-        _follow_parent()
+def _make_restorable(config: EnvConfig, index: int) -> Restorable:
     return Restorable(make_env(config), index)
-
-
-def _follow_parent() -> None:
-    """Leave signals to the parent, which saves the state of its environments first, and end when it does."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    except (OSError, AttributeError):
-        logger.debug("processes of environments outlive a killed run on this system")

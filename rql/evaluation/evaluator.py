@@ -1,6 +1,8 @@
 """Evaluating an agent at a moment of its training."""
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,18 @@ from rql.agents.agent import Agent, PolicyName
 from rql.agents.policy import Policy
 from rql.agents.state import AgentState
 from rql.config.choices import ActionMode
+from rql.config.data_schema import EnvConfig
 from rql.config.schema import Config
 from rql.data.transitions import Reference, RewardTransform
-from rql.envs.make import make_vector_env
+from rql.envs.guarded import AnyEnv, EnvFailedError, GuardedEnvs
+from rql.envs.make import make_env
 from rql.envs.spaces import Spaces
+from rql.errors import EvaluationError
 from rql.evaluation.rollout import EpisodeResults, play
 from rql.evaluation.video import Camera, record
 from rql.training.random import generator, stream_seed
+
+logger = logging.getLogger(__name__)
 
 
 class Evaluator:
@@ -38,7 +45,8 @@ class Evaluator:
         self._agent, self._view, self._config, self._reward = agent, view, config, reward
         self._reference, self._device = reference, device
         most = max(config.evaluation.episodes, config.evaluation.boundary_episodes)
-        self._envs = make_vector_env(config.env, min(config.evaluation.num_envs, most), AutoresetMode.DISABLED)
+        self._num_envs, self._failures = min(config.evaluation.num_envs, most), 0
+        self._envs = self._make()
 
     def at_boundary(self, state: AgentState, policy: PolicyName) -> dict[str, float]:
         """Both modes of a policy, as at the end of a stage; the metrics of the second mode bear its name."""
@@ -54,12 +62,21 @@ class Evaluator:
         return self._metrics(state, policy, self._config.evaluation.mode, self._config.evaluation.episodes)
 
     def play(self, state: AgentState, policy: PolicyName, mode: ActionMode, episodes: int) -> EpisodeResults:
-        """Episodes of a policy, always from the same start states and with the same random numbers."""
-        draws = generator(self._config.seed, "evaluation", self._device)
-        act = Policy(self._agent, state, self._view, policy, mode is ActionMode.mode, draws).choose
-        seed = first_episode_seed(self._config.seed)
-        discount = self._config.q.discount
-        return play(act, self._envs, self._view, episodes, seed, self._reward, discount, self._device, self._check)
+        """Episodes of a policy, always from the same start states and with the same random numbers.
+
+        Raises:
+            EvaluationError: if environments failed more than `env.max_restarts` times.
+        """
+        seed, discount = first_episode_seed(self._config.seed), self._config.q.discount
+        while True:
+            draws = generator(self._config.seed, "evaluation", self._device)
+            act = Policy(self._agent, state, self._view, policy, mode is ActionMode.mode, draws).choose
+            try:
+                return play(
+                    act, self._envs, self._view, episodes, seed, self._reward, discount, self._device, self._check
+                )
+            except EnvFailedError as error:
+                self._restart(error)
 
     def film(self, state: AgentState, policy: PolicyName, camera: Camera, path: Path) -> None:
         """An episode of a policy in the mode `evaluation.mode`, from the start state of the first that is evaluated.
@@ -81,6 +98,20 @@ class Evaluator:
         """Close the environments."""
         self._envs.close()
 
+    def _make(self) -> GuardedEnvs:
+        env = self._config.env
+        return GuardedEnvs(env, self._num_envs, AutoresetMode.DISABLED, partial(_make, env), self._check)
+
+    def _restart(self, error: EnvFailedError) -> None:
+        self._failures += 1
+        env = self._config.env
+        if self._failures > env.max_restarts:
+            times = f"{self._failures} times, more than env.max_restarts={env.max_restarts}"
+            raise EvaluationError(f"{env.id} failed in evaluations {times}; the last time with {error}") from error
+        logger.warning("%s failed in an evaluation (%s), which is played again", env.id, error)
+        self._envs.close()
+        self._envs = self._make()
+
     def _metrics(self, state: AgentState, policy: PolicyName, mode: ActionMode, episodes: int) -> dict[str, float]:
         results = self.play(state, policy, mode, episodes)
         metrics = results.metrics()
@@ -91,6 +122,10 @@ class Evaluator:
         if self._reference:
             metrics["normalized_score"] = self._reference.score(metrics["return"])
         return metrics
+
+
+def _make(config: EnvConfig, index: int) -> AnyEnv:
+    return make_env(config)
 
 
 def first_episode_seed(seed: int) -> int:

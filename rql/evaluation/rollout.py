@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rql.data.transitions import RewardTransform
 from rql.envs.goals import SUCCESS_KEYS
+from rql.envs.guarded import GuardedEnvs
 from rql.envs.make import AnyVectorEnv
 from rql.envs.spaces import Spaces
 
@@ -50,7 +51,7 @@ class EpisodeResults:
 
 def play(
     policy: Policy,
-    envs: AnyVectorEnv,
+    envs: AnyVectorEnv | GuardedEnvs,
     view: Spaces,
     episodes: int,
     seed: int,
@@ -98,7 +99,7 @@ def play(
     return EpisodeResults(returns, lengths, successes if reported else None, discounted, first_obs, first_action)
 
 
-def _reset(envs: AnyVectorEnv, episode: NDArray[np.int64], seed: int, mask: NDArray[np.bool_]) -> Any:
+def _reset(envs: AnyVectorEnv | GuardedEnvs, episode: NDArray[np.int64], seed: int, mask: NDArray[np.bool_]) -> Any:
     """Begin the episodes of the environments in `mask`; the others keep their observation."""
     seeds = [seed + int(index) for index in episode]
     # the base class knows a single seed only; the synchronous and the asynchronous one take a list

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rql.agents.saving import Tensors, read_checkpoint, save_agent
+from rql.agents.saving import END, Tensors, read_checkpoint, save_agent
 from rql.config.schema import Config
 from rql.data.replay_log import ReplayLog
-from rql.errors import RQLError
+from rql.errors import DamagedError, RQLError
 from rql.files import CHECKPOINTS
 from rql.training.finetuning import Finetuning
 from rql.training.stages import TrainingStage
 from rql.training.ticks import Stage, due
 
 ORDER: tuple[Stage, ...] = ("bc", "offline", "online")
-END, DAMAGED = "-end", ".damaged"
+DAMAGED = ".damaged"
 MINUTE = 60.0
 
 logger = logging.getLogger(__name__)
@@ -91,13 +91,13 @@ class Checkpoints:
         """The newest one that is whole; None if there is none at all. Damaged ones are renamed.
 
         Raises:
-            RQLError: if all are damaged.
+            RQLError: if all are damaged, or the newest is of a newer version or cannot be read.
         """
         damaged: list[str] = []
         for path in self._newest_first():
             try:
                 found = self._read(path)
-            except RQLError as error:
+            except DamagedError as error:
                 damaged.append(f"{path.name} ({error})")
                 continue
             if damaged:
@@ -105,9 +105,12 @@ class Checkpoints:
                     "checkpoint %s cannot be used; the run goes on from %s", " and ".join(damaged), path.name
                 )
             self._forget_after(path)
+            if found.rows is None:
+                self._log.restart()
             return found
         if damaged:
             raise RQLError(f"no checkpoint in {self.directory} can be used: {'; '.join(damaged)}")
+        self._log.restart()
         return None
 
     def drop(self, checkpoint: Checkpoint) -> None:

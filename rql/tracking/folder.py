@@ -137,8 +137,12 @@ class RunFolder:
         refuse_fixed(self.directory, found)
         return found
 
-    def begin(self, command: Command, changes: Changes, resumed_from: str | None) -> Identity:
-        """Record that an attempt begins."""
+    def begin(self, command: Command, changes: Changes, resumed_from: str | None, data: dict[str, int]) -> Identity:
+        """Record that an attempt begins; `data` are the checksums of its data sets.
+
+        Raises:
+            RQLError: if they were others when the run began, or nothing can be written.
+        """
         attempt = {
             "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "pid": os.getpid(),
@@ -149,6 +153,10 @@ class RunFolder:
         }
         described: Plain = asdict(command) | {"id": os.urandom(4).hex(), "attempts": []} | self._described()
         described["attempts"].append(attempt)
+        changed = [name for name, known in described.setdefault("data", data).items() if data.get(name) != known]
+        if changed:
+            what = f"the transitions of {' and of '.join(changed)} are not those that it began with"
+            raise RQLError(f"the run in {self.directory} cannot go on: {what}")
         try:
             write_atomically(self.directory / RUN_FILE, f"{json.dumps(described, indent=2)}\n".encode())
         except OSError as error:

@@ -33,7 +33,7 @@ class LocalRecord:
         """Begin a record, or go on with one from a position: what comes after it in the files is dropped.
 
         Raises:
-            RQLError: if it cannot be written.
+            RQLError: if it cannot be written, or ends before the position.
         """
         self.directory = directory
         self._start = time.monotonic() - position.seconds
@@ -41,6 +41,10 @@ class LocalRecord:
             write_atomically(directory / CONFIG_FILE, yaml.safe_dump(config, sort_keys=False).encode())
             (directory / SUMMARY_FILE).unlink(missing_ok=True)
             self._metrics = (directory / METRICS_FILE).open("a", encoding="utf-8")
+            held = os.fstat(self._metrics.fileno()).st_size
+            if held < position.bytes:
+                what = f"has {held} bytes of {position.bytes} that the checkpoint knows of; it was damaged since"
+                raise RQLError(f"{directory / METRICS_FILE} {what}")
             self._metrics.truncate(position.bytes)
         except OSError as error:
             raise RQLError(f"the run cannot be recorded in {directory}: {error}") from error
@@ -74,13 +78,28 @@ class LocalRecord:
 
 
 def read_summary(directory: Path) -> dict[str, Any]:
-    """The content of `summary.json`; empty where the run has not come to its end."""
+    """The content of `summary.json`; empty where the run has not come to its end.
+
+    Raises:
+        RQLError: if it is damaged.
+    """
     path = directory / SUMMARY_FILE
-    summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise RQLError(f"{path} is damaged: {error}") from error
     return summary
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
-    """The lines of `metrics.jsonl`."""
-    with (directory / METRICS_FILE).open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+    """The lines of `metrics.jsonl`.
+
+    Raises:
+        RQLError: if one of them is damaged.
+    """
+    path = directory / METRICS_FILE
+    with path.open(encoding="utf-8") as lines:
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError as error:
+            raise RQLError(f"{path} is damaged: {error}") from error
