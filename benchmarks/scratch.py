@@ -1,6 +1,6 @@
-"""The presets without data on three seeds: returns of the uniform prior, on the way, and at the end.
+"""The presets without data: how soon an evaluation reaches a medium and an expert return, and how the run ends.
 
-python benchmarks/scratch.py FOLDER
+python benchmarks/scratch.py FOLDER [pendulum] [cartpole] [hopper]
 """
 
 import sys
@@ -9,25 +9,34 @@ from pathlib import Path
 import numpy as np
 from runs import evaluations, run_all, summary
 
-TASKS = ("pendulum", "cartpole")
-SEEDS = range(3)
+GOALS = {"pendulum": (-400.0, -160.0), "cartpole": (250.0, 490.0), "hopper": (1000.0, 3000.0)}
+"""Medium and expert. Training ends at the first evaluation that reaches the second."""
+SEEDS = {"pendulum": range(5), "cartpole": range(5), "hopper": range(3)}
 
 
-def main(folder: Path) -> None:
-    """Run and print the table."""
-    print("| preset | seed | prior, sampled | a tenth | a fifth | two fifths | three fifths | four fifths | end |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for task in TASKS:
-        jobs = {folder / f"{task}{seed}": [f"experiment={task}_scratch", f"seed={seed}"] for seed in SEEDS}
+def main(folder: Path, tasks: list[str]) -> None:
+    """Run what is not there yet, and print the table."""
+    print("| preset | seed | prior | medium after | expert after | steps | end, mode | end, sampled |")
+    print("|---|---|---|---|---|---|---|---|")
+    for task in tasks:
+        medium, expert = GOALS[task]
+        jobs = {
+            folder / f"{task}{seed}": [f"experiment={task}_scratch", f"seed={seed}", f"online.stop_return={expert:g}"]
+            for seed in SEEDS[task]
+        }
         ends = []
-        for seed, run in zip(SEEDS, run_all(jobs), strict=True):
-            way = [value for _, value in evaluations(run, "online")]
-            shown = [way[round(share * len(way)) - 1] for share in (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)]
-            ends.append(shown[-1])
-            cells = " | ".join(f"{value:.0f}" for value in (summary(run)["bc/sample_return"], *shown))
+        for seed, run in zip(SEEDS[task], run_all(jobs), strict=True):
+            way, found = evaluations(run, "online"), summary(run)
+            ends.append(found["online/return"])
+            first = [next((f"{step:,}" for step, value in way if value >= goal), "–") for goal in (medium, expert)]
+            spread = [
+                f"{found[f'online/{mode}return']:,.0f} ± {found[f'online/{mode}return_std']:,.0f}"
+                for mode in ("", "sample_")
+            ]
+            cells = " | ".join([f"{found['bc/sample_return']:,.0f}", *first, f"{way[-1][0]:,}", *spread])
             print(f"| {task}_scratch | {seed} | {cells} |")
-        print(f"| {task}_scratch | mean ± std | | | | | | | {np.mean(ends):.0f} ± {np.std(ends, ddof=1):.0f} |")
+        print(f"| {task}_scratch | mean ± std | | | | | {np.mean(ends):,.0f} ± {np.std(ends, ddof=1):,.0f} | |")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:] or ["pendulum", "cartpole"])

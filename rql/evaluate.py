@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rql.commands import Parser, check_new, errors_in_one_sentence, natural, positive
+from rql.errors import RQLError
 from rql.files import write_atomically
 
 
@@ -17,6 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path in (options.json, options.video):
             if path is not None:
                 check_new(path)
+        if options.json and options.json == options.video:
+            raise RQLError(f"{options.json} cannot be both: --json and --video need a file each")
         _evaluate(options)
     return 0
 
@@ -26,9 +29,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("path", type=Path, metavar="PATH", help="a run's folder, or a file such as its agent.pt")
     parser.add_argument("--policy", choices=["bc", "final", "both"], default="both", help="π_BC, π_final")
     parser.add_argument("--mode", choices=["mode", "sample", "both"], default="mode", help="how they act")
-    parser.add_argument("--episodes", type=positive, metavar="N", help="for each of them; the run's boundary_episodes")
-    parser.add_argument("--num-envs", type=positive, metavar="K", help="played side by side; the run's evaluation")
-    seeds = "of start states and actions; the run's own seed, whose episodes are those of the run's evaluations"
+    parser.add_argument(
+        "--episodes", type=positive, metavar="N", help="for each of them (default: the run's boundary_episodes)"
+    )
+    parser.add_argument(
+        "--num-envs", type=positive, metavar="K", help="played side by side (default: the run's evaluation.num_envs)"
+    )
+    seeds = "of start states and actions (default: the run's, whose episodes are those of its own evaluations)"
     parser.add_argument("--seed", type=natural, metavar="S", help=seeds)
     parser.add_argument("--json", type=Path, metavar="FILE", help="a new file with the figures and every return")
     video = "a new .gif or .mp4 of the first episode, of π_final unless --policy bc"

@@ -30,6 +30,7 @@ from rql.files import seal
 from rql.tracking.checkpoints import Checkpoint, Checkpoints
 from rql.training.finetuning import Finetuning
 from rql.training.hyperparameters import HyperparameterSchedule
+from rql.training.stages import clone_demonstrations
 from rql.trees import from_storable, to_storable
 
 TINY_NETS = ["network.critic.hidden=[4]", "network.actor.hidden=[4]", "network.critic.ensemble_size=1"]
@@ -93,6 +94,25 @@ def test_only_new_rows_are_written_and_old_segments_leave(stage: Finetuning, tmp
     assert sorted(now) == ["000000.rows", "000001.rows", "000002.rows", "000003.rows"]
     found = checkpoints(tmp_path).newest()
     assert found and np.array_equal(found.rows, stage.replay.rows[:25])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["from the offline end", "from the beginning"])
+def test_rows_of_an_attempt_that_led_to_nothing_are_forgotten(before: bool, stage: Finetuning, tmp_path: Path) -> None:
+    store = checkpoints(tmp_path)
+    if before:
+        config = compose_config("bc.updates=0", *TINY_NETS)
+        ended = clone_demonstrations(stage._agent, stage.state, HyperparameterSchedule(config, CPU), None, config)
+        store.save(ended, True, {})
+    store.save(stage, False, {})
+    newest = store.newest()
+    assert newest is not None and newest.rows is not None
+    store.drop(newest)
+    earlier = store.newest()
+    assert earlier is None or earlier.rows is None
+    stage.replay.rows += 1.0  # another attempt has other transitions
+    store.save(stage, False, {})
+    found = checkpoints(tmp_path).newest()
+    assert found and np.array_equal(found.rows, stage.replay.rows[:20])  # type: ignore[arg-type]
 
 
 def test_the_log_of_a_ring_forgets_what_no_checkpoint_needs(tmp_path: Path, monkeypatch: Any) -> None:

@@ -258,6 +258,7 @@ def test_of_actions_that_are_as_good_an_export_may_take_either(save: Save) -> No
         (["{run}", "--json", "{run}/agent.pt"], "is there already; name another file"),
         (["{run}", "--json", "/no/where.json"], "there is no folder /no"),
         (["{run}", "--video", "{run}/agent.pt"], "is there already"),
+        (["{run}", "--json", "{run}/a.gif", "--video", "{run}/a.gif"], "a.gif cannot be both"),
         (["{run}", "--video", "{run}/film.avi"], "its name must end in .gif or .mp4"),
         (["{run}", "--video", "{run}/film.gif"], "RQLTestShaped-v0 cannot be filmed: it does not render to rgb_array"),
     ],

@@ -218,6 +218,7 @@ BAD_FILES: dict[str, tuple[Callable[[Arrays], Arrays], list[str]]] = {
     "strings": (replaced(rewards=np.array([b"one"] * 16)), ["rewards", "dtype"]),
     "complex": (replaced(rewards=np.ones(16, np.complex64)), ["rewards", "complex64"]),
     "flags": (replaced(terminals=np.full(16, 3)), ["terminals of episode 0", "neither 0 nor 1"]),
+    "nan as flags": (replaced(timeouts=np.full(16, np.nan)), ["timeouts holds something that is no number"]),
     "scalar": (replaced(terminals=np.array(True)), ["terminals has shape ()"]),
     "wide flags": (replaced(terminals=np.zeros((16, 2), np.bool_)), ["terminals has shape (16, 2)", "(16,) is needed"]),
     "empty, no next": (lambda old: {k: v[:0] for k, v in old.items() if "next" not in k}, ["no transitions"]),

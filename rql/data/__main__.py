@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from rql.commands import Parser, errors_in_one_sentence
 from rql.config.choices import Unfinished
-from rql.config.explain import INTERRUPTED, fail
 from rql.data.cache import cache_folder, entries, open_cached, remove, sweep
 from rql.data.inspect import coverage, problems, view_of
 from rql.data.journal import Journal, read_header
@@ -31,24 +31,18 @@ console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isat
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        with minari_root(options.root):
-            return int(options.command(options))
-    except (RQLError, OSError) as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+    with errors_in_one_sentence(), minari_root(options.root):
+        return int(options.command(options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m rql.data", description=__doc__)
+    parser = Parser(prog="python -m rql.data", description=__doc__)
     parser.set_defaults(root=None, cache=None, env=None)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    shared = argparse.ArgumentParser(add_help=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    shared = Parser(add_help=False)
     shared.add_argument("--root", metavar="FOLDER", help="of the Minari data sets; MINARI_DATASETS_PATH names it too")
     shared.add_argument("--cache", metavar="FOLDER", help="of the converted data sets")
-    one = argparse.ArgumentParser(add_help=False)
+    one = Parser(add_help=False)
     one.add_argument("name", help="a Minari id, or the path of a .hdf5 or .npz file")
     one.add_argument("--env", metavar="ID", help="the environment whose spaces it is read with")
     choices = [choice.name for choice in Unfinished]

@@ -122,4 +122,6 @@ class FlatSource(Source):
                     f"data set {self.label}: {key} has shape {arrays[key].shape}, where ({steps},) is needed"
                 )
             arrays[key] = arrays[key].reshape(-1)
+            if key in self.flags and not np.isfinite(arrays[key]).all():
+                raise DataError(f"data set {self.label}: {key} holds something that is no number")
         return arrays

@@ -78,7 +78,7 @@ def _suggested(source: FlatSource) -> SpacePair:
     arrays = source.arrays()
     obs, actions = arrays["observations"], arrays["actions"]
     seen = spaces.Box(-np.inf, np.inf, obs.shape[1:])
-    if actions.dtype.kind in "iu":
+    if actions.dtype.kind in "iu" and actions.min() >= 0:
         return seen, spaces.Discrete(int(actions.max()) + 1)
     finite = actions[np.isfinite(actions)]
     bound = max(1.0, float(np.abs(finite).max()) if len(finite) else 1.0)

@@ -16,6 +16,7 @@ from rql.data.sources import minari_root, open_source
 from rql.data.transitions import Reference, RewardTransform
 from rql.errors import DataError
 from rql.evaluation.evaluator import Evaluator, first_episode_seed
+from rql.training.random import generator
 
 Figures = dict[str, Any]
 BOTH = "both"
@@ -67,7 +68,7 @@ def compare(saved: SavedAgent, plan: Plan) -> list[Figures]:
 def first_episode(saved: SavedAgent, plan: Plan) -> tuple[Policy, int]:
     """The policy that is shown, π_final if it is among those of the plan, and the seed of its environment."""
     deterministic = plan.modes[0] is ActionMode.mode
-    draws = torch.Generator().manual_seed(plan.seed)
+    draws = generator(plan.seed, "evaluation", CPU)
     policy = Policy(saved.agent, saved.state, saved.view, plan.policies[-1], deterministic, draws)
     return policy, first_episode_seed(plan.seed)
 

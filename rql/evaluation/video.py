@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -54,6 +55,7 @@ def open_camera(config: EnvConfig) -> Camera:
     Raises:
         RQLError: if it cannot.
     """
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws into memory, and looks for no display
     with make_env(config) as env:
         known = env.metadata.get("render_modes", [])
     if "rgb_array" not in known:
