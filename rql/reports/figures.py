@@ -20,6 +20,8 @@ from rql.reports.grouping import Arm
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f3c8d", "#5a5a5a")
 """Told apart by most people who see few colours (after Okabe and Ito)."""
 AXES = {"offline": "offline updates", "online": "online environment steps"}
+BAND = 0.45
+"""The opacity of all bands of a panel together: many of them must not hide the runs."""
 ROW = 0.34
 """Inches that a row of a list of arms takes."""
 
@@ -103,7 +105,7 @@ def learning_curves(comparison: Comparison, curves: Curves) -> list[Picture]:
                 for arm in arms:
                     found = curves.get((arm.label, task, stage))
                     if found:
-                        draw_curve(axes, found, color(comparison, arm), wrapped(arm.label, 60))
+                        draw_curve(axes, found, color(comparison, arm), wrapped(arm.label, 60), BAND / len(arms))
                 clone_line(axes, comparison, task)
                 axes.set_xlabel(f"share of the {stage} stage" if task is None else AXES[stage], fontsize=9)
                 axes.set_xlim(left=0.0 if stage == "offline" else None)
@@ -128,12 +130,12 @@ def _same_range(parts: Sequence[Axes]) -> None:
         axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
-def draw_curve(axes: Axes, found: Curve, color: str, label: str) -> None:
+def draw_curve(axes: Axes, found: Curve, color: str, label: str, band: float) -> None:
     """Band, mean, and runs of an arm."""
     for steps, values in found.seeds:
         axes.plot(steps, values, color=color, linewidth=0.6, alpha=0.45, marker="." if len(steps) == 1 else "")
     if found.band.low is not None and found.band.high is not None:
-        axes.fill_between(found.steps, found.band.low, found.band.high, color=color, alpha=0.18, linewidth=0)
+        axes.fill_between(found.steps, found.band.low, found.band.high, color=color, alpha=min(0.18, band), linewidth=0)
     axes.plot(found.steps, found.band.value, color=color, linewidth=1.8, marker="o", markersize=2.5, label=label)
 
 
