@@ -16,13 +16,20 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 JOBS, ROUNDS = 8, 3
-SHORT = ["tracking=disabled", "bc.updates=1000", "offline.updates=500", "online.env_steps=500", "online.eval_every=0"]
+SHORT = [
+    "tracking=disabled",
+    "bc.updates=1000",
+    "offline.updates=500",
+    "online.env_steps=500",
+    "online.eval_every=0",
+    "evaluation.boundary_episodes=10",
+]
 
 
-def seconds(launcher: str, folder: Path) -> float:
+def seconds(launcher: str, folder: Path, jobs: int = JOBS) -> float:
     """Of a whole sweep, with its start and its end."""
     name, _, python = launcher.partition(":")
-    command = [python or sys.executable, str(ROOT / "run.py"), "-m", f"seed=range({JOBS})", *SHORT]
+    command = [python or sys.executable, str(ROOT / "run.py"), "-m", f"seed=range({jobs})", *SHORT]
     began = time.perf_counter()
     command += [f"hydra/launcher={name}", f"hydra.sweep.dir={folder}"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -33,7 +40,7 @@ def main(launchers: list[str]) -> None:
     """Measure and print the table."""
     with tempfile.TemporaryDirectory() as place:
         os.environ |= {"MINARI_DATASETS_PATH": f"{place}/minari", "XDG_CACHE_HOME": f"{place}/cache"}
-        seconds(launchers[0], Path(place) / "warm")  # makes the demonstrations
+        seconds(launchers[0], Path(place) / "warm", jobs=1)  # makes the demonstrations
         rows = [
             [seconds(launcher, Path(place) / f"{number}-{turn}") for number, launcher in enumerate(launchers)]
             for turn in range(ROUNDS)
