@@ -1,6 +1,7 @@
 """Files of checkpoints: whatever happens to them, what is loaded is what was saved."""
 
 import io
+import json
 import logging
 import os
 import pickle
@@ -26,7 +27,7 @@ from rql.data.rows import RowLayout
 from rql.data.transitions import RewardTransform
 from rql.envs.training import TrainingEnvs
 from rql.errors import RQLError
-from rql.files import seal
+from rql.files import seal, unseal
 from rql.tracking.checkpoints import Checkpoint, Checkpoints
 from rql.training.finetuning import Finetuning
 from rql.training.hyperparameters import HyperparameterSchedule
@@ -286,6 +287,29 @@ def test_a_newer_format_is_refused_and_the_older_one_read(stage: Finetuning, tmp
         else:
             with pytest.raises(RQLError, match="has format 7; this version reads formats up to 2"):
                 read_checkpoint(path)
+
+
+def test_keys_that_an_older_version_wrote_are_forgotten_and_unknown_ones_named(
+    stage: Finetuning, tmp_path: Path
+) -> None:
+    store = checkpoints(tmp_path)
+    store.save(stage, False, {})
+    (path,) = (tmp_path / "checkpoints").glob("*.pt")
+    parts = torch.load(io.BytesIO(unseal(path)), weights_only=True)
+
+    def with_keys(section: str) -> None:
+        description = json.loads(parts["description"])
+        description["config"][section] |= {"only_failed": True}
+        content = io.BytesIO()
+        torch.save(parts | {"description": json.dumps(description)}, content)
+        path.write_bytes(seal(content.getvalue()))
+
+    with_keys("jobs")
+    assert read_checkpoint(path)[0] == store._config
+    with_keys("q")
+    with pytest.raises(RQLError, match=r"version \S+ wrote it, .* Key 'only_failed' not in 'QConfig'"):
+        checkpoints(tmp_path).newest()
+    assert path.exists()
 
 
 def test_the_newest_ones_and_those_of_the_boundaries_are_kept(stage: Finetuning, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
 from rql.agents.agent import Agent
@@ -91,7 +92,7 @@ def read_checkpoint(path: Path) -> tuple[Config, Tensors, Any]:
     """The same of a file, with how far its run had come: None in a file that holds an agent alone.
 
     Raises:
-        RQLError: if there is none, or it is of a newer format.
+        RQLError: if there is none, or it is of a newer format or version.
         DamagedError: if it is damaged.
     """
     content = path if _of_format_1(path) else io.BytesIO(unseal(path))
@@ -104,6 +105,9 @@ def read_checkpoint(path: Path) -> tuple[Config, Tensors, Any]:
         return config, parts["state"], from_storable(parts.get("progress"))
     except RQLError:
         raise
+    except OmegaConfBaseException as error:
+        what = f"version {described['code_version']} wrote it, with a configuration that this one does not know"
+        raise RQLError(f"no agent can be read from {path}: {what}: {str(error).splitlines()[0]}") from error
     except Exception as error:  # torch and zipfile raise a dozen kinds for a damaged file
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DamagedError(f"no agent can be read from {path}: {reason}") from error

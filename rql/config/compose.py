@@ -79,6 +79,10 @@ def choices_of(config: schema.Config) -> dict[str, str]:
     return found
 
 
+RETIRED = {"jobs": {"only_failed"}}
+"""Keys that older versions wrote, by section: they decide nothing any more."""
+
+
 def from_plain(plain: dict[str, Any], choices: dict[str, str]) -> schema.Config:
     """The configuration that `to_plain` and `choices_of` described.
 
@@ -86,6 +90,10 @@ def from_plain(plain: dict[str, Any], choices: dict[str, str]) -> schema.Config:
         ConfigError: if a value cannot work.
         OmegaConfBaseException: if a key or a type does not fit.
     """
+    for section, keys in RETIRED.items():
+        if section in plain:
+            kept = {key: value for key, value in plain[section].items() if key not in keys}
+            plain = plain | {section: kept}
     typed = OmegaConf.structured(schema.Config)
     for group, name in choices.items():
         typed[group] = OmegaConf.structured(GROUP_SCHEMAS[group][name])

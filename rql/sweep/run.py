@@ -34,9 +34,14 @@ def run_job(config: Config, sweep: Path, command: Command, aside: bool) -> float
 
     Raises:
         Preempted: if a signal asks to end.
+        RQLError: if `jobs.again` names no job, or one of an older version.
     """
     if config.jobs.again:
         known = read(sweep / config.jobs.again)
+        if not known.config:
+            raise RQLError(
+                f"job {known.id} was put down by an older version: start its sweep again with its own command"
+            )
         config, command = from_plain(known.config, known.choices), replace(command, overrides=known.overrides)
     job = Job.of(config, command.overrides)
     folder = sweep / job.id
