@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from rql.agents.saving import fill
+from rql.agents.saving import fill, named_tensors
 from rql.agents.state import AgentState
 from rql.errors import DivergenceError, EvaluationError, Preempted
 from rql.interruption import Interruption
@@ -85,7 +85,7 @@ class Session:
                 self._save(stage, ended, tick)
 
     def _save(self, stage: TrainingStage, ended: bool, tick: Tick | None) -> None:
-        if not all(bool(torch.isfinite(value).all()) for value in leaves(stage.state)):
+        if not all(bool(torch.isfinite(value).all()) for _, value in named_tensors(stage.state)):
             raise DivergenceError(f"a parameter is not finite at {stage.name} step {stage.step}")
         pending = (tick.step, tick.metrics, tick.evaluate) if tick else None
         try:
@@ -97,10 +97,3 @@ class Session:
             self._checkpoints.save(stage, ended, progress)
         except OSError as error:
             logger.warning("no checkpoint could be written at %s step %d: %s", stage.name, stage.step, error)
-
-
-def leaves(tree: Any) -> list[torch.Tensor]:
-    """The tensors of a tree of named tuples and dictionaries."""
-    if isinstance(tree, torch.Tensor):
-        return [tree]
-    return [leaf for part in (tree.values() if isinstance(tree, dict) else tree) for leaf in leaves(part)]

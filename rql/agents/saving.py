@@ -43,7 +43,7 @@ def save_agent(path: Path, state: AgentState, config: Config, progress: Any = No
         "config": to_plain(config),
         "code_version": code_version(),
     }
-    parts = {"description": json.dumps(described), "state": dict(_tensors("", state))}
+    parts = {"description": json.dumps(described), "state": dict(named_tensors(state))}
     torch.save(parts | {"progress": to_storable(progress)}, content)
     sealed = seal(content.getvalue())
     write_atomically(path, sealed)
@@ -128,7 +128,7 @@ def fill(template: AgentState, tensors: Tensors) -> AgentState:
     Raises:
         RQLError: if the shapes differ.
     """
-    wanted = dict(_tensors("", template))
+    wanted = dict(named_tensors(template))
     if {name: value.shape for name, value in wanted.items()} != {name: value.shape for name, value in tensors.items()}:
         raise RQLError("the saved agent does not fit the configuration and the spaces: its tensors have other shapes")
     state: AgentState = _filled("", template, {name: tensors[name].to(wanted[name].device) for name in wanted})
@@ -146,12 +146,12 @@ def restore_agent(config: Config, tensors: Tensors, view: Spaces) -> tuple[Agent
     return agent, fill(template, tensors)
 
 
-def _tensors(name: str, tree: Any) -> list[tuple[str, Tensor]]:
+def named_tensors(tree: Any, name: str = "") -> list[tuple[str, Tensor]]:
     """All tensors of a tree of named tuples and dictionaries, by their path."""
     if isinstance(tree, Tensor):
         return [(name, tree)]
     parts = tree.items() if isinstance(tree, dict) else tree._asdict().items()
-    return [found for key, part in parts for found in _tensors(f"{name}/{key}", part)]
+    return [found for key, part in parts for found in named_tensors(part, f"{name}/{key}")]
 
 
 def _filled(name: str, template: Any, tensors: dict[str, Tensor]) -> Any:
