@@ -39,7 +39,6 @@ class PrunedError(Exception):
 
     def __init__(self, step: int, value: float) -> None:
         super().__init__(f"return {value:,.1f} after {step:,} environment steps is below the median of the other jobs")
-        self.value = value
 
 
 class Preempted(BaseException):
