@@ -178,6 +178,7 @@ ROOMS = [
     "files",
     "trees",
     "config",
+    "commands",
     "envs",
     "data",
     "models",
