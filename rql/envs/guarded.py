@@ -78,8 +78,20 @@ class GuardedEnvs:
         return self._guarded(work)
 
     def call(self, name: str, *arguments: Any) -> tuple[Any, ...]:
-        """What a method of each returns."""
-        return tuple(self._envs.call(name, *arguments))
+        """What a method of each returns.
+
+        Raises:
+            EnvFailedError: if one of them failed.
+        """
+
+        def work() -> tuple[Any, ...]:
+            if isinstance(self._envs, SyncVectorEnv):
+                return tuple(self._envs.call(name, *arguments))
+            self._envs.call_async(name, *arguments)
+            self._wait(self._envs)
+            return tuple(self._envs.call_wait())
+
+        return self._guarded(work)
 
     def close(self) -> None:
         """End all of them, whatever they are doing."""

@@ -56,7 +56,10 @@ class TrainingEnvs:
 
     def saved_state(self) -> dict[str, Any]:
         """How many restarts there were, and the state of each environment if it is known to be all of it."""
-        states = list(self._envs.call("saved_state"))
+        try:
+            states = list(self._envs.call("saved_state"))
+        except EnvFailedError:  # the next step finds that out too
+            states = [None]
         return {"restarts": self.restarts, "envs": None if any(state is None for state in states) else states}
 
     def load(self, saved: dict[str, Any], drop_seed: int) -> Any:
@@ -64,10 +67,13 @@ class TrainingEnvs:
         (with a seed of their own), whose observations are returned.
         """
         self.restarts = saved["restarts"]
-        obs = self._envs.reset(drop_seed)[0]
-        if saved["envs"] is None:
-            return obs
-        self._envs.call("load_states", saved["envs"])
+        try:
+            obs = self._envs.reset(drop_seed)[0]
+            if saved["envs"] is None:
+                return obs
+            self._envs.call("load_states", saved["envs"])
+        except EnvFailedError as error:
+            return self._restart(error)
         return None
 
     def close(self) -> None:
