@@ -30,7 +30,8 @@ def main(folder: Path, tasks: list[str]) -> None:
             way, found = evaluations(run, "online"), summary(run)
             ends.append(found["online/return"])
             # the evaluation that reaches the goal is made again with more episodes, and may then lie below it
-            reached = way[-1][0] < yaml.safe_load((run / "config.yaml").read_text())["online"]["env_steps"]
+            steps = yaml.safe_load((run / "config.yaml").read_text())["online"]["env_steps"]
+            reached = way[-1][0] < steps or way[-1][1] >= expert
             early = next((f"{step:,}" for step, value in way if value >= medium), "–")
             first = [early, f"{way[-1][0]:,}" if reached else "–"]
             spread = [
