@@ -216,7 +216,8 @@ def profiles(comparison: Comparison) -> list[Picture]:
             band = statistics.profile(comparison.samples(comparison.finished_of(arm), final), thresholds)
             drawn = color(comparison, arm)
             if band.low is not None and band.high is not None:
-                axes.fill_between(thresholds, band.low, band.high, color=drawn, alpha=0.15, linewidth=0, step="mid")
+                faint = min(0.15, BAND / len(arms))
+                axes.fill_between(thresholds, band.low, band.high, color=drawn, alpha=faint, linewidth=0, step="mid")
             axes.step(thresholds, band.value, where="mid", color=drawn, linewidth=1.7, label=wrapped(arm.label, 60))
         axes.set_xlabel(f"τ ({comparison.unit})", fontsize=9)
         axes.set_ylabel("fraction of runs above τ", fontsize=9)
