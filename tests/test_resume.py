@@ -242,8 +242,7 @@ def test_a_training_that_diverges_is_rolled_back_with_lower_learning_rates(cli: 
     assert len(json.loads((directory / "run.json").read_text())["attempts"]) == 2
 
 
-def test_a_rollback_to_before_the_online_stage_forgets_its_replay_buffer(cli: Cli, capsys: Any) -> None:
-    """The third attempt begins where there were no rows, and its checkpoints hold its own rows alone."""
+def test_a_checkpoint_that_led_to_nothing_twice_is_dropped_for_the_one_before(cli: Cli, capsys: Any) -> None:
     lengths = ["offline.updates=0", "online.env_steps=60", "online.warmup_fraction=0", "online.eval_every=0"]
     watched = ["watchdog.action=roll_back", "watchdog.max_q=1e-9", "watchdog.max_rollbacks=2"]
     with pytest.raises(SystemExit) as stop:
