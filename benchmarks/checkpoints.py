@@ -16,12 +16,12 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from rql.agents.build import build_agent, first_state
-from rql.config.compose import load, register
+from rql.config.compose import load, register_schemas
 from rql.data.rows import RowLayout
 from rql.data.transitions import RewardTransform
 from rql.envs.make import inspect_env
 from rql.envs.training import TrainingEnvs
-from rql.tracking.checkpoints import MINUTE, Checkpoints
+from rql.runs.checkpoints import MINUTE, Checkpoints
 from rql.training.finetuning import Finetuning
 from rql.training.hyperparameters import HyperparameterSchedule
 
@@ -50,19 +50,19 @@ def steps_per_second(stage: Finetuning) -> float:
 def main() -> None:
     """Measure and print."""
     torch.set_num_threads(1)
-    register()
+    register_schemas()
     with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
         config = load(compose("config", overrides=OVERRIDES))
     config.online.warmup_fraction = 0.0
-    view, env = inspect_env(config.env)
+    spaces, env = inspect_env(config.env)
     env.close()
-    agent = build_agent(config, view, CPU)
-    state = agent.start_residual(first_state(agent, view, None, 1.0, CPU))
+    agent = build_agent(config, spaces, CPU)
+    state = agent.start_residual(first_state(agent, spaces, None, 1.0, CPU))
     schedule = HyperparameterSchedule(config, CPU)
-    width = RowLayout.of(view).width
+    width = RowLayout.of(spaces).width
     draws = torch.Generator().manual_seed(0)
     with closing(TrainingEnvs(config.env, 0)) as envs, tempfile.TemporaryDirectory() as folder:
-        stage = Finetuning(agent, state, schedule, None, envs, view, RewardTransform(), None, config)
+        stage = Finetuning(agent, state, schedule, None, envs, spaces, RewardTransform(), None, config)
         stage.replay.restore(torch.rand((CAPACITY, width), generator=draws), CAPACITY)
         pace = steps_per_second(stage)
         interval = MINUTE * config.checkpoint.minutes

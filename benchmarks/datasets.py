@@ -19,8 +19,8 @@ from minari.storage.datasets_root_dir import get_dataset_path
 
 from rql.config.choices import Unfinished
 from rql.data.cache import open_cached
-from rql.data.minari import open_minari
-from rql.data.sources import minari_root
+from rql.data.load import minari_root
+from rql.data.sources.minari import open_minari
 from rql.data.writing import describe_set, write_set
 from rql.envs.spaces import describe
 

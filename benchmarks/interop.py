@@ -26,7 +26,7 @@ def main(folder: str) -> None:
     print("| data set | episodes | transitions | minari | d3rlpy | the same |")
     print("|---|---|---|---|---|---|")
     for env, id in SETS.items():
-        command = [sys.executable, "-m", "rql.collect", f"env={env}", f"id={id}", "steps=5000"]
+        command = [sys.executable, "-m", "rql", "collect", f"env={env}", f"id={id}", "steps=5000"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         theirs = minari.load_dataset(id)
         dataset, recovered = d3rlpy.datasets.get_minari(id)

@@ -24,13 +24,13 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from rql.agents.saving import read_checkpoint
-from rql.collect.__main__ import main as collect
-from rql.config.compose import load, register
+from rql.commands.collect import main as collect
+from rql.config.compose import load, register_schemas
 from rql.config.schema import Config
 from rql.data.replay_log import ReplayLog
-from rql.experiment import run
-from rql.files import CHECKPOINTS
-from rql.tracking.folder import Command
+from rql.runs.folder import Command
+from rql.runs.run import run
+from rql.utils.files import CHECKPOINTS
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = [
@@ -57,7 +57,7 @@ KILLS_A_RUN = 5
 IN_A_WRITE = 4
 """Every so many kills, one waits for a checkpoint that is being written."""
 
-register()
+register_schemas()
 
 
 def compose_config(overrides: list[str]) -> Config:

@@ -20,7 +20,7 @@ from rql.agents.build import build_agent, first_state
 from rql.agents.exporting import FORMATS, export_policy, load_exported
 from rql.agents.policy import open_agent
 from rql.agents.saving import AGENT_FILE, save_agent
-from rql.config.compose import load, register
+from rql.config.compose import load, register_schemas
 from rql.envs.make import inspect_env
 
 CONFIGURATION = Path(__file__).resolve().parents[1] / "conf"
@@ -33,14 +33,14 @@ STEPS, ROUNDS = 500, 7
 
 def save(overrides: list[str], folder: Path) -> Path:
     """An agent that has learned nothing: it acts as fast as any."""
-    register()
+    register_schemas()
     fixed = ["env=hopper", "network.actor.hidden=[256,256]", "network.critic.hidden=[256,256]"]
     with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
         config = load(compose("config", overrides=[*fixed, *overrides]))
-    view, env = inspect_env(config.env)
+    spaces, env = inspect_env(config.env)
     env.close()
-    agent = build_agent(config, view, torch.device("cpu"))
-    save_agent(folder / AGENT_FILE, first_state(agent, view, None, 1.0, torch.device("cpu")), config)
+    agent = build_agent(config, spaces, torch.device("cpu"))
+    save_agent(folder / AGENT_FILE, first_state(agent, spaces, None, 1.0, torch.device("cpu")), config)
     return folder
 
 

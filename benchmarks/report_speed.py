@@ -1,4 +1,4 @@
-"""Seconds that `python -m rql.report` takes for 200 finished runs, made up: 40 arms × 5 seeds, 60 evaluations each.
+"""Seconds that `rql report` takes for 200 finished runs, made up: 40 arms × 5 seeds, 60 evaluations each.
 
 python benchmarks/report_speed.py [FOLDER to keep the runs and the report in]
 """
@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 from hydra import compose, initialize_config_dir
 
-from rql.config.compose import load, register, to_plain
+from rql.config.compose import load, register_schemas, to_plain
 
 ROOT = Path(__file__).resolve().parents[1]
 BETAS, ALPHAS, COMPOSITIONS, SEEDS = (0.1, 0.3, 0.5, 1.0, 3.0), (1e-4, 3e-4, 1e-3, 1e-2), ("amortized", "resample"), 5
@@ -26,7 +26,7 @@ EVALUATIONS, TRAINING_LINES, STEPS = 30, 400, 100_000
 
 def fabricate(directory: Path) -> int:
     """Write the records of finished runs; how many. The returns follow no experiment."""
-    register()
+    register_schemas()
     rng = np.random.default_rng(0)
     settings = list(product(COMPOSITIONS, BETAS, ALPHAS))
     for number, (composition, beta, alpha) in enumerate(settings):
@@ -72,7 +72,7 @@ def main() -> None:
         directory = Path(sys.argv[1] if len(sys.argv) > 1 else temporary) / "runs"
         count = fabricate(directory)
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "rql.report", str(directory)], cwd=ROOT, check=True)
+        subprocess.run([sys.executable, "-m", "rql", "report", str(directory)], cwd=ROOT, check=True)
         seconds = time.perf_counter() - started
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         print(f"{count} runs: {seconds:.1f} s, of a processor {used.ru_utime + used.ru_stime:.1f} s")

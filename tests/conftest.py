@@ -3,7 +3,6 @@
 import json
 import resource
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,20 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
+from gymnasium import spaces as gym_spaces
 from hydra import compose, initialize_config_dir
 from minari.data_collector.episode_buffer import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 
-import run as program
-from rql.collect import __main__ as collect_program
-from rql.config.compose import load
-from rql.config.explain import composition_errors_in_one_sentence
+from rql.__main__ import main as rql_main
+from rql.config.compose import load, register_schemas
 from rql.config.schema import Config
 from rql.data.rows import RowLayout
 from rql.data.transitions import Transitions
 from rql.envs.spaces import ActionSpec, ObservationSpec, Spaces
 
+register_schemas()
 ROOT = Path(__file__).parents[1]
 TINY = [
     "tracking=disabled",
@@ -47,14 +45,21 @@ Cli = Callable[..., Path]
 Collect = Callable[..., None]
 
 
-def box_view(obs_dim: int, action: ActionSpec) -> Spaces:
-    return Spaces(ObservationSpec(spaces.Box(-np.inf, np.inf, (obs_dim,), np.float32), obs_dim), action)
+def box_spaces(obs_dim: int, action: ActionSpec) -> Spaces:
+    return Spaces(ObservationSpec(gym_spaces.Box(-np.inf, np.inf, (obs_dim,), np.float32), obs_dim), action)
 
 
 def transitions_of(
-    view: Spaces, obs: Any, action: Any, reward: Any, next_obs: Any, terminated: Any, truncated: Any, starts: Any = (0,)
+    spaces: Spaces,
+    obs: Any,
+    action: Any,
+    reward: Any,
+    next_obs: Any,
+    terminated: Any,
+    truncated: Any,
+    starts: Any = (0,),
 ) -> Transitions:
-    layout = RowLayout.of(view)
+    layout = RowLayout.of(spaces)
     rows = layout.pack(obs, action, reward, next_obs, terminated)
     return Transitions("test", layout, rows, np.asarray(truncated, np.bool_), np.array(starts, np.int64))
 
@@ -71,14 +76,12 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+def cli(tmp_path: Path) -> Cli:
     """`python run.py …` in this process: returns the run's folder, and exits as the program does."""
 
     def call(*overrides: str, name: str = "run") -> Path:
         directory = tmp_path / name
-        monkeypatch.setattr(sys, "argv", ["run.py", f"hydra.run.dir={directory}", *overrides])
-        with composition_errors_in_one_sentence():
-            program.main()
+        rql_main(["train", f"hydra.run.dir={directory}", *overrides])
         return directory
 
     return call
@@ -112,7 +115,11 @@ def episode(steps: int, obs_dim: int, actions: Any, **changes: Any) -> EpisodeBu
 
 
 def write_minari(
-    root: Path, id: str, episodes: list[EpisodeBuffer], observation: spaces.Space[Any], action: spaces.Space[Any]
+    root: Path,
+    id: str,
+    episodes: list[EpisodeBuffer],
+    observation: gym_spaces.Space[Any],
+    action: gym_spaces.Space[Any],
 ) -> Path:
     """A Minari data set below `root`."""
     path = root / id / "data"
@@ -144,12 +151,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def collect(root: Path, monkeypatch: pytest.MonkeyPatch) -> Collect:
-    """`python -m rql.collect …` in this process."""
+def collect(root: Path) -> Collect:
+    """`rql collect …` in this process."""
 
     def call(*overrides: str) -> None:
-        monkeypatch.setattr(sys, "argv", ["rql.collect", f"hydra.run.dir={root.parent}", *overrides])
-        with composition_errors_in_one_sentence():
-            collect_program.main()
+        rql_main(["collect", f"hydra.run.dir={root.parent}", *overrides])
 
     return call

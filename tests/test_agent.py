@@ -6,39 +6,39 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import box_view, compose_config, transitions_of
+from conftest import box_spaces, compose_config, transitions_of
 from torch import Tensor
 from torch.func import functional_call
 
-from rql.agents.adam import adam_step, learned
 from rql.agents.agent import Agent
 from rql.agents.build import build_agent, first_state
 from rql.agents.state import AgentState
 from rql.data.batch import Batch
 from rql.data.transitions import Transitions
 from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces
+from rql.optim.adam import adam_step, learned
 from rql.training.hyperparameters import HyperparameterSchedule
 
 CPU = torch.device("cpu")
 OBS, BATCH = 3, 8
-VIEWS = {
-    "discrete": box_view(OBS, DiscreteSpec(4, 0)),
-    "continuous": box_view(OBS, ContinuousSpec(-np.ones(2, np.float32), np.ones(2, np.float32), (2,))),
+SPACES = {
+    "discrete": box_spaces(OBS, DiscreteSpec(4, 0)),
+    "continuous": box_spaces(OBS, ContinuousSpec(-np.ones(2, np.float32), np.ones(2, np.float32), (2,))),
 }
-CONTINUOUS = VIEWS["continuous"]
+CONTINUOUS = SPACES["continuous"]
 
 
-def transitions(view: Spaces, count: int = 64) -> Transitions:
+def transitions(spaces: Spaces, count: int = 64) -> Transitions:
     rng = np.random.default_rng(0)
-    discrete = isinstance(view.action, DiscreteSpec)
+    discrete = isinstance(spaces.action, DiscreteSpec)
     action = rng.integers(4, size=count) if discrete else rng.uniform(-1, 1, (count, 2)).astype(np.float32)
     obs = rng.normal(2.0, 3.0, (count + 1, OBS)).astype(np.float32)
     flags = np.zeros(count, dtype=np.bool_)
-    return transitions_of(view, obs[:-1], action, rng.normal(size=count), obs[1:], flags, flags)
+    return transitions_of(spaces, obs[:-1], action, rng.normal(size=count), obs[1:], flags, flags)
 
 
-def batch_of(view: Spaces) -> Batch:
-    data = transitions(view)
+def batch_of(spaces: Spaces) -> Batch:
+    data = transitions(spaces)
     parts = (data.obs, data.action, data.reward, data.next_obs)
     obs, action, reward, next_obs = (torch.from_numpy(part[:BATCH]) for part in parts)
     terminated = torch.tensor([1.0] + [0.0] * (BATCH - 1))
@@ -48,16 +48,16 @@ def batch_of(view: Spaces) -> Batch:
 class Setup:
     """An agent, its state at the start of learning Q_R, and one update of it."""
 
-    def __init__(self, view: Spaces, *overrides: str, seed: int = 0) -> None:
+    def __init__(self, spaces: Spaces, *overrides: str, seed: int = 0) -> None:
         self.config = compose_config(*overrides)
-        self.view = view
+        self.spaces = spaces
         torch.manual_seed(seed)
-        self.agent: Agent = build_agent(self.config, view, torch.device("cpu"))
+        self.agent: Agent = build_agent(self.config, spaces, torch.device("cpu"))
         self.schedule = HyperparameterSchedule(self.config, CPU)
         self.hparams, self.conservative = self.schedule.offline()
-        first = first_state(self.agent, view, transitions(view), self.schedule.first_beta, CPU)
+        first = first_state(self.agent, spaces, transitions(spaces), self.schedule.first_beta, CPU)
         self.state = self.agent.start_residual(first)
-        self.batch = batch_of(view)
+        self.batch = batch_of(spaces)
         self.noise = self.agent.update_noise(BATCH, self.conservative, torch.Generator().manual_seed(1))
 
     def update(self, **changes: Any) -> tuple[AgentState, dict[str, Tensor]]:
@@ -74,9 +74,9 @@ def same(one: Any, other: Any) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-def test_an_update_is_a_pure_function(view: Spaces) -> None:
-    setup = Setup(view)
+@pytest.mark.parametrize("spaces", SPACES.values(), ids=SPACES)
+def test_an_update_is_a_pure_function(spaces: Spaces) -> None:
+    setup = Setup(spaces)
     before = torch.utils._pytree.tree_map(lambda leaf: leaf.clone(), setup.state)
     first, second = setup.update(), setup.update()
     assert same(first, second)
@@ -86,10 +86,10 @@ def test_an_update_is_a_pure_function(view: Spaces) -> None:
 
 
 @pytest.mark.parametrize("aggregate", ["min", "random_min"])
-@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-def test_a_population_trained_by_vmap_is_its_members_trained_alone(view: Spaces, aggregate: str) -> None:
+@pytest.mark.parametrize("spaces", SPACES.values(), ids=SPACES)
+def test_a_population_trained_by_vmap_is_its_members_trained_alone(spaces: Spaces, aggregate: str) -> None:
     setups = [
-        Setup(view, f"network.critic.aggregate={aggregate}", f"q.discount={g}", seed=s)
+        Setup(spaces, f"network.critic.aggregate={aggregate}", f"q.discount={g}", seed=s)
         for s, g in ((0, 0.9), (1, 0.99))
     ]
     alone = [setup.update() for setup in setups]
@@ -107,7 +107,7 @@ def test_a_population_trained_by_vmap_is_its_members_trained_alone(view: Spaces,
 
 def test_the_td_gradient_is_that_of_a_target_computed_by_hand() -> None:
     """One discrete update without CQL: the TD loss and the step of Adam, written out with autograd."""
-    setup = Setup(VIEWS["discrete"], "cql=off", "target=soft", "beta=constant", "beta.value=0.8", "q.normalize=false")
+    setup = Setup(SPACES["discrete"], "cql=off", "target=soft", "beta=constant", "beta.value=0.8", "q.normalize=false")
     state, batch, agent = setup.state, setup.batch, setup.agent
     obs, next_obs = state.normalizer(batch.obs), state.normalizer(batch.next_obs)
     every = torch.arange(4).expand(BATCH, 4)
@@ -169,7 +169,7 @@ def test_a_beta_of_zero_keeps_the_actor_at_the_clone() -> None:
 
 @pytest.mark.parametrize("scale", [1e-2, 1e2])
 def test_a_normalised_q_makes_beta_independent_of_the_reward_scale(scale: float) -> None:
-    setup = Setup(VIEWS["discrete"])
+    setup = Setup(SPACES["discrete"])
     larger = _times(setup.state.target, scale)
     scaled = setup.state._replace(target=larger, critic=setup.state.critic._replace(params=larger))
     frozen = setup.hparams._replace(critic_learning_rate=torch.tensor(0.0))
@@ -186,7 +186,7 @@ def _times(params: dict[str, Tensor], scale: float) -> dict[str, Tensor]:
 
 
 def test_the_diagnosis_is_that_of_the_policy_that_acts() -> None:
-    setup = Setup(VIEWS["discrete"], "beta=constant", "beta.value=3", "q.normalize=false")
+    setup = Setup(SPACES["discrete"], "beta=constant", "beta.value=3", "q.normalize=false")
     found = setup.agent.diagnose(setup.state, setup.batch, {})
     obs = setup.state.normalizer(setup.batch.obs)
     prior = functional_call(setup.agent.policy, setup.state.bc.params, (obs,)).log_probs().exp()
@@ -200,10 +200,10 @@ def test_the_diagnosis_is_that_of_the_policy_that_acts() -> None:
     assert found["bc_log_prob"].item() == pytest.approx(prior[range(BATCH), chosen].log().mean().item(), rel=1e-4)
 
 
-@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+@pytest.mark.parametrize("spaces", SPACES.values(), ids=SPACES)
 @pytest.mark.parametrize("composition", ["resample", "amortized"])
-def test_an_adaptive_beta_is_steered_by_the_kl_of_the_policy_that_acts(view: Spaces, composition: str) -> None:
-    setup = Setup(view, f"composition={composition}", "beta=kl", "cql=off")
+def test_an_adaptive_beta_is_steered_by_the_kl_of_the_policy_that_acts(spaces: Spaces, composition: str) -> None:
+    setup = Setup(spaces, f"composition={composition}", "beta=kl", "cql=off")
     noise = setup.agent.update_noise(BATCH, False, torch.Generator().manual_seed(1))
     frozen = setup.hparams._replace(critic_learning_rate=torch.tensor(0.0), actor_learning_rate=torch.tensor(0.0))
     state, metrics = setup.agent.update(setup.state, frozen, setup.batch, noise, conservative=False)
@@ -213,7 +213,7 @@ def test_an_adaptive_beta_is_steered_by_the_kl_of_the_policy_that_acts(view: Spa
         actor, bc = (functional_call(setup.agent.policy, p.params, (obs,)) for p in (before.actor, before.bc))
         assert metrics["kl"].item() == pytest.approx(bc.kl_of(actor, actor.mean).mean().item(), abs=1e-6)
     else:
-        fixed = Setup(view, f"composition={composition}", "beta=constant")
+        fixed = Setup(spaces, f"composition={composition}", "beta=constant")
         assert metrics["kl"].item() == pytest.approx(fixed.agent.diagnose(before, setup.batch, noise)["kl"].item())
 
 
@@ -225,26 +225,26 @@ def test_an_adaptive_beta_grows_while_the_kl_is_within_the_budget() -> None:
 
 @pytest.mark.parametrize("policy", ["bc", "final"])
 @pytest.mark.parametrize("composition", ["resample", "amortized"])
-@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-def test_actions_have_the_right_shape_and_range(view: Spaces, composition: str, policy: Any) -> None:
-    setup = Setup(view, f"composition={composition}")
+@pytest.mark.parametrize("spaces", SPACES.values(), ids=SPACES)
+def test_actions_have_the_right_shape_and_range(spaces: Spaces, composition: str, policy: Any) -> None:
+    setup = Setup(spaces, f"composition={composition}")
     for deterministic in (True, False):
         noise = setup.agent.act_noise(BATCH, torch.Generator().manual_seed(0))
         action = setup.agent.act(setup.state, setup.batch.obs, noise, policy, deterministic)
         assert action.shape == setup.batch.action.shape and action.dtype == setup.batch.action.dtype
-        assert not view.action.outside(action.numpy()).any()
+        assert not spaces.action.outside(action.numpy()).any()
 
 
 def test_with_a_beta_of_zero_the_composed_policy_has_the_mode_of_the_clone() -> None:
-    for view in VIEWS.values():
-        setup = Setup(view, "composition=resample", "beta=constant", "beta.value=0")
+    for spaces in SPACES.values():
+        setup = Setup(spaces, "composition=resample", "beta=constant", "beta.value=0")
         noise = setup.agent.act_noise(BATCH, torch.Generator().manual_seed(0))
         modes = [setup.agent.act(setup.state, setup.batch.obs, noise, name, True) for name in ("bc", "final")]
         assert torch.allclose(modes[0].float(), modes[1].float(), atol=1e-6)
 
 
 def test_the_resampled_policy_acts_as_often_as_the_composition_says() -> None:
-    setup = Setup(VIEWS["discrete"], "beta=constant", "beta.value=3", "q.normalize=false")
+    setup = Setup(SPACES["discrete"], "beta=constant", "beta.value=3", "q.normalize=false")
     obs = setup.batch.obs[:1].expand(100_000, OBS)
     noise = setup.agent.act_noise(100_000, torch.Generator().manual_seed(0))
     action = setup.agent.act(setup.state, obs, noise, "final", deterministic=False)

@@ -11,24 +11,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, box_view, small_files
+from conftest import ROOT, box_spaces, small_files
 from test_sources import flat, write_npz
 
 from rql.config.choices import Unfinished
 from rql.data import cache
-from rql.data.cache import entries, open_cached, read_entry, remove, sweep
+from rql.data.cache import entries, open_cached, read_entry, remove, remove_leftovers
 from rql.data.episodes import Packer
-from rql.data.flat import FlatSource
 from rql.data.rows import RowLayout
+from rql.data.sources.d4rl import FlatSource
 from rql.data.transitions import Transitions
 from rql.envs.spaces import ContinuousSpec, Spaces
-from rql.errors import RQLError
+from rql.utils.errors import RQLError
 
-VIEW = box_view(3, ContinuousSpec(np.array([-2.0]), np.array([2.0]), (1,)))
+TEST_SPACES = box_spaces(3, ContinuousSpec(np.array([-2.0]), np.array([2.0]), (1,)))
 
 
-def open_file(path: Path, folder: Path, view: Spaces = VIEW) -> Transitions:
-    return open_cached(FlatSource(path), view, Unfinished.refuse, folder)
+def open_file(path: Path, folder: Path, spaces: Spaces = TEST_SPACES) -> Transitions:
+    return open_cached(FlatSource(path), spaces, Unfinished.refuse, folder)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_another_content_or_another_view_is_converted_anew(file: Path, tmp_path:
     old = open_file(file, folder)
     write_npz(file, flat([(30, False)]))
     assert len(open_file(file, folder)) == 30 and len(old) == 4500
-    wider = box_view(3, ContinuousSpec(np.array([-4.0]), np.array([4.0]), (1,)))
+    wider = box_spaces(3, ContinuousSpec(np.array([-4.0]), np.array([4.0]), (1,)))
     assert np.allclose(open_file(file, folder, wider).action * 2, open_file(file, folder).action)
     assert len(list(entries(folder))) == 3
 
@@ -138,7 +138,7 @@ def test_leftovers_are_no_entries_and_can_be_swept(file: Path, tmp_path: Path) -
     shutil.copytree(entry.path, folder / "damaged-0123")
     (folder / "damaged-0123/rows.f32").unlink()
     assert [one.path for one in entries(folder)] == [entry.path]
-    sweep(folder)
+    remove_leftovers(folder)
     assert list(folder.glob("*/")) == [entry.path]
     remove(entry)
     assert not list(folder.glob("*/"))

@@ -17,7 +17,7 @@ import pytest
 import torch
 from conftest import compose_config
 from test_agent import CPU, transitions
-from test_evaluation import VIEW
+from test_evaluation import TEST_SPACES
 
 from rql.agents.build import build_agent, first_state
 from rql.agents.saving import read_checkpoint
@@ -26,16 +26,16 @@ from rql.data.replay_log import ReplayLog
 from rql.data.rows import RowLayout
 from rql.data.transitions import RewardTransform
 from rql.envs.training import TrainingEnvs
-from rql.errors import RQLError
-from rql.files import seal, unseal
-from rql.tracking.checkpoints import Checkpoint, Checkpoints
+from rql.runs.checkpoints import Checkpoint, Checkpoints
 from rql.training.finetuning import Finetuning
 from rql.training.hyperparameters import HyperparameterSchedule
 from rql.training.stages import clone_demonstrations
-from rql.trees import from_storable, to_storable
+from rql.utils.errors import RQLError
+from rql.utils.files import seal, unseal
+from rql.utils.tree import from_storable, to_storable
 
 TINY_NETS = ["network.critic.hidden=[4]", "network.actor.hidden=[4]", "network.critic.ensemble_size=1"]
-WIDTH = RowLayout.of(VIEW).width
+WIDTH = RowLayout.of(TEST_SPACES).width
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def stage() -> Iterator[Finetuning]:
         "batch_size=4", "cql=off", "online.env_steps=200", "online.warmup_fraction=0.05", *TINY_NETS
     )
     config.env.id = "RQLTestCounter-v0"
-    agent = build_agent(config, VIEW, torch.device("cpu"))
+    agent = build_agent(config, TEST_SPACES, torch.device("cpu"))
     schedule = HyperparameterSchedule(config, CPU)
-    state = agent.start_residual(first_state(agent, VIEW, transitions(VIEW), 0.5, CPU))
+    state = agent.start_residual(first_state(agent, TEST_SPACES, transitions(TEST_SPACES), 0.5, CPU))
     with closing(TrainingEnvs(config.env, 0)) as envs:
-        stage = Finetuning(agent, state, schedule, None, envs, VIEW, RewardTransform(), None, config)
+        stage = Finetuning(agent, state, schedule, None, envs, TEST_SPACES, RewardTransform(), None, config)
         advance(stage, 20)
         yield stage
 

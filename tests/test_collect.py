@@ -15,15 +15,15 @@ import stable_baselines3
 from conftest import ROOT, TINY, Cli, Collect, metrics_of, small_files
 from test_journal import some_episodes
 
+from rql.commands.data import main as data_command
 from rql.config.data_schema import EnvConfig, MinariDatasetConfig
-from rql.data.__main__ import main as data_command
 from rql.data.journal import Journal, read_episodes
-from rql.data.minari import journal_path
-from rql.data.sources import load_datasets
+from rql.data.load import load_datasets
+from rql.data.sources.minari import journal_path
 from rql.data.writing import describe_set
 from rql.envs.make import inspect_env
-from rql.errors import RQLError
 from rql.evaluation.evaluator import Evaluator
+from rql.utils.errors import RQLError
 
 
 def replay(id: str) -> None:
@@ -58,8 +58,8 @@ def test_no_more_episodes_are_begun_than_the_steps_take(collect: Collect) -> Non
 def test_loading_gives_the_collected_transitions_bit_by_bit(collect: Collect) -> None:
     collect("env=hopper", "id=test/random-v0", "episodes=5")
     env_config = EnvConfig(id="Hopper-v5")
-    view, env = inspect_env(env_config)
-    datasets = load_datasets(MinariDatasetConfig(id="test/random-v0"), env_config, view, env)
+    spaces, env = inspect_env(env_config)
+    datasets = load_datasets(MinariDatasetConfig(id="test/random-v0"), env_config, spaces, env)
     assert datasets is not None
     data, episodes = datasets[0], list(minari.load_dataset("test/random-v0").iterate_episodes())
     for ours, theirs in (
@@ -101,7 +101,7 @@ def test_the_policies_of_a_run_collect_in_its_environment(collect: Collect, cli:
 
 def test_the_saved_policy_is_the_one_that_was_evaluated(collect: Collect, cli: Cli) -> None:
     """In CartPole a policy's mode is deterministic: from the same start it has the same return."""
-    from rql.training.random import stream_seed
+    from rql.utils.random import stream_seed
 
     directory = cli(*TINY, "env=cartpole", "seed=2")
     last = metrics_of(directory)[-1]
@@ -151,11 +151,8 @@ class Slow(CartPoleEnv):
         time.sleep(0.002)
         return super().step(action)
 gymnasium.register("SlowCartPole-v1", entry_point=Slow, max_episode_steps=500)
-from rql.collect import __main__ as program
-from rql.config.explain import composition_errors_in_one_sentence
-sys.argv = ["rql.collect", *sys.argv[1:]]
-with composition_errors_in_one_sentence():
-    program.main()
+from rql.__main__ import main
+main(["collect", *sys.argv[1:]])
 """
 
 
@@ -238,7 +235,7 @@ def test_an_agent_that_carries_code_does_not_run_it(cli: Cli, collect: Collect, 
 
 def test_help_names_every_behaviour() -> None:
     answer = subprocess.run(
-        [sys.executable, "-m", "rql.collect", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "rql", "collect", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     for path in (ROOT / "conf/behaviour").glob("*.yaml"):
         assert path.stem in answer.stdout.split("behaviour:")[1].split("env:")[0]
@@ -278,7 +275,7 @@ def test_a_run_does_not_go_on_with_the_episodes_of_another(root: Path, cli: Cli,
     before = journal.path.read_bytes()
     with pytest.raises(SystemExit):
         cli(*TINY, "online.save_replay=test/replay-v0")
-    assert "rql.data recover" in capsys.readouterr().err and journal.path.read_bytes() == before
+    assert "rql data recover" in capsys.readouterr().err and journal.path.read_bytes() == before
 
 
 def test_a_run_that_is_cut_off_keeps_the_episodes_it_has(root: Path, cli: Cli, monkeypatch: Any, capsys: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from conftest import ROOT, TINY, Cli, compose_config
 
-from rql.config.compose import GROUP_SCHEMAS
 from rql.config.data_schema import MinariDatasetConfig
+from rql.config.registry import choices
 
 GROUPS = sorted(
     path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("hydra", "experiment", "behaviour")
@@ -31,8 +31,9 @@ NEEDED = {
 def test_every_choice_of_every_group_composes(path: Path) -> None:
     group, choice = path.parent.name, path.stem
     config = compose_config(f"{group}={choice}", *NEEDED.get(f"{group}={choice}", []))
-    if group in ("beta", "dataset", "composition"):
-        assert type(getattr(config, group)) is GROUP_SCHEMAS[group].get(choice, MinariDatasetConfig)
+    if group in choices():
+        schema = choices()[group][choice].schema if choice in choices()[group] else MinariDatasetConfig
+        assert type(getattr(config, group)) is schema
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/experiment").glob("*.yaml")), ids=lambda path: path.stem)
@@ -170,30 +171,3 @@ def test_a_folder_that_holds_a_run_is_left_alone(cli: Cli, capsys: pytest.Captur
         cli(*TINY, "offline.updates=0", "online.env_steps=0", "seed=1")
     assert "holds a run that began with other values: seed (0 → 1)" in capsys.readouterr().err
     assert (directory / "metrics.jsonl").read_bytes() == before
-
-
-ROOMS = [
-    "errors",
-    "memory",
-    "files",
-    "trees",
-    "config",
-    "commands",
-    "envs",
-    "data",
-    "models",
-    "method",
-    "agents",
-    "training",
-    "evaluation",
-    "tracking",
-    "reports",
-    "collect",
-]
-
-
-def test_imports_run_one_way() -> None:
-    for position, room in enumerate(ROOMS):
-        for path in (ROOT / "rql" / room).glob("*.py"):
-            for imported in re.findall(r"^ *from rql\.(\w+)", path.read_text(), flags=re.MULTILINE):
-                assert ROOMS.index(imported) <= position, f"{path} imports rql.{imported}"

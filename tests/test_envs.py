@@ -8,7 +8,7 @@ import minari
 import numpy as np
 import pytest
 from conftest import TINY, Cli, summary_of
-from gymnasium import spaces
+from gymnasium import spaces as gym_spaces
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import TimeAwareObservation
 
@@ -17,14 +17,14 @@ from rql.config.data_schema import EnvConfig
 from rql.envs.make import env_of_spec, inspect_env, make_env, make_vector_env, spec_of
 from rql.envs.spaces import describe
 from rql.envs.vector import last_observations
-from rql.errors import ConfigError
+from rql.utils.errors import ConfigError
 
-UNIT = spaces.Box(-1.0, 1.0, (1,))
-GOAL = spaces.Dict(
+UNIT = gym_spaces.Box(-1.0, 1.0, (1,))
+GOAL = gym_spaces.Dict(
     {
-        "observation": spaces.Box(-9.0, 9.0, (3,)),
-        "achieved_goal": spaces.Box(-9.0, 9.0, (2,)),
-        "desired_goal": spaces.Box(-9.0, 9.0, (2,)),
+        "observation": gym_spaces.Box(-9.0, 9.0, (3,)),
+        "achieved_goal": gym_spaces.Box(-9.0, 9.0, (2,)),
+        "desired_goal": gym_spaces.Box(-9.0, 9.0, (2,)),
     }
 )
 
@@ -47,21 +47,23 @@ def test_a_goal_environment_shows_observation_and_desired_goal_unless_told_other
 
 
 def test_nested_and_discrete_observations_are_laid_flat() -> None:
-    space = spaces.Tuple([spaces.Discrete(3, start=5), spaces.Dict({"b": UNIT, "a": spaces.Box(0.0, 1.0, (2, 2))})])
-    view = describe("x", space, UNIT)
+    space = gym_spaces.Tuple(
+        [gym_spaces.Discrete(3, start=5), gym_spaces.Dict({"b": UNIT, "a": gym_spaces.Box(0.0, 1.0, (2, 2))})]
+    )
+    spaces = describe("x", space, UNIT)
     obs = (np.array([5, 7]), {"b": np.array([[0.5], [0.25]]), "a": np.arange(8).reshape(2, 2, 2)})
-    assert view.observation.flatten(obs).tolist() == [[1, 0, 0, 0, 1, 2, 3, 0.5], [0, 0, 1, 4, 5, 6, 7, 0.25]]
+    assert spaces.observation.flatten(obs).tolist() == [[1, 0, 0, 0, 1, 2, 3, 0.5], [0, 0, 1, 4, 5, 6, 7, 0.25]]
     outside = (np.array([5, 9]), obs[1])
-    assert np.isnan(view.observation.flatten(outside)[1, :3]).all()
+    assert np.isnan(spaces.observation.flatten(outside)[1, :3]).all()
     with pytest.raises(ConfigError, match=r"Text.*Box and Discrete"):
-        describe("x", spaces.Text(4), UNIT)
+        describe("x", gym_spaces.Text(4), UNIT)
 
 
 class Goal(gymnasium.Env[Any, Any]):
     """A point that walks by its action towards its goal, three steps away, and says nothing of success."""
 
     observation_space = GOAL
-    action_space = spaces.Box(-1.0, 1.0, (2,))
+    action_space = gym_spaces.Box(-1.0, 1.0, (2,))
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
@@ -93,14 +95,14 @@ def test_reaching_the_goal_is_success_where_the_environment_says_nothing() -> No
 @pytest.mark.parametrize("vectorization", Vectorization)
 def test_the_last_observation_of_a_dictionary_is_its_own(vectorization: Vectorization) -> None:
     config = EnvConfig(id="RQLTestGoal-v0", vectorization=vectorization)
-    view = describe(config.id, GOAL, Goal.action_space)
+    spaces = describe(config.id, GOAL, Goal.action_space)
     with closing(make_vector_env(config, 2, AutoresetMode.SAME_STEP)) as envs:
         envs.reset(seed=0)
         for _ in range(5):
             obs, _, terminated, truncated, infos = envs.step(np.ones((2, 2), np.float32))
     done = terminated | truncated
-    assert done.all() and view.observation.flatten(obs)[:, 0].tolist() == [0, 0]
-    flat = last_observations(view.observation, view.observation.flatten(obs), done, infos)
+    assert done.all() and spaces.observation.flatten(obs)[:, 0].tolist() == [0, 0]
+    flat = last_observations(spaces.observation, spaces.observation.flatten(obs), done, infos)
     assert flat.tolist() == [[5, 5, 5, 3, 0]] * 2
 
 
@@ -119,8 +121,8 @@ FAMILIES = {
 
 @pytest.mark.parametrize(("env_id", "dims"), FAMILIES.items(), ids=list(FAMILIES))
 def test_the_families_of_d4rl(env_id: str, dims: tuple[int, int]) -> None:
-    view, env = inspect_env(EnvConfig(id=env_id))
-    assert (view.obs_dim, view.action.width) == dims
+    spaces, env = inspect_env(EnvConfig(id=env_id))
+    assert (spaces.obs_dim, spaces.action.width) == dims
     spec = spec_of(env)
     assert spec is not None and env_of_spec(spec, EnvConfig()).kwargs["max_episode_steps"] == spec.max_episode_steps
 
@@ -142,17 +144,14 @@ def test_a_wrapped_environment_is_not_taken_over() -> None:
 
 def test_a_maze_from_its_data_to_finetuning(cli: Cli, tmp_path: Any, monkeypatch: Any) -> None:
     """Collected, opened with the environment of the data set, trained with rewards -1 and 0, success reported."""
-    from rql.collect import __main__ as program
+    from rql.__main__ import main
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
-    monkeypatch.setattr(
-        "sys.argv",
-        ["x", f"hydra.run.dir={tmp_path}", "env=pointmaze_umaze", "+env.kwargs.max_episode_steps=40",
-         "id=D4RL/pointmaze/umaze-v2", "episodes=4"],
-    )  # fmt: skip
-    program.main()
+    limit = "+env.kwargs.max_episode_steps=40"
+    named = ["env=pointmaze_umaze", "id=D4RL/pointmaze/umaze-v2", "episodes=4"]
+    main(["collect", f"hydra.run.dir={tmp_path}", limit, *named])
     data = minari.load_dataset("D4RL/pointmaze/umaze-v2")
-    assert isinstance(data.observation_space, spaces.Dict) and data.env_spec.max_episode_steps == 40
+    assert isinstance(data.observation_space, gym_spaces.Dict) and data.env_spec.max_episode_steps == 40
     tiny = [override for override in TINY if "dataset" not in override]
     named = ["dataset=pointmaze_umaze", "env=from_dataset", "reward=minus_one"]
     summary = summary_of(cli(*tiny, *named, "env.num_envs=2"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import compose_config
-from gymnasium import spaces
+from gymnasium import spaces as gym_spaces
 from gymnasium.vector import AutoresetMode
 from test_agent import CPU, transitions
 
@@ -31,8 +31,8 @@ from rql.training.n_step import NStep
 class Counter(gymnasium.Env[Any, Any]):
     """Observes (start, steps so far, 0); ends after `start` steps, by a time limit where `start` is even."""
 
-    observation_space = spaces.Box(-1.0, 1000.0, (3,), np.float32)
-    action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+    observation_space = gym_spaces.Box(-1.0, 1000.0, (3,), np.float32)
+    action_space = gym_spaces.Box(-1.0, 1.0, (2,), np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
@@ -51,7 +51,7 @@ class Counter(gymnasium.Env[Any, Any]):
 
 gymnasium.register("RQLTestCounter-v0", entry_point=lambda **_: Counter())
 CONFIG = EnvConfig(id="RQLTestCounter-v0")
-VIEW = describe("counter", Counter.observation_space, Counter.action_space)
+TEST_SPACES = describe("counter", Counter.observation_space, Counter.action_space)
 
 
 def idle(obs: torch.Tensor) -> torch.Tensor:
@@ -62,7 +62,9 @@ def idle(obs: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("num_envs", [1, 3, 7])
 def test_each_episode_counts_once_however_long_it_is(num_envs: int, vectorization: Vectorization) -> None:
     envs = make_vector_env(EnvConfig(id=CONFIG.id, vectorization=vectorization), num_envs, AutoresetMode.DISABLED)
-    results = play(idle, envs, VIEW, 20, seed=100, reward_transform=RewardTransform(2.0, 1.0), discount=0.5, device=CPU)
+    results = play(
+        idle, envs, TEST_SPACES, 20, seed=100, reward_transform=RewardTransform(2.0, 1.0), discount=0.5, device=CPU
+    )
     envs.close()
     lengths = np.array([2 + (100 + i) % 9 for i in range(20)])
     assert results.lengths.tolist() == lengths.tolist()
@@ -78,20 +80,22 @@ def test_each_episode_counts_once_however_long_it_is(num_envs: int, vectorizatio
 
 def test_environments_that_report_no_success_have_no_success_rate() -> None:
     envs = make_vector_env(EnvConfig(id="CartPole-v1"), 2, AutoresetMode.DISABLED)
-    view = describe("CartPole-v1", envs.single_observation_space, envs.single_action_space)
-    results = play(lambda obs: torch.zeros(len(obs), dtype=torch.int64), envs, view, 3, 0, RewardTransform(), 0.9, CPU)
+    spaces = describe("CartPole-v1", envs.single_observation_space, envs.single_action_space)
+    results = play(
+        lambda obs: torch.zeros(len(obs), dtype=torch.int64), envs, spaces, 3, 0, RewardTransform(), 0.9, CPU
+    )
     assert "success_rate" not in results.metrics()
 
 
 @pytest.mark.parametrize("num_envs", [1, 3])
 def test_collected_transitions_are_whole_and_their_flags_survive(num_envs: int) -> None:
     config = compose_config(f"env.id={CONFIG.id}")
-    agent = build_agent(config, VIEW, torch.device("cpu"))
-    state = agent.start_residual(first_state(agent, VIEW, transitions(VIEW), 0.5, CPU))
-    layout = RowLayout.of(VIEW)
+    agent = build_agent(config, TEST_SPACES, torch.device("cpu"))
+    state = agent.start_residual(first_state(agent, TEST_SPACES, transitions(TEST_SPACES), 0.5, CPU))
+    layout = RowLayout.of(TEST_SPACES)
     with closing(TrainingEnvs(replace(CONFIG, num_envs=num_envs), 3)) as envs:
         n_step, draws = NStep(layout, 1, 0.9, num_envs), torch.Generator().manual_seed(0)
-        collector = Collector(agent, envs, VIEW, RewardTransform(), n_step, draws, None)
+        collector = Collector(agent, envs, TEST_SPACES, RewardTransform(), n_step, draws, None)
         steps = [collector.step(state, "final") for _ in range(60)]
     batch = layout.unpack(torch.cat([rows for rows, _ in steps]))
     length, step = batch.obs[:, 0], batch.obs[:, 1]
@@ -105,10 +109,10 @@ def test_collected_transitions_are_whole_and_their_flags_survive(num_envs: int) 
 
 def test_evaluation_is_repeatable_and_leaves_other_random_numbers_alone() -> None:
     config = compose_config("env=cartpole", "evaluation.boundary_episodes=3", "evaluation.num_envs=2")
-    view = describe("CartPole-v1", *_spaces("CartPole-v1"))
-    agent = build_agent(config, view, torch.device("cpu"))
-    state = first_state(agent, view, None, 0.5, CPU)
-    evaluator = Evaluator(agent, view, config, RewardTransform(), None, CPU)
+    spaces = describe("CartPole-v1", *_spaces("CartPole-v1"))
+    agent = build_agent(config, spaces, torch.device("cpu"))
+    state = first_state(agent, spaces, None, 0.5, CPU)
+    evaluator = Evaluator(agent, spaces, config, RewardTransform(), None, CPU)
     before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # type: ignore[index]
     first = evaluator.at_boundary(state, "final")
     evaluator.on_the_way(state, "bc")

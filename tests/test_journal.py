@@ -1,4 +1,4 @@
-"""Journals of episodes, the data sets made of them, and `python -m rql.data`."""
+"""Journals of episodes, the data sets made of them, and `rql data`."""
 
 import os
 from pathlib import Path
@@ -12,10 +12,10 @@ from conftest import Collect, small_files
 from gymnasium import spaces
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
-from rql.data.__main__ import main as data_command
+from rql.commands.data import main as data_command
 from rql.data.journal import LENGTH, Journal, read_episodes, read_header
 from rql.data.writing import begin_set, describe_set, finish_set, write_set
-from rql.errors import DataError, RQLError
+from rql.utils.errors import DataError, RQLError
 
 
 def single_step() -> EpisodeBuffer:

@@ -10,11 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rql.method import ensemble, targets
-from rql.method.composition import kl_from_prior, log_composed, prior_std
-from rql.method.losses import amortized_loss, bc_loss, cql_loss, td_loss
-from rql.method.schedules import adapt_beta, cosine, exponential, linear, progress
-from rql.method.support import (
-    Support,
+from rql.method.actions import (
+    WeightedActions,
     enumerate_actions,
     enumerate_prior,
     sample_actions,
@@ -22,7 +19,10 @@ from rql.method.support import (
     sample_policy,
     sample_prior,
 )
-from rql.models.distributions import Categorical, ContinuousLaw, SquashedGaussian, Uniform
+from rql.method.composition import kl_from_prior, log_composed, prior_std
+from rql.method.losses import amortized_loss, bc_loss, cql_loss, td_loss
+from rql.method.schedules import adapt_beta, cosine, exponential, linear, progress
+from rql.nn.distributions import Categorical, ContinuousDistribution, SquashedGaussian, Uniform
 
 STATES, ACTIONS, BETA, DISCOUNT = 4, 3, 0.7, 0.9
 
@@ -40,22 +40,24 @@ def mdp() -> dict[str, NDArray[Any]]:
     }
 
 
-def discrete(mdp: dict[str, NDArray[Any]]) -> tuple[Tensor, Support]:
+def discrete(mdp: dict[str, NDArray[Any]]) -> tuple[Tensor, WeightedActions]:
     bc = Categorical(torch.tensor(np.log(mdp["prior"])) + 5.0)  # logits need not be normalised
     return torch.tensor(mdp["q"]), enumerate_prior(bc)
 
 
 def test_the_discrete_composition_is_the_prior_times_exp_beta_q_over_z(mdp: dict[str, NDArray[Any]]) -> None:
-    q, support = discrete(mdp)
+    q, weighted = discrete(mdp)
     for s in range(STATES):
         z = sum(mdp["prior"][s, a] * math.exp(BETA * mdp["q"][s, a]) for a in range(ACTIONS))
         for a in range(ACTIONS):
             expected = mdp["prior"][s, a] * math.exp(BETA * mdp["q"][s, a]) / z
-            assert log_composed(q, support.log_weight, torch.tensor(BETA))[s, a].exp().item() == pytest.approx(expected)
+            assert log_composed(q, weighted.log_weight, torch.tensor(BETA))[s, a].exp().item() == pytest.approx(
+                expected
+            )
 
 
 def test_discrete_next_values_equal_enumeration(mdp: dict[str, NDArray[Any]]) -> None:
-    q, support = discrete(mdp)
+    q, weighted = discrete(mdp)
     beta = torch.tensor(BETA)
     for s in range(STATES):
         prior, value = mdp["prior"][s], mdp["q"][s]
@@ -63,7 +65,7 @@ def test_discrete_next_values_equal_enumeration(mdp: dict[str, NDArray[Any]]) ->
         final = prior * np.exp(BETA * value) / z
         kl = sum(final * np.log(final / prior))
         at_s = {
-            name: getattr(targets, name)(q, support.log_weight, beta)[s].item()
+            name: getattr(targets, name)(q, weighted.log_weight, beta)[s].item()
             for name in dir(targets)
             if "_value" in name
         }
@@ -71,31 +73,31 @@ def test_discrete_next_values_equal_enumeration(mdp: dict[str, NDArray[Any]]) ->
         assert at_s["expected_value"] == pytest.approx(sum(final * value))
         assert at_s["soft_value"] == pytest.approx(math.log(z) / BETA)
         assert at_s["soft_value"] == pytest.approx(sum(final * value) - kl / BETA)
-        assert kl_from_prior(q, support.log_weight, beta)[s].item() == pytest.approx(kl)
+        assert kl_from_prior(q, weighted.log_weight, beta)[s].item() == pytest.approx(kl)
         spread = math.sqrt(sum(prior * (value - sum(prior * value)) ** 2))
-        assert prior_std(q, support.log_weight)[s].item() == pytest.approx(spread)
+        assert prior_std(q, weighted.log_weight)[s].item() == pytest.approx(spread)
 
 
 def test_the_soft_value_goes_from_the_mean_of_the_prior_to_the_maximum(mdp: dict[str, NDArray[Any]]) -> None:
-    q, support = discrete(mdp)
+    q, weighted = discrete(mdp)
     mean = torch.tensor((mdp["prior"] * mdp["q"]).sum(1))
     for small in (0.0, 1e-6, 1e-3):
-        assert torch.allclose(targets.soft_value(q, support.log_weight, torch.tensor(small)), mean, atol=1e-3)
-    assert torch.allclose(targets.soft_value(q, support.log_weight, torch.tensor(1e3)), q.amax(1), atol=1e-2)
+        assert torch.allclose(targets.soft_value(q, weighted.log_weight, torch.tensor(small)), mean, atol=1e-3)
+    assert torch.allclose(targets.soft_value(q, weighted.log_weight, torch.tensor(1e3)), q.amax(1), atol=1e-2)
 
 
 def test_soft_backups_iterated_solve_the_kl_regularised_mdp(mdp: dict[str, NDArray[Any]]) -> None:
     """The fixed point of the soft target is the value of π_final, reward less KL/β, by solving the linear system."""
     q = torch.zeros(STATES, ACTIONS, dtype=torch.float64)
-    _, support = discrete(mdp)
+    _, weighted = discrete(mdp)
     reward, following = torch.tensor(mdp["reward"]), torch.tensor(mdp["next"])
     terminated = (following == STATES - 1).double()
     beta, discount = torch.tensor(BETA, dtype=torch.float64), torch.tensor(DISCOUNT, dtype=torch.float64)
     for _ in range(400):
-        value = targets.soft_value(q, support.log_weight, beta)
+        value = targets.soft_value(q, weighted.log_weight, beta)
         q = targets.td_target(reward, terminated, value[following], discount)
-    final = log_composed(q, support.log_weight, beta).exp().numpy()
-    kl = kl_from_prior(q, support.log_weight, beta).numpy()
+    final = log_composed(q, weighted.log_weight, beta).exp().numpy()
+    kl = kl_from_prior(q, weighted.log_weight, beta).numpy()
     moves = np.zeros((STATES, STATES))
     for s in range(STATES):
         for a in range(ACTIONS):
@@ -103,7 +105,7 @@ def test_soft_backups_iterated_solve_the_kl_regularised_mdp(mdp: dict[str, NDArr
                 moves[s, mdp["next"][s, a]] += final[s, a]
     gain = (final * mdp["reward"]).sum(1) - kl / BETA
     solved = np.linalg.solve(np.eye(STATES) - DISCOUNT * moves, gain)
-    assert np.allclose(targets.soft_value(q, support.log_weight, beta).numpy(), solved)
+    assert np.allclose(targets.soft_value(q, weighted.log_weight, beta).numpy(), solved)
 
 
 def test_termination_stops_the_bootstrap_and_truncation_does_not() -> None:
@@ -122,13 +124,13 @@ def test_td_and_cql_losses_equal_sums_by_hand(mdp: dict[str, NDArray[Any]]) -> N
     chosen = q[:, range(STATES), action]
     by_hand = sum((scale * mdp["q"][s, action[s]] - target[s]) ** 2 / STATES for scale in (1, 2) for s in range(STATES))
     assert td_loss(chosen, torch.tensor(target)).item() == pytest.approx(by_hand)
-    support = enumerate_actions(Categorical(torch.zeros(STATES, ACTIONS, dtype=torch.float64)))
+    weighted = enumerate_actions(Categorical(torch.zeros(STATES, ACTIONS, dtype=torch.float64)))
     by_hand = sum(
         (math.log(sum(math.exp(scale * v) for v in mdp["q"][s])) - scale * mdp["q"][s, action[s]]) / STATES
         for scale in (1, 2)
         for s in range(STATES)
     )
-    assert cql_loss(q, support.log_weight, chosen).item() == pytest.approx(by_hand)
+    assert cql_loss(q, weighted.log_weight, chosen).item() == pytest.approx(by_hand)
 
 
 def test_the_cql_gradient_pushes_every_action_down_by_its_softmax_and_the_data_action_up() -> None:
@@ -177,25 +179,25 @@ def normal(count: int, seed: int = 0) -> Tensor:
     return torch.randn((1, count, 1), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def density(law: ContinuousLaw) -> Tensor:
-    return law.unsqueeze().log_density(GRID.atanh()[None, :, None])[0].exp()
+def density(distribution: ContinuousDistribution) -> Tensor:
+    return distribution.unsqueeze().log_density(GRID.atanh()[None, :, None])[0].exp()
 
 
 def test_the_squashed_gaussian_has_the_density_of_its_samples(laws: tuple[SquashedGaussian, ...]) -> None:
-    for law in laws:
-        assert (density(law).sum() * STEP).item() == pytest.approx(1.0, abs=1e-4)
-        samples = law.unsqueeze().sample(normal(SAMPLES))[0, :, 0]
-        assert samples.mean().item() == pytest.approx((density(law) * GRID).sum().item() * STEP, abs=5e-3)
+    for distribution in laws:
+        assert (density(distribution).sum() * STEP).item() == pytest.approx(1.0, abs=1e-4)
+        samples = distribution.unsqueeze().sample(normal(SAMPLES))[0, :, 0]
+        assert samples.mean().item() == pytest.approx((density(distribution) * GRID).sum().item() * STEP, abs=5e-3)
         action = torch.tensor([[0.25]], dtype=torch.float64)
-        z = (math.atanh(0.25) - law.mean) / law.log_std.exp()
-        by_hand = -0.5 * z**2 - law.log_std - 0.5 * math.log(2 * math.pi) - math.log(1 - 0.25**2)
-        assert law.log_prob(action).item() == pytest.approx(by_hand.item())
-        assert bc_loss(law, action).item() == pytest.approx(-by_hand.item())
+        z = (math.atanh(0.25) - distribution.mean) / distribution.log_std.exp()
+        by_hand = -0.5 * z**2 - distribution.log_std - 0.5 * math.log(2 * math.pi) - math.log(1 - 0.25**2)
+        assert distribution.log_prob(action).item() == pytest.approx(by_hand.item())
+        assert bc_loss(distribution, action).item() == pytest.approx(-by_hand.item())
 
 
 def test_actions_on_the_bound_have_a_finite_log_density() -> None:
-    law = one_state(0.0, 0.0)
-    assert torch.isfinite(law.log_prob(torch.tensor([[1.0]], dtype=torch.float64))).all()
+    distribution = one_state(0.0, 0.0)
+    assert torch.isfinite(distribution.log_prob(torch.tensor([[1.0]], dtype=torch.float64))).all()
 
 
 def test_the_kl_of_two_squashed_gaussians_is_the_integral(laws: tuple[SquashedGaussian, ...]) -> None:
@@ -242,48 +244,48 @@ def test_the_value_of_the_policy_is_the_integral_and_a_lower_bound_of_the_soft_v
     beta: float, prior: str, laws: tuple[SquashedGaussian, SquashedGaussian]
 ) -> None:
     bc, actor = laws[0] if prior == "clone" else UNIFORM, laws[1]
-    support, b = sample_policy(bc, actor, normal(SAMPLES)), torch.tensor(beta, dtype=torch.float64)
+    weighted, b = sample_policy(bc, actor, normal(SAMPLES)), torch.tensor(beta, dtype=torch.float64)
     p, q = density(actor), density(bc)
     kl = (p * (p.clamp_min(1e-300) / q.clamp_min(1e-300)).log()).sum().item() * STEP
     expected = (p * q_of(GRID)).sum().item() * STEP - kl / beta
-    value = targets.policy_value(q_of(support.actions[..., 0]), support.log_weight, b).item()
+    value = targets.policy_value(q_of(weighted.actions[..., 0]), weighted.log_weight, b).item()
     soft = math.log((q * (beta * q_of(GRID)).exp()).sum().item() * STEP) / beta
     assert value == pytest.approx(expected, abs=0.02) and value < soft
-    mean = targets.policy_value(q_of(support.actions[..., 0]), support.log_weight, torch.zeros(()))
+    mean = targets.policy_value(q_of(weighted.actions[..., 0]), weighted.log_weight, torch.zeros(()))
     assert mean.item() == pytest.approx((p * q_of(GRID)).sum().item() * STEP, abs=0.02)
-    assert support.log_weight.logsumexp(-1).item() == pytest.approx(0.0, abs=0.1)
+    assert weighted.log_weight.logsumexp(-1).item() == pytest.approx(0.0, abs=0.1)
 
 
 def test_with_a_uniform_prior_and_one_sample_it_is_the_backup_of_soft_actor_critic() -> None:
     actor, beta = one_state(0.6, -1.0), torch.tensor(4.0, dtype=torch.float64)
-    support = sample_policy(UNIFORM, actor, normal(1))
-    action = support.actions[:, 0]
+    weighted = sample_policy(UNIFORM, actor, normal(1))
+    action = weighted.actions[:, 0]
     entropy_bonus = -(actor.log_prob(action).item() + math.log(2.0)) / 4.0
-    value = targets.policy_value(q_of(support.actions[..., 0]), support.log_weight, beta)
+    value = targets.policy_value(q_of(weighted.actions[..., 0]), weighted.log_weight, beta)
     assert value.item() == pytest.approx(q_of(action).item() + entropy_bonus, abs=1e-6)
 
 
-@pytest.mark.parametrize("law", ["clone", "uniform"])
+@pytest.mark.parametrize("distribution", ["clone", "uniform"])
 @pytest.mark.parametrize("beta", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("proposal", ["prior", "mixture"])
 def test_continuous_estimates_converge_to_integrals(
-    beta: float, proposal: str, law: str, laws: tuple[SquashedGaussian, SquashedGaussian]
+    beta: float, proposal: str, distribution: str, laws: tuple[SquashedGaussian, SquashedGaussian]
 ) -> None:
-    bc, actor = laws[0] if law == "clone" else UNIFORM, laws[1]
+    bc, actor = laws[0] if distribution == "clone" else UNIFORM, laws[1]
     noise = normal(SAMPLES)
-    support = sample_prior(bc, noise) if proposal == "prior" else sample_mixture(bc, actor, noise)
-    assert support.log_weight.logsumexp(-1).item() == pytest.approx(0.0, abs=1e-9)
-    q, b = q_of(support.actions[..., 0]), torch.tensor(beta, dtype=torch.float64)
+    weighted = sample_prior(bc, noise) if proposal == "prior" else sample_mixture(bc, actor, noise)
+    assert weighted.log_weight.logsumexp(-1).item() == pytest.approx(0.0, abs=1e-9)
+    q, b = q_of(weighted.actions[..., 0]), torch.tensor(beta, dtype=torch.float64)
     prior = density(bc)
     tilted = prior * (beta * q_of(GRID)).exp()
     z = tilted.sum().item() * STEP
     final = tilted / z
     mean_q = (final * q_of(GRID)).sum().item() * STEP
     soft = math.log(z) / beta if beta else (prior * q_of(GRID)).sum().item() * STEP
-    assert targets.expected_value(q, support.log_weight, b).item() == pytest.approx(mean_q, abs=0.02)
-    assert targets.soft_value(q, support.log_weight, b).item() == pytest.approx(soft, abs=0.02)
-    assert kl_from_prior(q, support.log_weight, b).item() == pytest.approx(beta * mean_q - math.log(z), abs=0.02)
-    assert targets.max_value(q, support.log_weight, b).item() == pytest.approx(q_of(GRID).max().item(), abs=1e-3)
+    assert targets.expected_value(q, weighted.log_weight, b).item() == pytest.approx(mean_q, abs=0.02)
+    assert targets.soft_value(q, weighted.log_weight, b).item() == pytest.approx(soft, abs=0.02)
+    assert kl_from_prior(q, weighted.log_weight, b).item() == pytest.approx(beta * mean_q - math.log(z), abs=0.02)
+    assert targets.max_value(q, weighted.log_weight, b).item() == pytest.approx(q_of(GRID).max().item(), abs=1e-3)
 
 
 def test_errors_of_the_estimates_shrink_with_the_sample(laws: tuple[SquashedGaussian, SquashedGaussian]) -> None:
@@ -302,13 +304,13 @@ def test_errors_of_the_estimates_shrink_with_the_sample(laws: tuple[SquashedGaus
 def test_the_conservative_integral_is_unbiased_whatever_the_policy(concentrated: bool) -> None:
     policy = one_state(1.5, -3.0) if concentrated else one_state(0.0, 0.0)
     uniform = torch.rand((1, SAMPLES, 1), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    support = sample_actions(policy, uniform, normal(SAMPLES))
+    weighted = sample_actions(policy, uniform, normal(SAMPLES))
     exact = q_of(GRID).exp().sum().item() * STEP
-    log_sum = (q_of(support.actions[..., 0]) + support.log_weight).logsumexp(-1)
+    log_sum = (q_of(weighted.actions[..., 0]) + weighted.log_weight).logsumexp(-1)
     assert log_sum.exp().item() == pytest.approx(exact, rel=0.01)
-    assert support.log_weight.max().item() <= math.log(2.0 / SAMPLES) + 1e-9
+    assert weighted.log_weight.max().item() <= math.log(2.0 / SAMPLES) + 1e-9
     q_data = torch.zeros(1, 1, dtype=torch.float64)
-    estimate = cql_loss(q_of(support.actions[..., 0])[None], support.log_weight, q_data)
+    estimate = cql_loss(q_of(weighted.actions[..., 0])[None], weighted.log_weight, q_data)
     assert estimate.item() == pytest.approx(math.log(exact), abs=0.01)
 
 
@@ -325,10 +327,10 @@ def test_the_amortized_loss_differs_from_the_kl_to_the_composition_by_log_z_alon
 
 
 def test_the_gumbel_trick_samples_the_categorical_law() -> None:
-    law = Categorical(torch.tensor([0.5, -1.0, 1.0]).expand(200_000, 3))
+    distribution = Categorical(torch.tensor([0.5, -1.0, 1.0]).expand(200_000, 3))
     uniform = torch.rand((200_000, 3), generator=torch.Generator().manual_seed(0))
-    frequencies = torch.bincount(law.sample(uniform), minlength=3) / 200_000
-    assert torch.allclose(frequencies, law.log_probs()[0].exp(), atol=5e-3)
+    frequencies = torch.bincount(distribution.sample(uniform), minlength=3) / 200_000
+    assert torch.allclose(frequencies, distribution.log_probs()[0].exp(), atol=5e-3)
 
 
 def test_schedules() -> None:

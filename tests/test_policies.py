@@ -13,21 +13,22 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, Cli, compose_config, metrics_of, summary_of
-from gymnasium import spaces
+from gymnasium import spaces as gym_spaces
 from PIL import Image
 from test_evaluation import CONFIG as COUNTER
 
 import rql
-from rql import evaluate, export, load_policy
+from rql import load_policy
 from rql.agents import exporting
 from rql.agents.build import build_agent, first_state
 from rql.agents.exporting import FORMATS, load_exported
 from rql.agents.policy import open_agent
 from rql.agents.saving import save_agent
+from rql.commands import evaluate, export
 from rql.config.data_schema import EnvConfig
 from rql.envs.make import inspect_env
 from rql.envs.spaces import entry
-from rql.errors import RQLError
+from rql.utils.errors import RQLError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
 
@@ -39,8 +40,12 @@ UNIFORM = ("policy=uniform", "dataset=none", "replay=online_only", "bc.updates=0
 class Shaped(gymnasium.Env[Any, Any]):
     """Observations in a dictionary, actions in a matrix with bounds of its own."""
 
-    observation_space = spaces.Dict({"place": spaces.Box(-9.0, 9.0, (3,)), "door": spaces.Discrete(2, start=1)})
-    action_space: spaces.Space[Any] = spaces.Box(np.array([[-1.0, 0.0]] * 2), np.array([[3.0, 5.0]] * 2), (2, 2), float)
+    observation_space = gym_spaces.Dict(
+        {"place": gym_spaces.Box(-9.0, 9.0, (3,)), "door": gym_spaces.Discrete(2, start=1)}
+    )
+    action_space: gym_spaces.Space[Any] = gym_spaces.Box(
+        np.array([[-1.0, 0.0]] * 2), np.array([[3.0, 5.0]] * 2), (2, 2), float
+    )
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
@@ -57,7 +62,7 @@ class Shaped(gymnasium.Env[Any, Any]):
 class Numbered(Shaped):
     """Discrete actions that do not begin at 0."""
 
-    action_space = spaces.Discrete(3, start=5)
+    action_space = gym_spaces.Discrete(3, start=5)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         return super().step(np.int64(action))
@@ -82,12 +87,12 @@ def save(tmp_path: Path) -> Save:
 
     def call(*overrides: str) -> Path:
         config = compose_config(*NETWORKS, *overrides)
-        view, env = inspect_env(config.env)
+        spaces, env = inspect_env(config.env)
         env.close()
         torch.manual_seed(0)
-        agent = build_agent(config, view, torch.device("cpu"))
-        state = first_state(agent, view, None, 5.0, torch.device("cpu"))
-        normalizer = state.normalizer._replace(mean=torch.rand(view.obs_dim), std=0.5 + torch.rand(view.obs_dim))
+        agent = build_agent(config, spaces, torch.device("cpu"))
+        state = first_state(agent, spaces, None, 5.0, torch.device("cpu"))
+        normalizer = state.normalizer._replace(mean=torch.rand(spaces.obs_dim), std=0.5 + torch.rand(spaces.obs_dim))
         save_agent(tmp_path / "agent.pt", state._replace(normalizer=normalizer, updates=torch.tensor(1.0)), config)
         return tmp_path
 
@@ -121,8 +126,8 @@ def test_a_policy_maps_observations_of_the_environment_to_its_actions(save: Save
             policy = load_policy(folder / "agent.pt", which=which)
             actions = [policy(obs) for obs in observations]
             assert all(env.action_space.contains(action) for action in actions)
-            flat = torch.from_numpy(np.stack([saved.view.observation.flatten_one(obs) for obs in observations]))
-            expected = saved.view.action.to_env(saved.agent.act(saved.state, flat, {}, which, True).numpy())
+            flat = torch.from_numpy(np.stack([saved.spaces.observation.flatten_one(obs) for obs in observations]))
+            expected = saved.spaces.action.to_env(saved.agent.act(saved.state, flat, {}, which, True).numpy())
             assert np.allclose(np.stack(actions), expected, atol=1e-5)
     stacked = {key: np.stack([obs[key] for obs in observations]) for key in observations[0]}
     assert np.allclose(policy.batch(stacked), expected, atol=1e-5)
@@ -208,13 +213,13 @@ def test_an_episode_is_filmed(save: Save, tmp_path: Path) -> None:
 def test_an_exported_policy_acts_as_the_agent_does(
     save: Save, tmp_path: Path, to: str, overrides: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, view = save(*overrides), inspect_env(EnvConfig(overrides[0].removeprefix("env.id=")))[0]
-    obs = torch.randn(7, view.obs_dim)
+    folder, spaces = save(*overrides), inspect_env(EnvConfig(overrides[0].removeprefix("env.id=")))[0]
+    obs = torch.randn(7, spaces.obs_dim)
     for which in ("final", "bc"):
         out = tmp_path / f"{which}.out"
         assert export.main([str(folder), "--to", to, "--out", str(out), "--policy", which]) == 0
         act, saved = load_exported(out.read_bytes(), to), open_agent(folder)
-        expected = view.action.to_env(saved.agent.act(saved.state, obs, {}, which, True).numpy())
+        expected = spaces.action.to_env(saved.agent.act(saved.state, obs, {}, which, True).numpy())
         for rows in (slice(0, 1), slice(0, 7)):
             action = act(obs[rows]).numpy()
             assert action.dtype == expected.dtype and np.allclose(action, expected[rows], atol=1e-5)
@@ -236,7 +241,7 @@ def test_an_export_that_acts_otherwise_leaves_no_file(
 
 def test_of_actions_that_are_as_good_an_export_may_take_either(save: Save) -> None:
     saved = open_agent(save(NUMBERED, *UNIFORM))
-    obs, ones = torch.randn(4, saved.view.obs_dim), torch.ones(4, dtype=torch.int64)
+    obs, ones = torch.randn(4, saved.spaces.obs_dim), torch.ones(4, dtype=torch.int64)
     best = saved.agent.act(saved.state, obs, {}, "final", True)
     assert exporting._disagreements(saved, "final", obs, best + 5) == 0
     assert exporting._disagreements(saved, "final", obs, (best + 1) % 3 + 5) == 4

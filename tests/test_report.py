@@ -14,14 +14,14 @@ import pytest
 import yaml
 from scipy import stats
 
-from rql import report
-from rql.errors import RQLError
+from rql.commands import report
 from rql.reports.comparison import compare
 from rql.reports.grouping import find_factors
 from rql.reports.report import PAGE, write_report
 from rql.reports.runs import Status, read_run
 from rql.reports.scores import outcome, returns
 from rql.reports.statistics import bootstrap, estimate, improvement, iqm, mean, median, optimality_gap, profile
+from rql.utils.errors import RQLError
 
 FIXTURE: dict[str, Any] = json.loads((Path(__file__).parent / "rliable.json").read_text())
 """What rliable 1.2.0 says of two made-up sets of scores (runs × tasks), by the script that is in the file."""

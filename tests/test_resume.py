@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from conftest import TINY, Cli, metrics_of, small_files, summary_of
 from gymnasium import spaces
 from kills import KILLS_A_RUN, OVERRIDES, SHORT, compose_config, differences, killed_run, leftovers, start
 
-import run as program
+from rql.__main__ import main as rql_main
 from rql.agents.saving import read_agent
-from rql.config.explain import REQUEUE, composition_errors_in_one_sentence
-from rql.tracking import checkpoints
+from rql.config.explain import REQUEUE
+from rql.runs import checkpoints
 
 LONGER = [
     *TINY,
@@ -61,9 +60,7 @@ def in_another_process(*arguments: str) -> Any:
     """`python run.py …`, without the time it takes to import torch."""
 
     def call() -> None:
-        sys.argv = ["run.py", *arguments]
-        with composition_errors_in_one_sentence():
-            program.main()
+        rql_main(["train", *arguments])
 
     process = multiprocessing.get_context("fork").Process(target=call)
     process.start()

@@ -16,7 +16,7 @@ import minari
 import numpy as np
 import pytest
 from conftest import TINY, Cli, episode, metrics_of, write_minari
-from gymnasium import spaces
+from gymnasium import spaces as gym_spaces
 
 from rql.config.data_schema import (
     BCDataConfig,
@@ -28,18 +28,18 @@ from rql.config.data_schema import (
     PartConfig,
     SubsetConfig,
 )
-from rql.data.demo import demo_dataset
 from rql.data.demonstrators import CONTROLLERS
-from rql.data.minari import open_minari
+from rql.data.load import load_datasets, open_source
 from rql.data.reference_scores import reference_score
-from rql.data.sources import load_datasets, open_source
+from rql.data.sources.demo import demo_dataset
+from rql.data.sources.minari import open_minari
 from rql.data.transitions import Reference, Transitions
 from rql.envs.make import inspect_env
-from rql.errors import DataError, RQLError
+from rql.utils.errors import DataError, RQLError
 
-BOX = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+BOX = gym_spaces.Box(-np.inf, np.inf, (3,), np.float32)
 PENDULUM = EnvConfig(id="Pendulum-v1")
-TORQUE = spaces.Box(-2.0, 2.0, (1,), np.float32)
+TORQUE = gym_spaces.Box(-2.0, 2.0, (1,), np.float32)
 Arrays = dict[str, Any]
 
 
@@ -55,9 +55,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def load(config: DatasetConfig, env_config: EnvConfig = PENDULUM) -> tuple[Transitions, Transitions]:
-    view, env = inspect_env(env_config)
+    spaces, env = inspect_env(env_config)
     with env:
-        datasets = load_datasets(config, env_config, view, env)
+        datasets = load_datasets(config, env_config, spaces, env)
     assert datasets is not None
     return datasets
 
@@ -349,14 +349,14 @@ def test_an_empty_and_a_damaged_minari_set_are_refused(root: Path) -> None:
 @pytest.mark.parametrize(
     ("obs", "action"),
     [
-        (spaces.Box(-1, 1, (4,), np.float32), TORQUE),
-        (BOX, spaces.Discrete(2)),
-        (BOX, spaces.Box(-1, 1, (1,), np.float32)),
+        (gym_spaces.Box(-1, 1, (4,), np.float32), TORQUE),
+        (BOX, gym_spaces.Discrete(2)),
+        (BOX, gym_spaces.Box(-1, 1, (1,), np.float32)),
     ],
     ids=["observations", "kind of action", "bounds of action"],
 )
 def test_a_data_set_of_another_environment_is_refused_with_both_spaces(obs: Any, action: Any, root: Path) -> None:
-    actions = np.zeros(2, np.int64) if isinstance(action, spaces.Discrete) else torques(2)
+    actions = np.zeros(2, np.int64) if isinstance(action, gym_spaces.Discrete) else torques(2)
     with pytest.raises(DataError) as error:
         read(root, episode(2, obs.shape[0], actions), action=action, obs=obs)
     env = gymnasium.make("Pendulum-v1")

@@ -17,31 +17,28 @@ from conftest import ROOT, TINY, compose_config
 from sweep_kills import is_whole
 from test_resume import ended, in_another_process
 
-import run as program
-from rql.config.explain import REQUEUE, composition_errors_in_one_sentence
-from rql.errors import Preempted
-from rql.interruption import Interruption
-from rql.sweep import __main__ as command
+from rql.__main__ import main as rql_main
+from rql.commands import sweep as command
+from rql.config.explain import REQUEUE
+from rql.runs.interruption import Interruption
 from rql.sweep.callback import NOT_ALL_DONE
 from rql.sweep.identity import identity, sweep_name
 from rql.sweep.jobs import Job, Status, read, write
 from rql.sweep.plan import arms, jobs_of, parse, read_sweep
+from rql.utils.errors import Preempted
 
 SHORT = [*TINY, "jobs.report=false", "offline.updates=0", "online.env_steps=0", "evaluation.boundary_episodes=1"]
 Launch = Callable[..., Path]
 
 
 @pytest.fixture
-def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
+def launch(tmp_path: Path) -> Launch:
     """`python run.py -m …` in this process; the exit code is compared."""
 
     def call(*overrides: str, code: int = 0, short: Sequence[str] = SHORT, name: str = "sweep") -> Path:
         directory = tmp_path / name
-        monkeypatch.setattr(sys, "argv", ["run.py", "-m", f"hydra.sweep.dir={directory}", *short, *overrides])
         try:
-            with composition_errors_in_one_sentence():
-                program.main()
-            found = 0
+            found = rql_main(["train", "-m", f"hydra.sweep.dir={directory}", *short, *overrides])
         except SystemExit as stop:
             found = int(stop.code or 0)
         assert found == code
@@ -125,12 +122,12 @@ def test_a_job_that_fails_does_not_stop_the_others_and_is_run_again_by_retry(lau
 
 
 def test_an_error_that_nobody_foresaw_is_kept_with_its_trace(launch: Launch, monkeypatch: Any) -> None:
-    from rql import experiment
+    from rql.runs import run
 
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("by nought")
 
-    monkeypatch.setattr(experiment, "run", broken)
+    monkeypatch.setattr(run, "run", broken)
     directory = launch("seed=0,1", code=1)
     jobs = jobs_of(directory)
     assert [job.error for job in jobs] == ["ZeroDivisionError: by nought"] * 2

@@ -1,4 +1,4 @@
-"""`python -m rql.track sync`, and the sweep files of W&B."""
+"""`rql track sync`, and the sweep files of W&B."""
 
 import subprocess
 import sys
@@ -13,9 +13,9 @@ from conftest import ROOT, compose_config
 from filelock import FileLock
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from rql.errors import RQLError
-from rql.track import main
+from rql.commands.track import main
 from rql.tracking import sync
+from rql.utils.errors import RQLError
 
 SERVER = "http://localhost:1"
 NAMES = ("a/wandb/offline-run-20260101_100000-aaaa", "a/wandb/offline-run-20260101_120000-aaaa")
@@ -161,7 +161,7 @@ def test_a_server_that_is_lost_during_an_upload_ends_it(offline: Path, monkeypat
 
 def test_help_needs_no_torch_and_a_folder_must_be_there(capsys: pytest.CaptureFixture[str]) -> None:
     code = (
-        "import sys; from rql.track import main\ntry: main(['sync', '-h'])\nfinally: assert 'torch' not in sys.modules"
+        "import sys, rql.commands.track as c\ntry: c.main(['sync', '-h'])\nfinally: assert 'torch' not in sys.modules"
     )
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "DIR" in answer.stdout

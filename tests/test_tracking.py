@@ -1,4 +1,4 @@
-"""The record of a run, and W&B as a view of it that may fail."""
+"""The record of a run, and W&B as a spaces of it that may fail."""
 
 import importlib.util
 import json
@@ -17,14 +17,14 @@ from test_run import without_times
 
 from rql.config.choices import WandbMode
 from rql.config.schema import TrackingConfig
-from rql.errors import ConfigError
 from rql.evaluation.evaluator import Evaluator
-from rql.experiment import run
-from rql.files import write_atomically
-from rql.tracking.folder import Command, Identity, read_command
-from rql.tracking.record import LocalRecord, Position
+from rql.runs.folder import Command, Identity, read_command
+from rql.runs.record import LocalRecord, Position
+from rql.runs.run import run
 from rql.tracking.swept import tags_of, with_swept
 from rql.tracking.wandb import WandbView
+from rql.utils.errors import ConfigError
+from rql.utils.files import write_atomically
 
 SHORT_EPISODES = [*TINY, "+env.kwargs.max_episode_steps=10", "dataset.episodes=8"]
 
@@ -91,23 +91,23 @@ def test_wandb_that_cannot_start_or_breaks_never_ends_a_run(
 
 
 def test_a_wandb_that_breaks_half_way_is_left_alone(tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
-    view = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, Identity("a1b2c3d4"))
+    spaces = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, Identity("a1b2c3d4"))
 
     def broken(*_: Any, **__: Any) -> None:
         raise BrokenPipeError("gone")
 
-    monkeypatch.setattr(type(view._run), "log", broken)
+    monkeypatch.setattr(type(spaces._run), "log", broken)
     with caplog.at_level(logging.WARNING):
-        view.log("bc", 1, {"loss": 1.0})
-        view.log("bc", 2, {"loss": 1.0})
+        spaces.log("bc", 1, {"loss": 1.0})
+        spaces.log("bc", 2, {"loss": 1.0})
     assert sum("gone" in message for message in caplog.messages) == 1
-    view.finish({}, exit_code=0)
+    spaces.finish({}, exit_code=0)
     wandb.teardown()
 
 
 KILL_WANDB = """
 import os, signal, subprocess
-import run, rql.observer as observer
+import run, rql.runs.observer as observer
 log = observer.LocalRecord.log
 def log_and_kill(self, stage, step, metrics):
     log(self, stage, step, metrics)
@@ -216,18 +216,18 @@ def test_a_film_that_fails_later_costs_no_run_and_without_ffmpeg_it_is_a_gif(
 
 
 def test_an_upload_that_takes_too_long_at_the_end_is_given_up(tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
-    view = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, Identity("a1b2c3d4"))
-    settings = view._run.settings
+    spaces = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, Identity("a1b2c3d4"))
+    settings = spaces._run.settings
     assert settings.finish_timeout == 300.0 and settings.finish_timeout_raises and settings.init_timeout == 30.0
 
     def slow(*_: Any, **__: Any) -> None:
         raise TimeoutError("Timed out finishing run.")
 
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
-        patch.setattr(type(view._run), "finish", slow)
-        view.finish({}, exit_code=0)
+        patch.setattr(type(spaces._run), "finish", slow)
+        spaces.finish({}, exit_code=0)
     assert f"`wandb sync --include-online {tmp_path / 'wandb'}" in caplog.text
-    view._run.finish()
+    spaces._run.finish()
 
 
 @pytest.mark.parametrize("tag", ["''", "x" * 65], ids=["empty", "long"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import compose_config
 from test_agent import CPU, transitions
-from test_evaluation import CONFIG, VIEW
+from test_evaluation import CONFIG, TEST_SPACES
 
 from rql.agents.build import build_agent, first_state
 from rql.agents.state import AgentState
@@ -16,12 +16,12 @@ from rql.config.schema import Config
 from rql.data.replay import PackedDataset
 from rql.data.transitions import RewardTransform
 from rql.envs.training import TrainingEnvs
-from rql.errors import DivergenceError
 from rql.training.finetuning import Finetuning
 from rql.training.hyperparameters import HyperparameterSchedule
-from rql.training.random import stream_seed
+from rql.training.progress import MetricMeans, Progress, due
 from rql.training.stages import TrainingStage, clone_demonstrations, learn_offline
-from rql.training.ticks import Tick, Window, due
+from rql.utils.errors import DivergenceError
+from rql.utils.random import stream_seed
 
 
 def schedule(*overrides: str) -> HyperparameterSchedule:
@@ -64,7 +64,7 @@ def test_random_streams_differ_by_use_and_by_seed() -> None:
 
 
 def test_a_diverged_training_stops_and_says_where() -> None:
-    window = Window("offline", 1e6)
+    window = MetricMeans("offline", 1e6)
     window.add({"td_loss": torch.tensor(math.nan)})
     with pytest.raises(DivergenceError, match="offline/td_loss is nan at step 7"):
         window.means(7)
@@ -73,18 +73,18 @@ def test_a_diverged_training_stops_and_says_where() -> None:
         window.means(8)
 
 
-def finetune(config: Config) -> tuple[list[Tick], AgentState]:
+def finetune(config: Config) -> tuple[list[Progress], AgentState]:
     torch.manual_seed(0)
-    agent = build_agent(config, VIEW, torch.device("cpu"))
-    data = transitions(VIEW)
+    agent = build_agent(config, TEST_SPACES, torch.device("cpu"))
+    data = transitions(TEST_SPACES)
     times = HyperparameterSchedule(config, CPU)
-    state = agent.start_residual(first_state(agent, VIEW, data, times.first_beta, CPU))
+    state = agent.start_residual(first_state(agent, TEST_SPACES, data, times.first_beta, CPU))
     packed = PackedDataset(data, CPU)
     with closing(TrainingEnvs(replace(CONFIG, num_envs=config.env.num_envs), 0)) as envs:
-        return followed(Finetuning(agent, state, times, packed, envs, VIEW, RewardTransform(), None, config))
+        return followed(Finetuning(agent, state, times, packed, envs, TEST_SPACES, RewardTransform(), None, config))
 
 
-def followed(stage: TrainingStage) -> tuple[list[Tick], AgentState]:
+def followed(stage: TrainingStage) -> tuple[list[Progress], AgentState]:
     """Go through a stage: what it told, and the state at its end."""
     ticks = []
     while stage.step < stage.total:
@@ -111,10 +111,10 @@ def test_a_small_replay_buffer_is_full_and_stays_so() -> None:
 def test_without_data_observations_are_normalised_by_what_the_prior_met_before_the_first_update() -> None:
     """Here the batch is larger than the warm-up: the first update is at step 16."""
     config = compose_config("experiment=scratch", *ONLINE, "batch_size=16", "online.eval_every=0", "q.n_step=1")
-    agent, times = build_agent(config, VIEW, CPU), HyperparameterSchedule(config, CPU)
-    state = first_state(agent, VIEW, None, times.first_beta, CPU)
+    agent, times = build_agent(config, TEST_SPACES, CPU), HyperparameterSchedule(config, CPU)
+    state = first_state(agent, TEST_SPACES, None, times.first_beta, CPU)
     with closing(TrainingEnvs(CONFIG, 0)) as envs:
-        stage = Finetuning(agent, state, times, None, envs, VIEW, RewardTransform(), None, config)
+        stage = Finetuning(agent, state, times, None, envs, TEST_SPACES, RewardTransform(), None, config)
         while not stage.state.updates:
             assert stage.state.normalizer.std.eq(1).all() and stage.state.normalizer.mean.eq(0).all()
             stage.advance()
@@ -131,9 +131,9 @@ def test_the_first_two_stages_tick_when_told() -> None:
     config = compose_config(
         "batch_size=8", "bc.updates=10", "bc.eval_every=4", "offline.updates=7", "tracking.log_every=3"
     )
-    agent = build_agent(config, VIEW, torch.device("cpu"))
-    times, data = HyperparameterSchedule(config, CPU), transitions(VIEW)
-    state = agent.start_residual(first_state(agent, VIEW, data, times.first_beta, CPU))
+    agent = build_agent(config, TEST_SPACES, torch.device("cpu"))
+    times, data = HyperparameterSchedule(config, CPU), transitions(TEST_SPACES)
+    state = agent.start_residual(first_state(agent, TEST_SPACES, data, times.first_beta, CPU))
     packed = PackedDataset(data, CPU)
     ticks, state = followed(clone_demonstrations(agent, state, times, packed, config))
     assert [(tick.step, tick.evaluate) for tick in ticks] == [

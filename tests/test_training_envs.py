@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import compose_config
-from gymnasium import spaces
+from gymnasium import spaces as gym_spaces
 from gymnasium.vector import AutoresetMode
 from kills import same
 
@@ -27,9 +27,9 @@ from rql.envs.guarded import GuardedEnvs
 from rql.envs.restorable import Restorable
 from rql.envs.spaces import describe
 from rql.envs.training import RestartError, TrainingEnvs
-from rql.errors import EvaluationError, Preempted, RQLError
 from rql.evaluation.evaluator import Evaluator
-from rql.trees import from_storable, to_storable
+from rql.utils.errors import EvaluationError, Preempted, RQLError
+from rql.utils.tree import from_storable, to_storable
 
 EXACT = [
     "Pendulum-v1", "CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Hopper-v5", "Hopper-v4",
@@ -40,7 +40,7 @@ EXACT = [
 class Failing(gymnasium.Env[Any, Any]):
     """Raises, hangs or dies at its third step, in the first process that gets there."""
 
-    observation_space, action_space = spaces.Box(-1.0, 1.0, (1,), np.float32), spaces.Discrete(2)
+    observation_space, action_space = gym_spaces.Box(-1.0, 1.0, (1,), np.float32), gym_spaces.Discrete(2)
 
     def __init__(self, how: str, trace: str, times: int) -> None:
         self._how, self._trace, self._times, self._steps = how, trace, times, 0
@@ -125,10 +125,10 @@ def test_an_evaluation_whose_environments_fail_is_played_again(how: str, times: 
     config = compose_config("evaluation.boundary_episodes=4", "evaluation.num_envs=2")
     env = EnvConfig("RQLTestFailing-v0", kwargs, vectorization=Vectorization.subprocess, step_timeout=0.5)
     config = replace(config, env=replace(env, max_restarts=2))
-    view = describe(env.id, Failing.observation_space, Failing.action_space)
-    agent = build_agent(config, view, torch.device("cpu"))
-    state = first_state(agent, view, None, 0.5, torch.device("cpu"))
-    with closing(Evaluator(agent, view, config, RewardTransform(), None, torch.device("cpu"))) as evaluator:
+    spaces = describe(env.id, Failing.observation_space, Failing.action_space)
+    agent = build_agent(config, spaces, torch.device("cpu"))
+    state = first_state(agent, spaces, None, 0.5, torch.device("cpu"))
+    with closing(Evaluator(agent, spaces, config, RewardTransform(), None, torch.device("cpu"))) as evaluator:
         if times == 9:
             with pytest.raises(EvaluationError, match="failed in evaluations 3 times"):
                 evaluator.at_boundary(state, "bc")

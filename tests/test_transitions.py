@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import box_view, transitions_of
+from conftest import box_spaces, transitions_of
 
 from rql.config.data_schema import SubsetConfig
 from rql.data.replay import PackedDataset, ReplayBuffer
 from rql.data.rows import RowLayout
 from rql.data.transitions import RewardTransform, Transitions, mix, n_step, subset
 from rql.envs.spaces import ContinuousSpec, DiscreteSpec
-from rql.errors import DataError
 from rql.training.n_step import NStep
+from rql.utils.errors import DataError
 
 CPU = torch.device("cpu")
 UNIT = ContinuousSpec(-np.ones(1), np.ones(1), (1,))
@@ -23,10 +23,10 @@ def numbered(count: int, discrete: bool = False, starts: Any = (0,), first: int 
     """Transitions whose every field says which one it is; each odd one is terminated, each even one truncated."""
     n = np.arange(first, first + count, dtype=np.float32)
     action = (n % 3).astype(np.int64) if discrete else n[:, None] / 1000
-    view = box_view(2, DiscreteSpec(3, 0) if discrete else UNIT)
+    spaces = box_spaces(2, DiscreteSpec(3, 0) if discrete else UNIT)
     obs = np.stack([n, n], axis=1)
     flags = n % 2 == 1
-    return transitions_of(view, obs, action, n, obs + 0.5, flags, ~flags, starts)
+    return transitions_of(spaces, obs, action, n, obs + 0.5, flags, ~flags, starts)
 
 
 def test_actions_are_rescaled_and_back() -> None:
@@ -114,7 +114,7 @@ def wandering(lengths: list[int], terminated: list[bool], seed: int) -> Transiti
     flags[[0 if ended else 1 for ended in terminated], ends] = True
     action = rng.uniform(-1, 1, (total, 1))
     return transitions_of(
-        box_view(2, UNIT), obs, action, rng.normal(size=total), following, flags[0], flags[1], ends - lengths + 1
+        box_spaces(2, UNIT), obs, action, rng.normal(size=total), following, flags[0], flags[1], ends - lengths + 1
     )
 
 
@@ -208,4 +208,4 @@ def test_a_restored_buffer_draws_and_evicts_as_the_one_it_was_saved_from(appende
 
 
 def test_the_layout_follows_the_environment() -> None:
-    assert RowLayout.of(box_view(3, DiscreteSpec(5, 0))).width == 3 + 1 + 1 + 3 + 1 + 1
+    assert RowLayout.of(box_spaces(3, DiscreteSpec(5, 0))).width == 3 + 1 + 1 + 3 + 1 + 1

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from rql.agents.state import Noise
-from rql.method.support import (
-    Support,
+from rql.method.actions import (
+    WeightedActions,
     enumerate_actions,
     enumerate_prior,
     sample_actions,
@@ -13,7 +13,7 @@ from rql.method.support import (
     sample_policy,
     sample_prior,
 )
-from rql.models.distributions import Categorical, ContinuousLaw, SquashedGaussian, Uniform
+from rql.nn.distributions import Categorical, ContinuousDistribution, SquashedGaussian, Uniform
 
 DIAGNOSIS_SAMPLES = 8
 
@@ -36,31 +36,33 @@ class DiscreteActions:
         """The random numbers of one action for each of `batch` states."""
         return {"uniform": _uniform((batch, self.count), generator)}
 
-    def prior(self, bc: Categorical, actor: Categorical | None, noise: Noise) -> Support:
-        """A support of π_BC."""
+    def prior(self, bc: Categorical, actor: Categorical | None, noise: Noise) -> WeightedActions:
+        """A weighted of π_BC."""
         return enumerate_prior(bc)
 
-    def target(self, bc: Categorical, actor: Categorical | None, noise: Noise) -> tuple[Support, Support]:
+    def target(
+        self, bc: Categorical, actor: Categorical | None, noise: Noise
+    ) -> tuple[WeightedActions, WeightedActions]:
         """The supports for the target at the next states of a batch, and for the scale of Q."""
-        support = enumerate_prior(bc)
-        return support, support
+        weighted = enumerate_prior(bc)
+        return weighted, weighted
 
-    def space(self, policy: Categorical, noise: Noise) -> Support:
-        """A support of the whole action space at the states of a batch."""
+    def space(self, policy: Categorical, noise: Noise) -> WeightedActions:
+        """A weighted of the whole action space at the states of a batch."""
         return enumerate_actions(policy)
 
     def candidate_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of `candidates`: none."""
         return {}
 
-    def candidates(self, bc: Categorical, noise: Noise) -> Support:
-        """The support that π_final acts on."""
+    def candidates(self, bc: Categorical, noise: Noise) -> WeightedActions:
+        """The weighted that π_final acts on."""
         return enumerate_prior(bc)
 
-    def mode_candidates(self, bc: Categorical) -> tuple[Support, Tensor]:
+    def mode_candidates(self, bc: Categorical) -> tuple[WeightedActions, Tensor]:
         """The actions among which the mode of π_final is sought, and log π_BC (B, N)."""
-        support = enumerate_prior(bc)
-        return support, support.log_weight
+        weighted = enumerate_prior(bc)
+        return weighted, weighted.log_weight
 
     def sample(self, policy: Categorical, noise: Noise) -> Tensor:
         """An action of `policy` for each state."""
@@ -107,27 +109,29 @@ class ContinuousActions:
         """The random numbers of `candidates`."""
         return {"candidates": _normal((batch, self.num_candidates, self.dims), generator)}
 
-    def prior(self, bc: ContinuousLaw, actor: SquashedGaussian | None, noise: Noise) -> Support:
-        """A support of π_BC."""
+    def prior(self, bc: ContinuousDistribution, actor: SquashedGaussian | None, noise: Noise) -> WeightedActions:
+        """A weighted of π_BC."""
         return sample_prior(bc, noise["prior"]) if actor is None else sample_mixture(bc, actor, noise["prior"])
 
-    def target(self, bc: ContinuousLaw, actor: SquashedGaussian | None, noise: Noise) -> tuple[Support, Support]:
+    def target(
+        self, bc: ContinuousDistribution, actor: SquashedGaussian | None, noise: Noise
+    ) -> tuple[WeightedActions, WeightedActions]:
         """The supports for the target at the next states of a batch, and for the scale of Q: the same actions."""
         if actor is None or not self.on_policy:
-            support = self.prior(bc, actor, noise)
-            return support, support
-        support = sample_policy(bc, actor, noise["prior"])
-        return support, support._replace(log_weight=support.log_weight.log_softmax(-1))
+            weighted = self.prior(bc, actor, noise)
+            return weighted, weighted
+        weighted = sample_policy(bc, actor, noise["prior"])
+        return weighted, weighted._replace(log_weight=weighted.log_weight.log_softmax(-1))
 
-    def space(self, policy: ContinuousLaw, noise: Noise) -> Support:
-        """A support of the whole action space at the states of a batch."""
+    def space(self, policy: ContinuousDistribution, noise: Noise) -> WeightedActions:
+        """A weighted of the whole action space at the states of a batch."""
         return sample_actions(policy, noise["space_uniform"], noise["space_normal"])
 
-    def candidates(self, bc: ContinuousLaw, noise: Noise) -> Support:
-        """The support that π_final acts on when it resamples."""
+    def candidates(self, bc: ContinuousDistribution, noise: Noise) -> WeightedActions:
+        """The weighted that π_final acts on when it resamples."""
         return sample_prior(bc, noise["candidates"])
 
-    def mode_candidates(self, bc: ContinuousLaw) -> tuple[Support, Tensor]:
+    def mode_candidates(self, bc: ContinuousDistribution) -> tuple[WeightedActions, Tensor]:
         """The actions among which the mode of π_final is sought, and log π_BC (B, N) up to a constant.
 
         They are the mode of π_BC and N − 1 others at fixed places, so that the mode is a function of the state. The
@@ -138,7 +142,7 @@ class ContinuousActions:
         log_density = 0.0 if isinstance(bc, Uniform) else -0.5
         return sample_prior(bc, draws), log_density * draws.square().sum(-1)
 
-    def sample(self, policy: ContinuousLaw, noise: Noise) -> Tensor:
+    def sample(self, policy: ContinuousDistribution, noise: Noise) -> Tensor:
         """An action of `policy` for each state."""
         return policy.sample(noise["normal"])
 

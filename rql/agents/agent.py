@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
 from rql.agents.actions import ActionModel
-from rql.agents.adam import Params, adam_step, learned, polyak
 from rql.agents.state import AgentState, Hyperparameters, Metrics, Noise
 from rql.data.batch import Batch
+from rql.method.actions import WeightedActions, enumerate_prior
 from rql.method.composition import effective_sample_share, kl_from_prior, prior_std
 from rql.method.losses import amortized_loss, bc_loss, cql_loss, td_loss
 from rql.method.schedules import adapt_beta
-from rql.method.support import Support, enumerate_prior
 from rql.method.targets import expected_value, td_target
-from rql.models.distributions import Categorical, gumbel
+from rql.nn.distributions import Categorical, gumbel
+from rql.optim.adam import Params, adam_step, learned, polyak
 
 SCALE_RATE = 0.005
 """Weight of a new batch in the running scale of Q; higher at first, so that the mean has no bias."""
@@ -120,24 +120,24 @@ class Agent:
         """Actions (B,) or (B, d) of π_BC or π_final at observations (B, obs_dim)."""
         obs = state.normalizer(obs)
         if policy == "final" and not self.amortized:
-            support = self._scored(state, obs, None if deterministic else noise)
-            best = support.log_weight.argmax(-1)
+            weighted = self._scored(state, obs, None if deterministic else noise)
+            best = weighted.log_weight.argmax(-1)
             # a shape, where `len` would fix the size of the batch in an exported policy
-            return support.actions[torch.arange(obs.shape[0], device=obs.device), best]
+            return weighted.actions[torch.arange(obs.shape[0], device=obs.device), best]
         chosen = self._bc(state, obs) if policy == "bc" else self._actor(state.actor.params, obs)
         return chosen.mode() if deterministic else self.actions.sample(chosen, noise)
 
-    def ranking(self, state: AgentState, obs: Tensor, policy: PolicyName) -> Support:
+    def ranking(self, state: AgentState, obs: Tensor, policy: PolicyName) -> WeightedActions:
         """The actions of which the deterministic policy takes that of the highest `log_weight`, N = 1 where it has no
         choice, at observations (B, obs_dim).
         """
         obs = state.normalizer(obs)
         if policy == "final" and not self.amortized:
             return self._scored(state, obs, None)
-        law = self._bc(state, obs) if policy == "bc" else self._actor(state.actor.params, obs)
-        if isinstance(law, Categorical):
-            return enumerate_prior(law)
-        return Support(law.mode().unsqueeze(1), obs.new_zeros((len(obs), 1)))
+        distribution = self._bc(state, obs) if policy == "bc" else self._actor(state.actor.params, obs)
+        if isinstance(distribution, Categorical):
+            return enumerate_prior(distribution)
+        return WeightedActions(distribution.mode().unsqueeze(1), obs.new_zeros((len(obs), 1)))
 
     def diagnose_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one `diagnose`."""
@@ -165,29 +165,29 @@ class Agent:
         values = self._values(state.critic.params, state.normalizer(obs), action.unsqueeze(1))
         return self.aggregate_to_act(values).squeeze(-1)
 
-    def _candidates(self, state: AgentState, batch: Batch, noise: Noise) -> Support:
+    def _candidates(self, state: AgentState, batch: Batch, noise: Noise) -> WeightedActions:
         return self.actions.candidates(self._bc(state, state.normalizer(batch.obs)), noise)
 
-    def _composed(self, state: AgentState, batch: Batch, support: Support) -> Metrics:
-        """π_final on a support of π_BC at the states of a batch."""
-        q = self.aggregate_to_act(self._values(state.critic.params, state.normalizer(batch.obs), support.actions))
-        weighted = (q, support.log_weight, self._effective_beta(state))
+    def _composed(self, state: AgentState, batch: Batch, weighted: WeightedActions) -> Metrics:
+        """π_final on a weighted of π_BC at the states of a batch."""
+        q = self.aggregate_to_act(self._values(state.critic.params, state.normalizer(batch.obs), weighted.actions))
+        composed = (q, weighted.log_weight, self._effective_beta(state))
         return {
-            "kl": kl_from_prior(*weighted).mean(),
-            "ess": effective_sample_share(*weighted).mean(),
-            "q_policy": expected_value(*weighted).mean(),
+            "kl": kl_from_prior(*composed).mean(),
+            "ess": effective_sample_share(*composed).mean(),
+            "q_policy": expected_value(*composed).mean(),
         }
 
-    def _scored(self, state: AgentState, obs: Tensor, noise: Noise | None) -> Support:
+    def _scored(self, state: AgentState, obs: Tensor, noise: Noise | None) -> WeightedActions:
         """Candidates for an action of π_final, or for its mode where there is no noise; the best score is taken."""
         bc = self._bc(state, obs)
         if noise is None:
-            support, log_prior = self.actions.mode_candidates(bc)
+            weighted, log_prior = self.actions.mode_candidates(bc)
         else:
-            support = self.actions.candidates(bc, noise)
-            log_prior = support.log_weight + gumbel(noise["uniform"])
-        q = self.aggregate_to_act(self._values(state.critic.params, obs, support.actions))
-        return Support(support.actions, log_prior + self._effective_beta(state) * q)
+            weighted = self.actions.candidates(bc, noise)
+            log_prior = weighted.log_weight + gumbel(noise["uniform"])
+        q = self.aggregate_to_act(self._values(state.critic.params, obs, weighted.actions))
+        return WeightedActions(weighted.actions, log_prior + self._effective_beta(state) * q)
 
     def _target(
         self, state: AgentState, hparams: Hyperparameters, batch: Batch, noise: Noise
@@ -195,15 +195,15 @@ class Agent:
         """The TD target y (B,), with the scale of Q brought up to date."""
         next_obs = state.normalizer(batch.next_obs)
         actor = self._actor(state.actor.params, next_obs) if self.amortized else None
-        support, prior = self.actions.target(self._bc(state, next_obs), actor, noise)
-        q = self.aggregate(self._values(state.target, next_obs, support.actions), noise)
+        weighted, prior = self.actions.target(self._bc(state, next_obs), actor, noise)
+        q = self.aggregate(self._values(state.target, next_obs, weighted.actions), noise)
         rate = (1.0 / (state.updates + 1.0)).clamp_min(SCALE_RATE)
         state = state._replace(
             q_scale=state.q_scale.lerp(prior_std(q, prior.log_weight).mean(), rate),
             updates=state.updates + 1.0,
         )
         effective = self._effective_beta(state)
-        next_value = self.next_value(q, support.log_weight, effective)
+        next_value = self.next_value(q, weighted.log_weight, effective)
         target = td_target(batch.reward, batch.terminated, next_value, hparams.discount**batch.steps)
         return state, target, {"target": target.mean()}
 
@@ -220,8 +220,8 @@ class Agent:
         action = batch.action.unsqueeze(1)
         if conservative:
             behaviour = self._actor(state.actor.params, obs) if self.amortized else self._bc(state, obs)
-            support = self.actions.space(behaviour, noise)
-            action = torch.cat([action, support.actions], dim=1)
+            weighted = self.actions.space(behaviour, noise)
+            action = torch.cat([action, weighted.actions], dim=1)
 
         def loss(params: Params) -> tuple[Tensor, Metrics]:
             q = self._values(params, obs, action)
@@ -229,7 +229,7 @@ class Agent:
             metrics = {"td_loss": td, "td_error": (q[..., 0] - target).abs().mean()}
             if not conservative:
                 return td, metrics
-            cql = cql_loss(q[..., 1:], support.log_weight, q[..., 0])
+            cql = cql_loss(q[..., 1:], weighted.log_weight, q[..., 0])
             return td + hparams.alpha * cql, metrics | {"cql_loss": cql, "alpha": hparams.alpha}
 
         gradients, (_, metrics) = grad_and_value(loss, has_aux=True)(state.critic.params)

@@ -8,18 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from rql.agents.actions import ActionModel, ContinuousActions, DiscreteActions
-from rql.agents.adam import learned
 from rql.agents.agent import Agent, Aggregator, NextValue
 from rql.agents.state import AgentState, Noise, Normalizer
 from rql.config.choices import Aggregate, PolicyClass, Target
 from rql.config.schema import AmortizedConfig, Config, CriticNetworkConfig, KLBetaConfig, ResampleConfig
 from rql.data.transitions import Transitions
 from rql.envs.spaces import DiscreteSpec, Spaces
-from rql.errors import ConfigError
-from rql.memory import require_memory
 from rql.method import ensemble, targets
-from rql.models.critics import ContinuousCritics, DiscreteCritics
-from rql.models.policies import CategoricalPolicy, SquashedGaussianPolicy, UniformPolicy
+from rql.nn.critics import ContinuousCritics, DiscreteCritics
+from rql.nn.policies import CategoricalPolicy, SquashedGaussianPolicy, UniformPolicy
+from rql.optim.adam import learned
+from rql.utils.errors import ConfigError
+from rql.utils.memory import require_memory
 
 NEXT_VALUES: dict[Target, NextValue] = {
     Target.max: targets.max_value,
@@ -32,29 +32,29 @@ COPIES = 5
 """Of each parameter: itself, its target or that of π_BC, its gradient, and Adam's two moments."""
 
 
-def build_agent(config: Config, view: Spaces, device: torch.device) -> Agent:
+def build_agent(config: Config, spaces: Spaces, device: torch.device) -> Agent:
     """The networks and named choices of a run. Weights are drawn from torch's global generator.
 
     Raises:
         ConfigError: if the policy class or the KL budget does not suit the action space, or a network does not fit
             into the memory of the device.
     """
-    _check_policy_class(config.policy.name, view)
-    _check_kl_budget(config, view)
+    _check_policy_class(config.policy.name, spaces)
+    _check_kl_budget(config, spaces)
     network = config.network
-    policy = _fitting("network.actor.hidden", network.actor.hidden, lambda: _policy(config, view), device)
-    critics = _fitting("network.critic.hidden", network.critic.hidden, lambda: _critics(network.critic, view), device)
+    policy = _fitting("network.actor.hidden", network.actor.hidden, lambda: _policy(config, spaces), device)
+    critics = _fitting("network.critic.hidden", network.critic.hidden, lambda: _critics(network.critic, spaces), device)
     random_subset = config.network.critic.aggregate is Aggregate.random_min
     return Agent(
-        prior=_uniform(view) if config.policy.name is PolicyClass.uniform else policy,
+        prior=_uniform(spaces) if config.policy.name is PolicyClass.uniform else policy,
         policy=policy,
         critics=critics,
-        actions=_actions(config, view),
-        next_value=_next_value(config, view),
+        actions=_actions(config, spaces),
+        next_value=_next_value(config, spaces),
         aggregate=_aggregator(config.network.critic),
         aggregate_to_act=ensemble.minimum if config.network.critic.aggregate is Aggregate.min else ensemble.mean,
         subset_of=config.network.critic.ensemble_size if random_subset else 0,
-        amortized=isinstance(config.composition, AmortizedConfig) and not isinstance(view.action, DiscreteSpec),
+        amortized=isinstance(config.composition, AmortizedConfig) and not isinstance(spaces.action, DiscreteSpec),
         normalize_q=config.q.normalize,
         adaptive_beta=isinstance(config.beta, KLBetaConfig),
     )
@@ -68,11 +68,13 @@ def _fitting(field: str, hidden: list[int], build: Callable[[], nn.Module], devi
     return build().to(device)
 
 
-def first_state(agent: Agent, view: Spaces, data: Transitions | None, beta: float, device: torch.device) -> AgentState:
+def first_state(
+    agent: Agent, spaces: Spaces, data: Transitions | None, beta: float, device: torch.device
+) -> AgentState:
     """The state before any update, with observations normalised as in `data`, or not yet where there are none."""
     critic = learned(dict(agent.critics.named_parameters()))
     return AgentState(
-        normalizer=Normalizer.of(data.obs, device) if data else Normalizer.identity(view.obs_dim, device),
+        normalizer=Normalizer.of(data.obs, device) if data else Normalizer.identity(spaces.obs_dim, device),
         bc=learned(dict(agent.prior.named_parameters())),
         critic=critic,
         target=critic.params,
@@ -83,30 +85,30 @@ def first_state(agent: Agent, view: Spaces, data: Transitions | None, beta: floa
     )
 
 
-def _next_value(config: Config, view: Spaces) -> NextValue:
+def _next_value(config: Config, spaces: Spaces) -> NextValue:
     """For discrete actions π_final itself acts, whose value is the soft one."""
     if config.target.name is not Target.policy:
         return NEXT_VALUES[config.target.name]
-    if isinstance(view.action, DiscreteSpec):
+    if isinstance(spaces.action, DiscreteSpec):
         return targets.soft_value
     if not isinstance(config.composition, AmortizedConfig):
         raise ConfigError("target.name", "policy", "max, soft or expected, for composition=resample has no network π_θ")
     return targets.policy_value
 
 
-def _check_policy_class(name: PolicyClass, view: Spaces) -> None:
-    suitable = PolicyClass.categorical if isinstance(view.action, DiscreteSpec) else PolicyClass.squashed_gaussian
+def _check_policy_class(name: PolicyClass, spaces: Spaces) -> None:
+    suitable = PolicyClass.categorical if isinstance(spaces.action, DiscreteSpec) else PolicyClass.squashed_gaussian
     if name not in (PolicyClass.auto, PolicyClass.uniform, suitable):
         allowed = f"this environment's actions need {suitable.name}, uniform or auto"
         raise ConfigError("policy.name", name.name, allowed)
 
 
-def _check_kl_budget(config: Config, view: Spaces) -> None:
+def _check_kl_budget(config: Config, spaces: Spaces) -> None:
     """The KL from N equally probable actions cannot exceed log N."""
     if not isinstance(config.beta, KLBetaConfig):
         return
-    if isinstance(view.action, DiscreteSpec):
-        count = view.action.count if config.policy.name is PolicyClass.uniform else None
+    if isinstance(spaces.action, DiscreteSpec):
+        count = spaces.action.count if config.policy.name is PolicyClass.uniform else None
         what = f"log {count} actions"
     else:
         count = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else None
@@ -116,33 +118,35 @@ def _check_kl_budget(config: Config, view: Spaces) -> None:
         raise ConfigError("beta.budget_end", config.beta.budget_end, allowed)
 
 
-def _uniform(view: Spaces) -> UniformPolicy:
-    discrete = isinstance(view.action, DiscreteSpec)
-    return UniformPolicy(view.action.count if isinstance(view.action, DiscreteSpec) else view.action.width, discrete)
-
-
-def _policy(config: Config, view: Spaces) -> nn.Module:
-    net, policy = config.network.actor, config.policy
-    if isinstance(view.action, DiscreteSpec):
-        return CategoricalPolicy(view.obs_dim, view.action.count, net.hidden, net.layer_norm)
-    return SquashedGaussianPolicy(
-        view.obs_dim, view.action.width, net.hidden, net.layer_norm, policy.log_std_min, policy.log_std_max
+def _uniform(spaces: Spaces) -> UniformPolicy:
+    discrete = isinstance(spaces.action, DiscreteSpec)
+    return UniformPolicy(
+        spaces.action.count if isinstance(spaces.action, DiscreteSpec) else spaces.action.width, discrete
     )
 
 
-def _critics(net: CriticNetworkConfig, view: Spaces) -> nn.Module:
-    if isinstance(view.action, DiscreteSpec):
-        return DiscreteCritics(net.ensemble_size, view.obs_dim, view.action.count, net.hidden, net.layer_norm)
-    return ContinuousCritics(net.ensemble_size, view.obs_dim, view.action.width, net.hidden, net.layer_norm)
+def _policy(config: Config, spaces: Spaces) -> nn.Module:
+    net, policy = config.network.actor, config.policy
+    if isinstance(spaces.action, DiscreteSpec):
+        return CategoricalPolicy(spaces.obs_dim, spaces.action.count, net.hidden, net.layer_norm)
+    return SquashedGaussianPolicy(
+        spaces.obs_dim, spaces.action.width, net.hidden, net.layer_norm, policy.log_std_min, policy.log_std_max
+    )
 
 
-def _actions(config: Config, view: Spaces) -> ActionModel:
-    if isinstance(view.action, DiscreteSpec):
-        return DiscreteActions(view.action.count)
+def _critics(net: CriticNetworkConfig, spaces: Spaces) -> nn.Module:
+    if isinstance(spaces.action, DiscreteSpec):
+        return DiscreteCritics(net.ensemble_size, spaces.obs_dim, spaces.action.count, net.hidden, net.layer_norm)
+    return ContinuousCritics(net.ensemble_size, spaces.obs_dim, spaces.action.width, net.hidden, net.layer_norm)
+
+
+def _actions(config: Config, spaces: Spaces) -> ActionModel:
+    if isinstance(spaces.action, DiscreteSpec):
+        return DiscreteActions(spaces.action.count)
     candidates = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else 0
     on_policy = config.target.name is Target.policy
     return ContinuousActions(
-        view.action.width, config.target.num_samples, config.cql.num_samples, candidates, on_policy
+        spaces.action.width, config.target.num_samples, config.cql.num_samples, candidates, on_policy
     )
 
 

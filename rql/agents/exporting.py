@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rql.agents.adam import Params
 from rql.agents.agent import Agent, PolicyName
 from rql.agents.policy import SavedAgent
 from rql.agents.state import AgentState
 from rql.envs.spaces import DiscreteSpec
-from rql.errors import RQLError
+from rql.optim.adam import Params
+from rql.utils.errors import RQLError
 
 FORMATS = ("torchscript", "onnx", "torch.export")
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -63,7 +63,7 @@ class PolicyModule(nn.Module):
         composed = which == "final" and not saved.agent.amortized
         used = [self._agent.prior, self._agent.critics] if composed else [self._agent.prior]
         self.networks = nn.ModuleList([self._agent.policy] if which == "final" and not composed else used)
-        self._state, self._which, self._spec = saved.state, which, saved.view.action
+        self._state, self._which, self._spec = saved.state, which, saved.spaces.action
         if not isinstance(self._spec, DiscreteSpec):
             self._low, self._high = torch.from_numpy(self._spec.low), torch.from_numpy(self._spec.high)
 
@@ -179,7 +179,7 @@ _WRITERS: dict[str, Callable[[nn.Module, Tensor], bytes]] = {
 
 def _observations(saved: SavedAgent) -> Tensor:
     """Where the agent has its data: (CHECKED, obs_dim)."""
-    draws = torch.randn((CHECKED, saved.view.obs_dim), generator=torch.Generator().manual_seed(0))
+    draws = torch.randn((CHECKED, saved.spaces.obs_dim), generator=torch.Generator().manual_seed(0))
     return saved.state.normalizer.mean + saved.state.normalizer.std * draws
 
 
@@ -188,13 +188,13 @@ def _disagreements(saved: SavedAgent, which: PolicyName, obs: Tensor, action: Te
 
     Where two candidates have the same score up to rounding, either is right: the order of a sum decides.
     """
-    support = saved.agent.ranking(saved.state, obs, which)
-    best = support.log_weight.amax(-1, keepdim=True)
-    slack = ROUNDING * (1.0 + support.log_weight.abs().amax(-1, keepdim=True))
-    as_good = support.log_weight >= best - slack
-    given = torch.from_numpy(np.asarray(saved.view.action.from_env(action.numpy())))
+    weighted = saved.agent.ranking(saved.state, obs, which)
+    best = weighted.log_weight.amax(-1, keepdim=True)
+    slack = ROUNDING * (1.0 + weighted.log_weight.abs().amax(-1, keepdim=True))
+    as_good = weighted.log_weight >= best - slack
+    given = torch.from_numpy(np.asarray(saved.spaces.action.from_env(action.numpy())))
     own = saved.agent.act(saved.state, obs, {}, which, deterministic=True)
-    distances = torch.cat([_distance(own, given).unsqueeze(1), _distance(support.actions, given.unsqueeze(1))], dim=1)
+    distances = torch.cat([_distance(own, given).unsqueeze(1), _distance(weighted.actions, given.unsqueeze(1))], dim=1)
     allowed = torch.cat([torch.ones_like(as_good[:, :1]), as_good], dim=1)
     return int((~(allowed & (distances <= TOLERANCE)).any(-1)).sum())
 

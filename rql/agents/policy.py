@@ -16,7 +16,7 @@ from rql.agents.state import AgentState
 from rql.config.schema import Config
 from rql.envs.make import inspect_env
 from rql.envs.spaces import Spaces, map_leaves
-from rql.errors import ConfigError, RQLError
+from rql.utils.errors import ConfigError, RQLError
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SavedAgent:
     config: Config
     agent: Agent
     state: AgentState
-    view: Spaces
+    spaces: Spaces
 
 
 class Policy:
@@ -36,13 +36,13 @@ class Policy:
         self,
         agent: Agent,
         state: AgentState,
-        view: Spaces,
+        spaces: Spaces,
         which: PolicyName,
         deterministic: bool,
         draws: torch.Generator,
     ) -> None:
         """`draws` lies on the device of `state`, and is not used where the policy is deterministic."""
-        self._agent, self._state, self._view = agent, state, view
+        self._agent, self._state, self._view = agent, state, spaces
         self._which, self._deterministic, self._draws = which, deterministic, draws
 
     def __call__(self, obs: Any) -> Any:
@@ -94,7 +94,7 @@ def load_policy(
         raise ConfigError("which", which, f"one of {', '.join(get_args(PolicyName))}")
     saved = open_agent(Path(path))
     draws = torch.Generator().manual_seed(seed)
-    return Policy(saved.agent, saved.state, saved.view, which, deterministic, draws)
+    return Policy(saved.agent, saved.state, saved.spaces, which, deterministic, draws)
 
 
 def open_agent(path: Path) -> SavedAgent:
@@ -104,9 +104,9 @@ def open_agent(path: Path) -> SavedAgent:
         RQLError: as `load_policy`.
     """
     config, tensors = read_agent(path)
-    view, env = inspect_env(config.env)
+    spaces, env = inspect_env(config.env)
     env.close()
     with torch.random.fork_rng(devices=[]):
-        agent, state = restore_agent(config, tensors, view)
+        agent, state = restore_agent(config, tensors, spaces)
     # of the first stage: π_θ becomes a copy of π_BC only when learning Q_R begins
-    return SavedAgent(config, agent, state if state.updates else agent.start_residual(state), view)
+    return SavedAgent(config, agent, state if state.updates else agent.start_residual(state), spaces)

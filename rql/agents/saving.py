@@ -16,9 +16,9 @@ from rql.agents.state import AgentState
 from rql.config.compose import choices_of, from_plain, to_plain
 from rql.config.schema import Config
 from rql.envs.spaces import Spaces
-from rql.errors import DamagedError, RQLError
-from rql.files import CHECKPOINTS, code_version, seal, unseal, write_atomically
-from rql.trees import from_storable, to_storable
+from rql.utils.errors import DamagedError, RQLError
+from rql.utils.files import CHECKPOINTS, code_version, seal, unseal, write_atomically
+from rql.utils.tree import from_storable, to_storable
 
 AGENT_FILE, BEST_FILE = "agent.pt", "best.pt"
 END = "-end"
@@ -135,14 +135,14 @@ def fill(template: AgentState, tensors: Tensors) -> AgentState:
     return state
 
 
-def restore_agent(config: Config, tensors: Tensors, view: Spaces) -> tuple[Agent, AgentState]:
+def restore_agent(config: Config, tensors: Tensors, spaces: Spaces) -> tuple[Agent, AgentState]:
     """The agent that was saved, on the CPU.
 
     Raises:
         RQLError: if the tensors do not fit the configuration and the spaces.
     """
-    agent = build_agent(config, view, torch.device("cpu"))
-    template = first_state(agent, view, None, 0.0, torch.device("cpu"))
+    agent = build_agent(config, spaces, torch.device("cpu"))
+    template = first_state(agent, spaces, None, 0.0, torch.device("cpu"))
     return agent, fill(template, tensors)
 
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rql.agents.adam import Learned, Params
+from rql.optim.adam import Learned, Params
 
 Noise = dict[str, Tensor]
 """The random numbers of one update or one action, by name."""

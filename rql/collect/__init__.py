@@ -1,1 +1,1 @@
-"""Making data sets: `python -m rql.collect` rolls out a policy and keeps its episodes."""
+"""Making data sets: `rql collect` rolls out a policy and keeps its episodes."""

@@ -25,9 +25,9 @@ from rql.config.collect import (
 )
 from rql.config.data_schema import EnvConfig
 from rql.data.demonstrators import CONTROLLERS
-from rql.data.minari import check_spaces
+from rql.data.sources.minari import check_spaces
 from rql.envs.spaces import DiscreteSpec, Spaces, leaves_of
-from rql.errors import ConfigError, RQLError
+from rql.utils.errors import ConfigError, RQLError
 
 Act = Callable[[Any, np.random.Generator], NDArray[Any]]
 """Observations of n environments, stacked leaf by leaf → n actions of the environment."""
@@ -60,7 +60,7 @@ def env_of(config: CollectConfig) -> EnvConfig:
 
 
 def build_behaviour(
-    config: BehaviourConfig, env_config: EnvConfig, view: Spaces, env: gymnasium.Env[Any, Any]
+    config: BehaviourConfig, env_config: EnvConfig, spaces: Spaces, env: gymnasium.Env[Any, Any]
 ) -> Behaviour:
     """The policy of a configuration.
 
@@ -69,24 +69,24 @@ def build_behaviour(
     """
     match config:
         case RandomBehaviourConfig():
-            return Behaviour(lambda obs, rng: _uniform(view, _count(obs), rng), "uniformly random actions")
+            return Behaviour(lambda obs, rng: _uniform(spaces, _count(obs), rng), "uniformly random actions")
         case ScriptedBehaviourConfig():
-            return _scripted(config, env_config, view)
+            return _scripted(config, env_config, spaces)
         case RunBehaviourConfig():
-            return _trained(config, view)
+            return _trained(config, spaces)
         case SB3BehaviourConfig():
             return _sb3(config, env)
         case _:
             raise TypeError(f"no behaviour for {type(config).__name__}")
 
 
-def _uniform(view: Spaces, count: int, rng: np.random.Generator) -> NDArray[Any]:
-    if isinstance(view.action, DiscreteSpec):
-        return view.action.to_env(rng.integers(view.action.count, size=count))
-    return view.action.to_env(rng.uniform(-1.0, 1.0, (count, view.action.width)))
+def _uniform(spaces: Spaces, count: int, rng: np.random.Generator) -> NDArray[Any]:
+    if isinstance(spaces.action, DiscreteSpec):
+        return spaces.action.to_env(rng.integers(spaces.action.count, size=count))
+    return spaces.action.to_env(rng.uniform(-1.0, 1.0, (count, spaces.action.width)))
 
 
-def _scripted(config: ScriptedBehaviourConfig, env: EnvConfig, view: Spaces) -> Behaviour:
+def _scripted(config: ScriptedBehaviourConfig, env: EnvConfig, spaces: Spaces) -> Behaviour:
     if env.id not in CONTROLLERS:
         allowed = f"{env.id} has no scripted controller, {', '.join(CONTROLLERS)} have"
         raise ConfigError("behaviour", "scripted", allowed)
@@ -95,24 +95,24 @@ def _scripted(config: ScriptedBehaviourConfig, env: EnvConfig, view: Spaces) -> 
     def act(obs: Any, rng: np.random.Generator) -> NDArray[Any]:
         actions = np.stack([controller(one) for one in obs])
         left = rng.random(len(actions)) < config.random_chance
-        actions[left] = _uniform(view, len(actions), rng)[left]
+        actions[left] = _uniform(spaces, len(actions), rng)[left]
         return actions
 
     return Behaviour(act, f"scripted controller, {config.random_chance:.0%} of the steps random")
 
 
-def _trained(config: RunBehaviourConfig, view: Spaces) -> Behaviour:
+def _trained(config: RunBehaviourConfig, spaces: Spaces) -> Behaviour:
     path = find_agent(Path(config.run))
     trained, tensors = read_agent(path)
-    agent, state = restore_agent(trained, tensors, view)
+    agent, state = restore_agent(trained, tensors, spaces)
     deterministic = config.mode is ActionMode.mode
     name: Any = config.policy.name
 
     def act(obs: Any, rng: np.random.Generator) -> NDArray[Any]:
-        flat = torch.from_numpy(view.observation.flatten(obs))
+        flat = torch.from_numpy(spaces.observation.flatten(obs))
         draws = torch.Generator().manual_seed(int(rng.integers(2**31)))
         action = agent.act(state, flat, agent.act_noise(len(flat), draws), name, deterministic)
-        return view.action.to_env(action.numpy())
+        return spaces.action.to_env(action.numpy())
 
     what = {"bc": "π_BC", "final": "π_final"}[name]
     updates = int(state.updates)

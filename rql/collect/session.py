@@ -13,8 +13,8 @@ from rql.collect.rollout import collect
 from rql.config.collect import CollectConfig
 from rql.config.data_schema import EnvConfig
 from rql.data.journal import Journal
+from rql.data.load import minari_root
 from rql.data.reference_scores import reference_score
-from rql.data.sources import minari_root
 from rql.data.writing import begin_set, describe_set, finish_set, leave
 from rql.envs.make import inspect_env, make_vector_env, spec_of
 
@@ -27,8 +27,8 @@ def run(config: CollectConfig) -> None:
     """
     torch.set_num_threads(config.threads)
     env_config = env_of(config)
-    view, env = inspect_env(env_config)
-    behaviour = build_behaviour(config.behaviour, env_config, view, env)
+    spaces, env = inspect_env(env_config)
+    behaviour = build_behaviour(config.behaviour, env_config, spaces, env)
     console = Console()
     with minari_root(config.dataset.root), ExitStack() as stack:
         with env:

@@ -1,4 +1,4 @@
-"""The typed configuration of `python -m rql.collect`."""
+"""The typed configuration of `rql collect`."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -8,9 +8,10 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig
 
 from rql.config.choices import ActionMode
-from rql.config.compose import register, typed
+from rql.config.compose import register_schemas, typed
 from rql.config.data_schema import DatasetConfig, EnvConfig
-from rql.errors import ConfigError
+from rql.config.registry import register
+from rql.utils.errors import ConfigError
 
 AUTO = "auto"
 """The `env.id` that leaves the environment to the behaviour policy."""
@@ -28,11 +29,13 @@ class BehaviourConfig:
     """The policy that acts, μ in the literature."""
 
 
+@register("behaviour", "random")
 @dataclass
 class RandomBehaviourConfig(BehaviourConfig):
     """Actions drawn uniformly."""
 
 
+@register("behaviour", "scripted")
 @dataclass
 class ScriptedBehaviourConfig(BehaviourConfig):
     """The controller of `dataset=demo`."""
@@ -41,6 +44,7 @@ class ScriptedBehaviourConfig(BehaviourConfig):
     """The probability that a step is left to a uniformly drawn action."""
 
 
+@register("behaviour", "run")
 @dataclass
 class RunBehaviourConfig(BehaviourConfig):
     """A policy that `run.py` trained."""
@@ -51,6 +55,7 @@ class RunBehaviourConfig(BehaviourConfig):
     mode: ActionMode = ActionMode.sample
 
 
+@register("behaviour", "sb3")
 @dataclass
 class SB3BehaviourConfig(BehaviourConfig):
     """A policy that stable-baselines3 trained."""
@@ -62,14 +67,6 @@ class SB3BehaviourConfig(BehaviourConfig):
     mode: ActionMode = ActionMode.sample
     trusted: bool = False
     """Such a file may carry code, which runs as it is opened; say that you know where yours is from."""
-
-
-BEHAVIOURS: dict[str, type[BehaviourConfig]] = {
-    "random": RandomBehaviourConfig,
-    "scripted": ScriptedBehaviourConfig,
-    "run": RunBehaviourConfig,
-    "sb3": SB3BehaviourConfig,
-}
 
 
 @dataclass
@@ -94,11 +91,9 @@ class CollectConfig:
 
 def register_collect() -> None:
     """Make the schemas known to Hydra."""
-    register()
+    register_schemas()
     store = ConfigStore.instance()
     store.store(name="collect_schema", node=CollectConfig)
-    for name, node in BEHAVIOURS.items():
-        store.store(group="schema/behaviour", name=name, node=node)
 
 
 def load_collect(composed: DictConfig) -> CollectConfig:

@@ -7,39 +7,26 @@ from typing import Any, TypeVar
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from rql.config import data_schema, schema
+from rql.config import agents, schema  # noqa: F401  agents make themselves known
+from rql.config.registry import choice_of, choices
 from rql.config.validate import validate
-from rql.errors import ConfigError
+from rql.utils.errors import ConfigError
 
 T = TypeVar("T")
 
-GROUP_SCHEMAS: dict[str, dict[str, type[Any]]] = {
-    "dataset": {
-        "demo": data_schema.DemoDatasetConfig,
-        "minari": data_schema.MinariDatasetConfig,
-        "d4rl": data_schema.FileDatasetConfig,
-        "npz": data_schema.FileDatasetConfig,
-        "none": data_schema.NoDatasetConfig,
-    },
-    "beta": {
-        "constant": schema.ConstantBetaConfig,
-        "linear": schema.LinearBetaConfig,
-        "cosine": schema.CosineBetaConfig,
-        "exponential": schema.ExponentialBetaConfig,
-        "kl": schema.KLBetaConfig,
-    },
-    "composition": {"resample": schema.ResampleConfig, "amortized": schema.AmortizedConfig},
-}
-"""The groups whose choices have fields of their own. `conf/beta/linear.yaml` builds on `schema/beta/linear`."""
 
+def register_schemas() -> None:
+    """Make the schemas known to Hydra, so that a typo or a wrong type is an error as the configuration is composed.
 
-def register() -> None:
-    """Make the schemas known to Hydra, so that a typo or a wrong type is an error as the configuration is composed."""
+    A choice that a user registered needs no file: without one it has the defaults of its dataclass.
+    """
     store = ConfigStore.instance()
     store.store(name="schema", node=schema.Config)
-    for group, choices in GROUP_SCHEMAS.items():
-        for name, node in choices.items():
-            store.store(group=f"schema/{group}", name=name, node=node)
+    for group, named in choices().items():
+        for name, choice in named.items():
+            store.store(group=f"schema/{group}", name=name, node=choice.schema)
+            if not choice.schema.__module__.startswith("rql."):
+                store.store(group=group, name=name, node=choice.schema)
 
 
 def load(composed: DictConfig) -> schema.Config:
@@ -72,31 +59,20 @@ def typed(composed: DictConfig, expected: type[T]) -> T:
 
 
 def choices_of(config: schema.Config) -> dict[str, str]:
-    """Which choice of each group of `GROUP_SCHEMAS` the configuration has."""
-    found: dict[str, str] = {}
-    for group, choices in GROUP_SCHEMAS.items():
-        found[group] = next(name for name, node in choices.items() if type(getattr(config, group)) is node)
-    return found
+    """Which choice of each group with schemas of its own the configuration has."""
+    return {group: choice_of(group, getattr(config, group)).name for group in choices() if hasattr(config, group)}
 
 
-RETIRED = {"jobs": {"only_failed"}}
-"""Keys that older versions wrote, by section: they decide nothing any more."""
-
-
-def from_plain(plain: dict[str, Any], choices: dict[str, str]) -> schema.Config:
+def from_plain(plain: dict[str, Any], chosen: dict[str, str]) -> schema.Config:
     """The configuration that `to_plain` and `choices_of` described.
 
     Raises:
         ConfigError: if a value cannot work.
         OmegaConfBaseException: if a key or a type does not fit.
     """
-    for section, keys in RETIRED.items():
-        if section in plain:
-            kept = {key: value for key, value in plain[section].items() if key not in keys}
-            plain = plain | {section: kept}
     typed = OmegaConf.structured(schema.Config)
-    for group, name in choices.items():
-        typed[group] = OmegaConf.structured(GROUP_SCHEMAS[group][name])
+    for group, name in chosen.items():
+        typed[group] = OmegaConf.structured(choices()[group][name].schema)
     merged = OmegaConf.merge(typed, plain)
     assert isinstance(merged, DictConfig)
     return load(merged)

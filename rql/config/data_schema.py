@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from rql.config.choices import Unfinished, Vectorization
+from rql.config.registry import register
 
 
 @dataclass
@@ -80,6 +81,7 @@ class DatasetConfig:
     """The folder of converted data sets; null is `rql` in the user's cache folder, which XDG_CACHE_HOME names."""
 
 
+@register("dataset", "demo")
 @dataclass
 class DemoDatasetConfig(DatasetConfig):
     """Demonstrations of a scripted controller of uneven skill, made on first use."""
@@ -88,6 +90,7 @@ class DemoDatasetConfig(DatasetConfig):
     seed: int = 0
 
 
+@register("dataset", "minari")
 @dataclass
 class MinariDatasetConfig(DatasetConfig):
     """A Minari data set by its id."""
@@ -97,11 +100,24 @@ class MinariDatasetConfig(DatasetConfig):
 
 @dataclass
 class FileDatasetConfig(DatasetConfig):
-    """A file with the keys of D4RL: HDF5, or numpy's .npz."""
+    """A file with the keys of D4RL."""
 
     path: str = MISSING
 
 
+@register("dataset", "d4rl")
+@dataclass
+class D4RLDatasetConfig(FileDatasetConfig):
+    """HDF5."""
+
+
+@register("dataset", "npz")
+@dataclass
+class NPZDatasetConfig(FileDatasetConfig):
+    """Numpy's .npz."""
+
+
+@register("dataset", "none")
 @dataclass
 class NoDatasetConfig(DatasetConfig):
     """No data: everything is learned online."""

@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from rql.config.launchers import missing_plugin
-from rql.errors import Preempted, RQLError
+from rql.utils.errors import Preempted, RQLError
 
 EXIT_CODE = 2
 INTERRUPTED = 130

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
+from rql.config.agents.base import AgentConfig
 from rql.config.choices import ActionMode, Aggregate, PolicyClass, Target, WandbMode, WatchdogAction
 from rql.config.data_schema import DatasetConfig, EnvConfig, RewardConfig
+from rql.config.registry import register
 
 
 @dataclass
@@ -54,6 +56,7 @@ class BetaConfig:
     """β in π_final ∝ π_BC · exp(β Q). Offline it keeps its first value; the schedule runs over online steps."""
 
 
+@register("beta", "constant")
 @dataclass
 class ConstantBetaConfig(BetaConfig):
     """β(t) = value."""
@@ -74,21 +77,25 @@ class RampBetaConfig(BetaConfig):
     """Online environment step at which β reaches `end`; null is the last one."""
 
 
+@register("beta", "linear")
 @dataclass
 class LinearBetaConfig(RampBetaConfig):
     """In a straight line."""
 
 
+@register("beta", "cosine")
 @dataclass
 class CosineBetaConfig(RampBetaConfig):
     """Slowly, fast, slowly."""
 
 
+@register("beta", "exponential")
 @dataclass
 class ExponentialBetaConfig(RampBetaConfig):
     """By the same factor at every step."""
 
 
+@register("beta", "kl")
 @dataclass
 class KLBetaConfig(BetaConfig):
     """Adapts β so that the measured KL(π_final ‖ π_BC) follows a budget in nats."""
@@ -122,6 +129,7 @@ class CompositionConfig:
     """How π_final is sampled. Discrete actions need no estimate: their composition is an exact sum either way."""
 
 
+@register("composition", "resample")
 @dataclass
 class ResampleConfig(CompositionConfig):
     """N candidates from π_BC, one of them by softmax(β Q)."""
@@ -130,6 +138,7 @@ class ResampleConfig(CompositionConfig):
     """Actions drawn from π_BC, of which softmax(β Q) picks one."""
 
 
+@register("composition", "amortized")
 @dataclass
 class AmortizedConfig(CompositionConfig):
     """A network π_θ, at first a copy of π_BC, that minimises KL(π_θ ‖ π_final)."""
@@ -269,7 +278,7 @@ class JobsConfig:
     """How the jobs of a sweep are run."""
 
     again: str | None = None
-    """The identity of a job of this sweep, to be run as it was recorded; `python -m rql.sweep retry` sweeps over it."""
+    """The identity of a job of this sweep, to be run as it was recorded; `rql sweep retry` sweeps over it."""
     prune: bool = False
     """End a job online whose best evaluation lies below the median of the others' at the same step."""
     prune_after: int = 5
@@ -282,6 +291,7 @@ class JobsConfig:
 class Config:
     """A whole experiment."""
 
+    agent: AgentConfig = MISSING
     env: EnvConfig = field(default_factory=EnvConfig)
     dataset: DatasetConfig = MISSING
     reward: RewardConfig = field(default_factory=RewardConfig)

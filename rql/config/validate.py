@@ -16,7 +16,7 @@ from rql.config.schema import (
     RampBetaConfig,
     ResampleConfig,
 )
-from rql.errors import ConfigError
+from rql.utils.errors import ConfigError
 
 TAG_LENGTH = 64
 """That of a tag in W&B, at most."""

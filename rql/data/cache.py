@@ -19,7 +19,7 @@ from rql.data.episodes import Episode, Packer, Source
 from rql.data.rows import RowLayout
 from rql.data.transitions import Transitions
 from rql.envs.spaces import Spaces
-from rql.errors import DataError, RQLError
+from rql.utils.errors import DataError, RQLError
 
 FORMAT = 1
 """Counted up with every change of what is written, so that nothing old is taken for new."""
@@ -44,7 +44,7 @@ def cache_folder(configured: str | None) -> Path:
     return (Path(user) if user else Path.home() / ".cache") / "rql"
 
 
-def open_cached(source: Source, view: Spaces, unfinished: Unfinished, folder: Path) -> Transitions:
+def open_cached(source: Source, spaces: Spaces, unfinished: Unfinished, folder: Path) -> Transitions:
     """The data set, memory-mapped; converted first where that has not been done yet.
 
     Several processes may ask at once: one converts, the others wait for it. Writing to the arrays changes nothing on
@@ -54,7 +54,7 @@ def open_cached(source: Source, view: Spaces, unfinished: Unfinished, folder: Pa
         DataError: if the source cannot be used.
         RQLError: if the cache cannot be written.
     """
-    path = folder / _entry_name(source, view, unfinished)
+    path = folder / _entry_name(source, spaces, unfinished)
     entry = read_entry(path)
     if entry is None:
         try:
@@ -62,7 +62,7 @@ def open_cached(source: Source, view: Spaces, unfinished: Unfinished, folder: Pa
             with _lock(path):
                 entry = read_entry(path)
                 if entry is None:
-                    _convert(source, Packer(source.label, source.flags, view, unfinished), path)
+                    _convert(source, Packer(source.label, source.flags, spaces, unfinished), path)
                     entry = read_entry(path)
         except OSError as error:
             where = "dataset.cache=FOLDER names another place"
@@ -99,7 +99,7 @@ def remove(entry: Entry) -> None:
         shutil.rmtree(entry.path, ignore_errors=True)
 
 
-def sweep(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Delete what is left of conversions that died, of older formats and of damage, unless somebody is at it."""
     for path in {folder / part.name.removeprefix(".").removesuffix(".part") for part in folder.glob("*/")}:
         with suppress(Timeout), _lock(path).acquire(blocking=False):
@@ -115,10 +115,10 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def _entry_name(source: Source, view: Spaces, unfinished: Unfinished) -> str:
+def _entry_name(source: Source, spaces: Spaces, unfinished: Unfinished) -> str:
     """Readable, and different whenever the content may be."""
     stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in source.files]
-    identity = json.dumps([FORMAT, _order(RowLayout.of(view)), source.name, stats, repr(view), unfinished.name])
+    identity = json.dumps([FORMAT, _order(RowLayout.of(spaces)), source.name, stats, repr(spaces), unfinished.name])
     readable = "".join(c if c.isalnum() or c in "-." else "_" for c in source.name)
     return f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
@@ -155,7 +155,7 @@ def _convert(source: Source, packer: Packer, path: Path) -> None:
             "file": str(source.files[0].resolve()),
             "transitions": sizes[TRUNCATED],
             "episodes": len(starts),
-            "layout": asdict(RowLayout.of(packer.view)),
+            "layout": asdict(RowLayout.of(packer.spaces)),
             "sizes": sizes,
         }
         _write(part / META, np.frombuffer(json.dumps(meta, indent=2).encode(), dtype=np.uint8))

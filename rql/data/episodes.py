@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from gymnasium import spaces
+from gymnasium import spaces as gym_spaces
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
@@ -15,7 +15,7 @@ from rql.config.choices import Unfinished
 from rql.data.rows import RowLayout, Rows
 from rql.data.transitions import Reference
 from rql.envs.spaces import Spaces, leaves_of, map_leaves
-from rql.errors import DataError
+from rql.utils.errors import DataError
 
 Array = NDArray[Any]
 
@@ -34,7 +34,7 @@ class Episode(NamedTuple):
     truncated: Array
 
 
-SpacePair = tuple[spaces.Space[Any], spaces.Space[Any]]
+SpacePair = tuple[gym_spaces.Space[Any], gym_spaces.Space[Any]]
 """(observation space, action space)."""
 
 
@@ -82,7 +82,7 @@ class Packer:
 
     label: str
     flags: tuple[str, str]
-    view: Spaces
+    spaces: Spaces
     unfinished: Unfinished
 
     def pack(self, first: int, episodes: list[Episode]) -> Packed | None:
@@ -108,10 +108,10 @@ class Packer:
         for key, column in values.items():
             finite = np.isfinite(column).reshape(len(column), -1).all(axis=1)
             self._refuse(~finite, key, "not finite", block)
-        outside = self.view.action.outside(values["actions"])
-        self._refuse(outside, "actions", f"outside the action space, {self.view.action.bounds},", block)
+        outside = self.spaces.action.outside(values["actions"])
+        self._refuse(outside, "actions", f"outside the action space, {self.spaces.action.bounds},", block)
         obs, action, reward, next_obs = values.values()
-        rows = RowLayout.of(self.view).pack(obs, action, reward, next_obs, terminated)
+        rows = RowLayout.of(self.spaces).pack(obs, action, reward, next_obs, terminated)
         if kept.all():
             return Packed(rows, truncated, lengths)
         chosen = np.repeat(kept, lengths)
@@ -158,19 +158,19 @@ class Packer:
 
     def _actions(self, values: Any, block: "Block") -> Array:
         actions = self._numbers("actions", values)
-        found, wanted = actions.size // len(actions), self.view.action.width
+        found, wanted = actions.size // len(actions), self.spaces.action.width
         if found != wanted:
             raise self._error(f"actions of episode {block.first} have {found} numbers, the environment's {wanted}")
-        return self.view.action.from_env(actions)
+        return self.spaces.action.from_env(actions)
 
     def _observations(self, key: str, values: Any, block: "Block") -> NDArray[np.float32]:
         try:
-            flat = self.view.observation.flatten(map_leaves(lambda leaf: self._numbers(key, leaf), values))
+            flat = self.spaces.observation.flatten(map_leaves(lambda leaf: self._numbers(key, leaf), values))
         except (KeyError, IndexError, TypeError) as error:
-            wanted = self.view.observation.space
+            wanted = self.spaces.observation.space
             raise self._error(f"{key} of episode {block.first} are not made of {wanted}: {error!r}") from error
-        if flat.shape[1] != self.view.obs_dim:
-            dims = f"{flat.shape[1]} numbers, the environment's {self.view.obs_dim}"
+        if flat.shape[1] != self.spaces.obs_dim:
+            dims = f"{flat.shape[1]} numbers, the environment's {self.spaces.obs_dim}"
             raise self._error(f"{key} of episode {block.first} have {dims}")
         return flat
 

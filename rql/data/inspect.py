@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from gymnasium import spaces
+from gymnasium import spaces as gym_spaces
 
 from rql.config.choices import Unfinished
 from rql.config.data_schema import EnvConfig
 from rql.data.episodes import Packer, Source, SpacePair
-from rql.data.flat import FlatSource
+from rql.data.sources.d4rl import FlatSource
 from rql.data.transitions import Transitions
 from rql.envs.make import make_env
 from rql.envs.spaces import DiscreteSpec, Spaces, describe
-from rql.errors import DataError
+from rql.utils.errors import DataError
 
 BINS = 20
 AT_BOUND = 0.999
@@ -31,7 +31,7 @@ class Coverage:
     """Observation dimensions that never change."""
 
 
-def view_of(source: Source, env_id: str | None) -> Spaces:
+def spaces_of(source: Source, env_id: str | None) -> Spaces:
     """The spaces to read a data set with: of an environment, its own, or what its numbers suggest.
 
     Raises:
@@ -46,9 +46,9 @@ def view_of(source: Source, env_id: str | None) -> Spaces:
     return describe(source.name, *_suggested(source))
 
 
-def problems(source: Source, view: Spaces, unfinished: Unfinished) -> Iterator[str]:
+def problems(source: Source, spaces: Spaces, unfinished: Unfinished) -> Iterator[str]:
     """All that stands against using a data set, a sentence for each episode."""
-    packer = Packer(source.label, source.flags, view, unfinished)
+    packer = Packer(source.label, source.flags, spaces, unfinished)
     steps = 0
     try:
         for index, episode in enumerate(source.episodes()):
@@ -64,11 +64,11 @@ def problems(source: Source, view: Spaces, unfinished: Unfinished) -> Iterator[s
         yield f"data set {source.label} holds no transitions"
 
 
-def coverage(data: Transitions, view: Spaces) -> Coverage:
+def coverage(data: Transitions, spaces: Spaces) -> Coverage:
     """Measure it."""
     constant = int((data.obs.min(axis=0) == data.obs.max(axis=0)).sum())
-    if isinstance(view.action, DiscreteSpec):
-        return Coverage(len(np.unique(data.action)) / view.action.count, 0.0, constant)
+    if isinstance(spaces.action, DiscreteSpec):
+        return Coverage(len(np.unique(data.action)) / spaces.action.count, 0.0, constant)
     places = np.clip(((data.action + 1.0) / 2.0 * BINS).astype(np.int64), 0, BINS - 1)
     visited = np.mean([len(np.unique(column)) for column in places.T]) / BINS
     return Coverage(float(visited), float((np.abs(data.action) > AT_BOUND).mean()), constant)
@@ -77,9 +77,9 @@ def coverage(data: Transitions, view: Spaces) -> Coverage:
 def _suggested(source: FlatSource) -> SpacePair:
     arrays = source.arrays()
     obs, actions = arrays["observations"], arrays["actions"]
-    seen = spaces.Box(-np.inf, np.inf, obs.shape[1:])
+    seen = gym_spaces.Box(-np.inf, np.inf, obs.shape[1:])
     if actions.dtype.kind in "iu" and actions.min() >= 0:
-        return seen, spaces.Discrete(int(actions.max()) + 1)
+        return seen, gym_spaces.Discrete(int(actions.max()) + 1)
     finite = actions[np.isfinite(actions)]
     bound = max(1.0, float(np.abs(finite).max()) if len(finite) else 1.0)
-    return seen, spaces.Box(-bound, bound, actions.shape[1:] or (1,))
+    return seen, gym_spaces.Box(-bound, bound, actions.shape[1:] or (1,))

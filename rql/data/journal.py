@@ -19,7 +19,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
-from rql.errors import RQLError
+from rql.utils.errors import RQLError
 
 LENGTH = struct.Struct("<Q")
 COLUMNS = ("actions", "rewards", "terminations", "truncations")
@@ -170,7 +170,7 @@ def read_episodes(path: Path) -> Iterator[EpisodeBuffer]:
 def _of_another(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> str:
     theirs, ours = (header | header.get("metadata", {}) for header in (found, wanted))
     differs = ", ".join(key for key in sorted(theirs | ours) if key != "metadata" and theirs.get(key) != ours.get(key))
-    commands = " or ".join(f"`python -m rql.data {name} {found.get('id')}`" for name in ("recover", "discard"))
+    commands = " or ".join(f"`rql data {name} {found.get('id')}`" for name in ("recover", "discard"))
     return f"{path} holds episodes of another collection (it differs in {differs}); {commands} makes way"
 
 

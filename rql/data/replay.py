@@ -9,7 +9,7 @@ from torch import Tensor
 from rql.data.batch import Batch
 from rql.data.rows import RowLayout
 from rql.data.transitions import Transitions
-from rql.memory import require_memory
+from rql.utils.memory import require_memory
 
 
 class PackedDataset:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rql.errors import DamagedError, RQLError
-from rql.files import sync_directory
+from rql.utils.errors import DamagedError, RQLError
+from rql.utils.files import sync_directory
 
 SEGMENT = 100_000
 Rows = NDArray[np.float32]

@@ -38,9 +38,9 @@ class RowLayout:
     discrete: bool
 
     @classmethod
-    def of(cls, view: Spaces) -> "RowLayout":
+    def of(cls, spaces: Spaces) -> "RowLayout":
         """The layout for an environment."""
-        return cls(view.obs_dim, view.action.width, isinstance(view.action, DiscreteSpec))
+        return cls(spaces.obs_dim, spaces.action.width, isinstance(spaces.action, DiscreteSpec))
 
     @property
     def width(self) -> int:

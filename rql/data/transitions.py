@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rql.config.data_schema import SubsetConfig
 from rql.data.rows import RowLayout, Rows
-from rql.errors import DataError
+from rql.utils.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from minari.dataset.minari_storage import MinariStorage
 from minari.serialization import deserialize_space, serialize_space
 
 from rql.data.journal import Journal, read_episodes, read_header
-from rql.data.minari import JOURNAL_SUFFIX, check_id, dataset_folder, journal_path
+from rql.data.sources.minari import JOURNAL_SUFFIX, check_id, dataset_folder, journal_path
 from rql.envs.make import spec_of
-from rql.errors import DataError, RQLError
-from rql.files import code_version
+from rql.utils.errors import DataError, RQLError
+from rql.utils.files import code_version
 
 logger = logging.getLogger(__name__)
 EPISODE_OVERHEAD = 20_000
@@ -92,7 +92,7 @@ def finish_set(journal: Journal) -> Path:
 def leave(journal: Journal) -> None:
     """Close the journal, and say what is kept where something cut it off before it became a data set."""
     if journal.episodes:
-        remedy = f"`python -m rql.data recover {journal.header['id']}` makes a data set of them"
+        remedy = f"`rql data recover {journal.header['id']}` makes a data set of them"
         print(f"{journal.episodes:,} finished episodes are kept; {remedy}")
     journal.close()
 

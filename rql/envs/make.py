@@ -14,7 +14,7 @@ from rql.config.choices import Vectorization
 from rql.config.data_schema import EnvConfig
 from rql.envs.goals import GoalSuccess, is_goal_env
 from rql.envs.spaces import Spaces, describe
-from rql.errors import ConfigError
+from rql.utils.errors import ConfigError
 
 AnyVectorEnv = VectorEnv[Any, Any, Any]
 
@@ -55,20 +55,20 @@ def make_vector_env(config: EnvConfig, count: int, autoreset: AutoresetMode) -> 
 
 
 def inspect_env(config: EnvConfig) -> tuple[Spaces, gymnasium.Env[Any, Any]]:
-    """The agent's view of the environment, and an instance of it for whoever needs to look closer.
+    """The agent's spaces of the environment, and an instance of it for whoever needs to look closer.
 
     Raises:
         ConfigError: if the spaces do not suit the agent, or the environment does not survive its first step.
     """
     env = make_env(config)
-    view = describe(config.id, env.observation_space, env.action_space, config.obs_keys)
+    spaces = describe(config.id, env.observation_space, env.action_space, config.obs_keys)
     try:
         env.reset(seed=0)
         env.step(env.action_space.sample())
     except Exception as error:  # whatever an environment raises that was given the wrong arguments
         allowed = f"its first step failed with {type(error).__name__}: {error}"
         raise ConfigError("env.kwargs", config.kwargs, allowed) from error
-    return view, env
+    return spaces, env
 
 
 def spec_of(env: gymnasium.Env[Any, Any]) -> EnvSpec | None:

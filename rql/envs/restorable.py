@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from rql.trees import is_storable
+from rql.utils.tree import is_storable
 
 KNOWN = ("gymnasium.envs.classic_control.", "gymnasium.envs.mujoco.", "gymnasium.envs.toy_text.")
 """Environments that are saved exactly: all that changes in them is in plain attributes and MuJoCo's data."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
+from gymnasium import spaces as gym_spaces
 from numpy.typing import NDArray
 
-from rql.errors import ConfigError
+from rql.utils.errors import ConfigError
 
 Array = NDArray[Any]
 GOAL_KEYS = ("observation", "desired_goal")
@@ -95,7 +95,7 @@ ActionSpec = DiscreteSpec | ContinuousSpec
 class ObservationSpec:
     """Observations as the agent sees them: the leaves of the environment's space, one after the other, float32."""
 
-    space: spaces.Space[Any]
+    space: gym_spaces.Space[Any]
     """Of the environment; of a dictionary, what the agent sees of it."""
     dim: int
 
@@ -123,9 +123,12 @@ class Spaces:
 
 
 def describe(
-    env_id: str, observation: spaces.Space[Any], action: spaces.Space[Any], obs_keys: Sequence[str] | None = None
+    env_id: str,
+    observation: gym_spaces.Space[Any],
+    action: gym_spaces.Space[Any],
+    obs_keys: Sequence[str] | None = None,
 ) -> Spaces:
-    """The agent's view of an environment's spaces. `obs_keys` are the entries of a dictionary that it sees.
+    """The agent's spaces of an environment's spaces. `obs_keys` are the entries of a dictionary that it sees.
 
     Raises:
         ConfigError: if the observations are not made of Box and Discrete spaces, a key is not there, or the actions
@@ -159,8 +162,8 @@ def entry(tree: Any, index: int) -> Any:
     return map_leaves(lambda leaf: leaf[index], tree)
 
 
-def _chosen(space: spaces.Space[Any], keys: Sequence[str] | None) -> spaces.Space[Any]:
-    if not isinstance(space, spaces.Dict):
+def _chosen(space: gym_spaces.Space[Any], keys: Sequence[str] | None) -> gym_spaces.Space[Any]:
+    if not isinstance(space, gym_spaces.Dict):
         if keys is not None:
             raise ConfigError("env.obs_keys", list(keys), f"the observations are no dictionary but {space}")
         return space
@@ -168,16 +171,16 @@ def _chosen(space: spaces.Space[Any], keys: Sequence[str] | None) -> spaces.Spac
         keys = GOAL_KEYS if set(GOAL_KEYS) <= space.spaces.keys() else list(space.spaces)
     if not keys or not set(keys) <= space.spaces.keys():
         raise ConfigError("env.obs_keys", list(keys), f"some of {', '.join(space.spaces)}")
-    return spaces.Dict(OrderedDict((key, space[key]) for key in keys))  # a plain dictionary would be sorted
+    return gym_spaces.Dict(OrderedDict((key, space[key]) for key in keys))  # a plain dictionary would be sorted
 
 
-def _leaves(space: spaces.Space[Any], obs: Any) -> list[NDArray[np.float32]]:
+def _leaves(space: gym_spaces.Space[Any], obs: Any) -> list[NDArray[np.float32]]:
     """(n, width) of each leaf; a Discrete one is one-hot, and NaN where it is no element of its space."""
-    if isinstance(space, spaces.Dict):
+    if isinstance(space, gym_spaces.Dict):
         return [leaf for key, part in space.spaces.items() for leaf in _leaves(part, obs[key])]
-    if isinstance(space, spaces.Tuple):
+    if isinstance(space, gym_spaces.Tuple):
         return [leaf for index, part in enumerate(space.spaces) for leaf in _leaves(part, obs[index])]
-    if isinstance(space, spaces.Discrete):
+    if isinstance(space, gym_spaces.Discrete):
         one_hot = (np.asarray(obs).reshape(-1, 1) - int(space.start) == np.arange(int(space.n))).astype(np.float32)
         one_hot[one_hot.sum(axis=1) == 0.0] = np.nan  # no element of the space
         return [one_hot]
@@ -185,28 +188,28 @@ def _leaves(space: spaces.Space[Any], obs: Any) -> list[NDArray[np.float32]]:
     return [values.astype(np.float32).reshape(len(values), -1)]
 
 
-def _dim(space: spaces.Space[Any]) -> int:
+def _dim(space: gym_spaces.Space[Any]) -> int:
     match space:
-        case spaces.Dict() | spaces.Tuple():
-            parts = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+        case gym_spaces.Dict() | gym_spaces.Tuple():
+            parts = space.spaces.values() if isinstance(space, gym_spaces.Dict) else space.spaces
             return sum(_dim(part) for part in parts)
-        case spaces.Discrete():
+        case gym_spaces.Discrete():
             return int(space.n)
-        case spaces.Box():
+        case gym_spaces.Box():
             return int(np.prod(space.shape))
         case _:
             raise TypeError(f"{space} is not made of numbers")
 
 
-def _describe_action(env_id: str, action: spaces.Space[Any]) -> ActionSpec:
-    if isinstance(action, spaces.Discrete):
+def _describe_action(env_id: str, action: gym_spaces.Space[Any]) -> ActionSpec:
+    if isinstance(action, gym_spaces.Discrete):
         return DiscreteSpec(int(action.n), int(action.start))
-    if isinstance(action, spaces.Box) and _can_be_rescaled(action):
+    if isinstance(action, gym_spaces.Box) and _can_be_rescaled(action):
         return ContinuousSpec(action.low.reshape(-1), action.high.reshape(-1), action.shape)
     needed = "Discrete, or a Box of real numbers with finite bounds, is needed"
     raise ConfigError("env.id", env_id, f"its actions are {action}; {needed}")
 
 
-def _can_be_rescaled(action: spaces.Box) -> bool:
+def _can_be_rescaled(action: gym_spaces.Box) -> bool:
     finite = np.isfinite([action.low, action.high]).all() and (action.low < action.high).all()
     return bool(finite and np.issubdtype(action.dtype, np.floating))

@@ -10,7 +10,7 @@ from rql.config.data_schema import EnvConfig
 from rql.envs.guarded import EnvFailedError, GuardedEnvs
 from rql.envs.make import make_env
 from rql.envs.restorable import Restorable
-from rql.errors import RQLError
+from rql.utils.errors import RQLError
 
 logger = logging.getLogger(__name__)
 

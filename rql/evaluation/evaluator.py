@@ -19,10 +19,10 @@ from rql.data.transitions import Reference, RewardTransform
 from rql.envs.guarded import AnyEnv, EnvFailedError, GuardedEnvs
 from rql.envs.make import make_env
 from rql.envs.spaces import Spaces
-from rql.errors import EvaluationError
 from rql.evaluation.rollout import EpisodeResults, play
 from rql.evaluation.video import Camera, record
-from rql.training.random import generator, stream_seed
+from rql.utils.errors import EvaluationError
+from rql.utils.random import generator, stream_seed
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Evaluator:
     def __init__(
         self,
         agent: Agent,
-        view: Spaces,
+        spaces: Spaces,
         config: Config,
         reward: RewardTransform,
         reference: Reference | None,
@@ -42,7 +42,7 @@ class Evaluator:
     ) -> None:
         """`check` is called before every step, and may raise to give an evaluation up."""
         self._check = check
-        self._agent, self._view, self._config, self._reward = agent, view, config, reward
+        self._agent, self._view, self._config, self._reward = agent, spaces, config, reward
         self._reference, self._device = reference, device
         most = max(config.evaluation.episodes, config.evaluation.boundary_episodes)
         self._num_envs, self._failures = min(config.evaluation.num_envs, most), 0

@@ -52,7 +52,7 @@ class EpisodeResults:
 def play(
     policy: Policy,
     envs: AnyVectorEnv | GuardedEnvs,
-    view: Spaces,
+    spaces: Spaces,
     episodes: int,
     seed: int,
     reward_transform: RewardTransform,
@@ -70,19 +70,19 @@ def play(
     following = count
     obs = _reset(envs, episode, seed, np.ones(count, dtype=np.bool_))
     returns, discounted, lengths = np.zeros(episodes), np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
-    first_obs = np.zeros((episodes, view.obs_dim), dtype=np.float32)
+    first_obs = np.zeros((episodes, spaces.obs_dim), dtype=np.float32)
     first_action: NDArray[Any] | None = None
     successes, reported = np.zeros_like(returns), False
     while (episode < episodes).any():
         check()
-        flat = view.observation.flatten(obs)
+        flat = spaces.observation.flatten(obs)
         action = policy(torch.from_numpy(flat).to(device)).cpu().numpy()
         playing = episode < episodes
         if first_action is None:
             first_action = np.zeros((episodes, *action.shape[1:]), dtype=action.dtype)
         fresh = playing & (lengths[np.minimum(episode, episodes - 1)] == 0)
         first_obs[episode[fresh]], first_action[episode[fresh]] = flat[fresh], action[fresh]
-        obs, reward, terminated, truncated, infos = envs.step(view.action.to_env(action))
+        obs, reward, terminated, truncated, infos = envs.step(spaces.action.to_env(action))
         returns[episode[playing]] += reward[playing]
         discounted[episode[playing]] += reward_transform(reward[playing]) * discount ** lengths[episode[playing]]
         lengths[episode[playing]] += 1

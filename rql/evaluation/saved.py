@@ -11,12 +11,12 @@ from rql.agents.policy import Policy, SavedAgent
 from rql.config.choices import ActionMode
 from rql.config.data_schema import FileDatasetConfig, MinariDatasetConfig
 from rql.config.schema import Config
+from rql.data.load import minari_root, open_source
 from rql.data.reference_scores import reference_score
-from rql.data.sources import minari_root, open_source
 from rql.data.transitions import Reference, RewardTransform
-from rql.errors import DataError
 from rql.evaluation.evaluator import Evaluator, first_episode_seed
-from rql.training.random import generator
+from rql.utils.errors import DataError
+from rql.utils.random import generator
 
 Figures = dict[str, Any]
 BOTH = "both"
@@ -53,7 +53,7 @@ def compare(saved: SavedAgent, plan: Plan) -> list[Figures]:
     config = replace(saved.config, evaluation=played, seed=plan.seed)
     reference = reference_of(config)
     figures = []
-    evaluator = Evaluator(saved.agent, saved.view, config, RewardTransform(), reference, CPU)
+    evaluator = Evaluator(saved.agent, saved.spaces, config, RewardTransform(), reference, CPU)
     with closing(evaluator):
         for policy in plan.policies:
             for mode in plan.modes:
@@ -69,7 +69,7 @@ def first_episode(saved: SavedAgent, plan: Plan) -> tuple[Policy, int]:
     """The policy that is shown, π_final if it is among those of the plan, and the seed of its environment."""
     deterministic = plan.modes[0] is ActionMode.mode
     draws = generator(plan.seed, "evaluation", CPU)
-    policy = Policy(saved.agent, saved.state, saved.view, plan.policies[-1], deterministic, draws)
+    policy = Policy(saved.agent, saved.state, saved.spaces, plan.policies[-1], deterministic, draws)
     return policy, first_episode_seed(plan.seed)
 
 

@@ -18,8 +18,8 @@ from PIL import Image
 
 from rql.config.data_schema import EnvConfig
 from rql.envs.make import make_env
-from rql.errors import RQLError
-from rql.files import write_atomically
+from rql.utils.errors import RQLError
+from rql.utils.files import write_atomically
 
 Camera = gymnasium.Env[Any, Any]
 Frame = NDArray[np.uint8]

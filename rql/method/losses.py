@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from rql.models.distributions import Categorical, ContinuousLaw
+from rql.nn.distributions import Categorical, ContinuousDistribution
 
 
-def bc_loss(policy: Categorical | ContinuousLaw, action: Tensor) -> Tensor:
+def bc_loss(policy: Categorical | ContinuousDistribution, action: Tensor) -> Tensor:
     """L_BC = E_{(s,a)~D_bc}[ −log π_BC(a|s) ]; `action` is (B,) int64 or (B, d)."""
     return -policy.log_prob(action).mean()
 
@@ -18,7 +18,7 @@ def td_loss(q: Tensor, target: Tensor) -> Tensor:
 def cql_loss(q_support: Tensor, log_weight: Tensor, q_data: Tensor) -> Tensor:
     """L_CQL / α = Σ_e E_s[ log Σ_a exp Q_e(s,a) − E_{a~D} Q_e(s,a) ] (Kumar et al. 2020, equation 4).
 
-    `q_support` is (E, B, N) on a support of the action space with `log_weight` (B, N); `q_data` is (E, B).
+    `q_support` is (E, B, N) on a weighted of the action space with `log_weight` (B, N); `q_data` is (E, B).
     """
     return ((q_support + log_weight).logsumexp(-1) - q_data).mean(-1).sum()
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rql.files import code_version
 from rql.reports.grouping import Arm, Column, Factor, find_factors, make_arms
 from rql.reports.runs import Run, Status, read_runs
 from rql.reports.scores import Measure, Outcome, Scale, outcome, returns, scale_of
 from rql.reports.statistics import Array, Estimate, Statistic, estimate, improvement
+from rql.utils.files import code_version
 
 Take = Callable[[Outcome], float | None]
 

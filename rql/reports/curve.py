@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rql.tracking.record import read_metrics
+from rql.runs.record import read_metrics
 
 Line = dict[str, Any]
 PANELS = {"offline": "offline updates", "online": "online environment steps"}

@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
-from rql.errors import RQLError
 from rql.reports.runs import NO_EXPERIMENT, Run
-from rql.tracking.folder import given_by
+from rql.runs.folder import given_by
+from rql.utils.errors import RQLError
 
 TASK, SEED = "env.id", "seed"
 

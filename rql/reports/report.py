@@ -5,8 +5,6 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from rql.errors import RQLError
-from rql.files import write_atomically
 from rql.reports.comparison import Comparison, compare
 from rql.reports.contrasts import heat_maps, improvement_matrix, improvement_over_bc, sensitivities
 from rql.reports.curves import Curves, all_curves, curves_table
@@ -14,6 +12,8 @@ from rql.reports.figures import Picture, final_points, learning_curves, profiles
 from rql.reports.page import html_page, markdown_page
 from rql.reports.statistics import Estimate
 from rql.reports.tables import Table, make_tables
+from rql.utils.errors import RQLError
+from rql.utils.files import write_atomically
 
 MARKER = ".rql-report"
 PAGE = "index.html"

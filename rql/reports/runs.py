@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from rql.errors import RQLError
-from rql.tracking.folder import CHANGEABLE, JOB_FILE, JOB_LOCK_FILE, RUN_FILE, flat, is_locked
-from rql.tracking.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
+from rql.runs.folder import CHANGEABLE, JOB_FILE, JOB_LOCK_FILE, RUN_FILE, flat, is_locked
+from rql.runs.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
+from rql.utils.errors import RQLError
 
 Plain = dict[str, Any]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it

@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from rql.config.explain import explain, fail
-from rql.errors import ConfigError, RQLError
 from rql.sweep.identity import sweep_name
 from rql.sweep.jobs import ENDED, Status
+from rql.utils.errors import ConfigError, RQLError
 
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 NOT_ALL_DONE = 1

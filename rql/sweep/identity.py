@@ -6,7 +6,7 @@ from typing import Any
 
 from rql.config.compose import choices_of, to_plain
 from rql.config.schema import Config
-from rql.tracking.folder import flat
+from rql.runs.folder import flat
 
 NO_MATTER = ("checkpoint.", "dataset.cache", "dataset.root", "device", "jobs.", "resume", "threads", "tracking.")
 """Keys, and beginnings of keys, that say where and how a job runs and not what it finds."""

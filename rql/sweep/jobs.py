@@ -13,10 +13,10 @@ from filelock import FileLock, Timeout
 
 from rql.config.compose import choices_of, to_plain
 from rql.config.schema import Config
-from rql.errors import RQLError
-from rql.files import write_atomically
+from rql.runs.folder import JOB_FILE, JOB_LOCK_FILE, is_locked
 from rql.sweep.identity import identity
-from rql.tracking.folder import JOB_FILE, JOB_LOCK_FILE, is_locked
+from rql.utils.errors import RQLError
+from rql.utils.files import write_atomically
 
 PATIENCE = 1.0
 """Seconds to wait for the lock of a job, which someone who asks for its state holds for a moment."""

@@ -14,12 +14,12 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from rql.config.compose import load
-from rql.errors import ConfigError, RQLError
-from rql.files import write_atomically
+from rql.runs.folder import JOB_FILE, given_by
+from rql.runs.record import CONFIG_FILE
 from rql.sweep.identity import belongs, telling
 from rql.sweep.jobs import Job, enqueue, now, read
-from rql.tracking.folder import JOB_FILE, given_by
-from rql.tracking.record import CONFIG_FILE
+from rql.utils.errors import ConfigError, RQLError
+from rql.utils.files import write_atomically
 
 SWEEP_FILE, LOCK_FILE = "sweep.json", ".sweep.lock"
 

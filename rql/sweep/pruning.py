@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rql.config.schema import JobsConfig
-from rql.errors import RQLError
+from rql.runs.folder import JOB_FILE
+from rql.runs.record import METRICS_FILE, read_metrics
 from rql.sweep.jobs import ENDED, Job, read
-from rql.tracking.folder import JOB_FILE
-from rql.tracking.record import METRICS_FILE, read_metrics
+from rql.utils.errors import RQLError
 
 if TYPE_CHECKING:
-    from rql.observer import Pruner  # which waits for torch
+    from rql.runs.observer import Pruner  # which waits for torch
 
 
 def pruner_of(sweep: Path, job: Job, config: JobsConfig) -> "Pruner | None":

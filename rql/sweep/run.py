@@ -9,12 +9,12 @@ from typing import Any
 
 from rql.config.compose import from_plain
 from rql.config.schema import Config
-from rql.errors import Preempted, PrunedError, RQLError
+from rql.runs.folder import JOB_FILE, Command, given_by
+from rql.runs.record import read_summary
 from rql.sweep.jobs import ENDED, BusyError, Job, Status, enqueue, held, now, read, write
 from rql.sweep.plan import read_sweep
 from rql.sweep.pruning import online_curve, pruner_of
-from rql.tracking.folder import JOB_FILE, Command, given_by
-from rql.tracking.record import read_summary
+from rql.utils.errors import Preempted, PrunedError, RQLError
 
 ERROR_FILE, OUTPUT_FILE = "error.txt", "output.log"
 FINAL = ("online/return", "offline/return", "bc/return")
@@ -82,7 +82,7 @@ def _run(config: Config, sweep: Path, job: Job, command: Command, aside: bool) -
 
 def _ended(config: Config, sweep: Path, job: Job, command: Command) -> Job:
     """Run it; what became of it."""
-    from rql.experiment import run  # a job that is done need not wait for torch
+    from rql.runs.run import run  # a job that is done need not wait for torch
 
     try:
         run(config, sweep / job.id, command, pruner_of(sweep, job, config.jobs))

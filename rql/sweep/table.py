@@ -8,10 +8,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from rql.runs.folder import given_by
+from rql.runs.record import read_summary
 from rql.sweep.jobs import Job, Status
 from rql.sweep.plan import jobs_of, read_sweep
-from rql.tracking.folder import given_by
-from rql.tracking.record import read_summary
 
 STAGES = {"bc": "π_BC", "offline": "offline", "online": "finetuned"}
 

@@ -12,7 +12,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from rql.training.ticks import Stage
+from rql.training.progress import Stage
 
 TITLES: dict[Stage, str] = {"bc": "behaviour cloning", "offline": "residual Q offline", "online": "finetuning online"}
 UNITS: dict[Stage, str] = {"bc": "updates", "offline": "updates", "online": "env steps"}

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from rql.config.validate import TAG_LENGTH
-from rql.tracking.folder import flat
+from rql.runs.folder import flat
 
 Plain = dict[str, Any]
 

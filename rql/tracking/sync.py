@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from rql.errors import RQLError
-from rql.tracking.folder import LOCK_FILE
+from rql.runs.folder import LOCK_FILE
+from rql.utils.errors import RQLError
 
 OWN = ("WANDB_MODE", "WANDB_SERVICE")
 """What `wandb sync` must not inherit: it uploads whatever the mode of new runs is, in a process of its own."""

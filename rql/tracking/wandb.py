@@ -1,4 +1,4 @@
-"""Weights & Biases as a view of the local record. Whatever goes wrong with it, the run goes on."""
+"""Weights & Biases as a spaces of the local record. Whatever goes wrong with it, the run goes on."""
 
 import logging
 import os
@@ -9,9 +9,9 @@ from typing import Any
 
 from rql.config.choices import WandbMode
 from rql.config.schema import TrackingConfig
-from rql.tracking.folder import Identity
+from rql.runs.folder import Identity
 from rql.tracking.swept import tags_of, with_swept
-from rql.training.ticks import Stage
+from rql.training.progress import Stage
 
 STEP_NAMES: dict[Stage, str] = {"bc": "bc/update", "offline": "offline/update", "online": "online/env_step"}
 INIT_SECONDS = 30.0
@@ -35,7 +35,7 @@ class WandbView:
         """What a person needs to find the run, or an empty string."""
         if self._run is None or self._run.disabled:
             return ""
-        return f"python -m rql.track sync {self._directory}" if self._run.offline else str(self._run.url)
+        return f"rql track sync {self._directory}" if self._run.offline else str(self._run.url)
 
     def log(self, stage: Stage, step: int, metrics: dict[str, float]) -> None:
         """Send one line of the record, as `stage/metric` over `bc/update`, `offline/update` or `online/env_step`."""

@@ -1,1 +1,1 @@
-"""The three stages. Each is a generator that trains and yields a `Tick` at times; who listens is not its business."""
+"""The stages of a run. Each trains step by step and reports its `Progress` from time to time."""

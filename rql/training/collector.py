@@ -38,14 +38,14 @@ class Collector:
         self,
         agent: Agent,
         envs: TrainingEnvs,
-        view: Spaces,
+        spaces: Spaces,
         reward: RewardTransform,
         n_step: NStep,
         generator: torch.Generator,
         recorder: EpisodeRecorder | None,
     ) -> None:
-        self._agent, self._envs, self._view, self._reward = agent, envs, view, reward
-        self._layout, self._generator, self._recorder = RowLayout.of(view), generator, recorder
+        self._agent, self._envs, self._view, self._reward = agent, envs, spaces, reward
+        self._layout, self._generator, self._recorder = RowLayout.of(spaces), generator, recorder
         self._n_step = n_step
         self._obs: NDArray[np.float32] | None = None
         self._returns = np.zeros(envs.num_envs)

@@ -15,9 +15,9 @@ from rql.envs.training import TrainingEnvs
 from rql.training.collector import Collector
 from rql.training.hyperparameters import HyperparameterSchedule
 from rql.training.n_step import NStep
-from rql.training.random import generator, stream_seed
+from rql.training.progress import Progress, due
 from rql.training.stages import TrainingStage
-from rql.training.ticks import Tick, due
+from rql.utils.random import generator, stream_seed
 
 
 class Finetuning(TrainingStage):
@@ -34,7 +34,7 @@ class Finetuning(TrainingStage):
         schedule: HyperparameterSchedule,
         data: PackedDataset | None,
         envs: TrainingEnvs,
-        view: Spaces,
+        spaces: Spaces,
         reward: RewardTransform,
         journal: Journal | None,
         config: Config,
@@ -43,18 +43,18 @@ class Finetuning(TrainingStage):
         draws = {use: generator(config.seed, use, device) for use in ("online", "online diagnosis")}
         super().__init__("online", state, last, config.watchdog.max_q, draws)
         self._agent, self._schedule, self._data, self._config = agent, schedule, data, config
-        layout = RowLayout.of(view)
+        layout = RowLayout.of(spaces)
         capacity = min(config.replay.capacity, last + envs.num_envs * config.q.n_step)
         self.replay = ReplayBuffer(capacity, layout, device, data)
         self.envs = envs
         n_step = NStep(layout, config.q.n_step, config.q.discount, envs.num_envs)
         recorder = EpisodeRecorder(journal, envs.num_envs) if journal else None
         collect = generator(config.seed, "collect", device)
-        self._collector = Collector(agent, envs, view, reward, n_step, collect, recorder)
+        self._collector = Collector(agent, envs, spaces, reward, n_step, collect, recorder)
         self._policy: PolicyName = "final" if float(state.updates) else "bc"
         self._warm, self._owed, self._returns = False, 0.0, list[float]()
 
-    def advance(self) -> Tick | None:
+    def advance(self) -> Progress | None:
         """One step of every environment, and the updates that follow it."""
         before, self.step = self.step, self.step + self.envs.num_envs
         hparams, conservative = self._schedule.online(self.step)
@@ -67,7 +67,7 @@ class Finetuning(TrainingStage):
         evaluate = due(before, self.step, every, self.total)
         if not evaluate and not due(before, self.step, log_every, self.total):
             return None
-        return Tick(self.step, self._metrics(fraction), evaluate)
+        return Progress(self.step, self._metrics(fraction), evaluate)
 
     def saved_state(self) -> dict[str, Any]:
         """All but the agent and the rows of the replay buffer, which `load` wants to be there."""

@@ -11,8 +11,8 @@ from rql.agents.state import AgentState, Metrics
 from rql.config.schema import Config
 from rql.data.replay import PackedDataset
 from rql.training.hyperparameters import HyperparameterSchedule
-from rql.training.random import generator
-from rql.training.ticks import Stage, Tick, Window, due
+from rql.training.progress import MetricMeans, Progress, Stage, due
+from rql.utils.random import generator
 
 
 class TrainingStage(ABC):
@@ -22,11 +22,11 @@ class TrainingStage(ABC):
         self, name: Stage, state: AgentState, total: int, max_q: float, generators: dict[str, torch.Generator]
     ) -> None:
         self.name, self.state, self.total, self.step = name, state, total, 0
-        self.window = Window(name, max_q)
+        self.window = MetricMeans(name, max_q)
         self._generators = generators
 
     @abstractmethod
-    def advance(self) -> Tick | None:
+    def advance(self) -> Progress | None:
         """One update, or one environment step with its updates; a tick where there is something to tell.
 
         Raises:
@@ -63,10 +63,10 @@ class Updates(TrainingStage):
         self._update, self._diagnose = update, diagnose
         self._eval_every, self._log_every = stage.eval_every, config.tracking.log_every
 
-    def advance(self) -> Tick | None:
+    def advance(self) -> Progress | None:
         """One update; none where the stage has none."""
         if not self.total:
-            return Tick(0, {}, evaluate=True)
+            return Progress(0, {}, evaluate=True)
         self.step += 1
         self.state, metrics = self._update(self.state)
         self.window.add(metrics)
@@ -74,7 +74,7 @@ class Updates(TrainingStage):
         if not evaluate and not due(self.step - 1, self.step, self._log_every, self.total):
             return None
         self.window.add(self._diagnose(self.state))
-        return Tick(self.step, self.window.means(self.step), evaluate)
+        return Progress(self.step, self.window.means(self.step), evaluate)
 
 
 def clone_demonstrations(

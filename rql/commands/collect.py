@@ -1,0 +1,37 @@
+"""`rql collect`: roll out a policy and keep its episodes as a Minari data set; `--help` says how."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from rql.config.collect import load_collect, register_collect
+from rql.config.explain import composition_errors_in_one_sentence, fail
+from rql.utils.errors import RQLError
+
+CONFIGURATION = Path(__file__).resolve().parents[2] / "conf"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Collect as the arguments say; the exit code. `--help` and `--cfg job` are Hydra's."""
+    register_collect()
+    if arguments is not None:
+        sys.argv = ["rql collect", *arguments]
+    with composition_errors_in_one_sentence():
+        _collect()
+    return 0
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="collect")
+def _collect(composed: DictConfig) -> None:
+    """One collection."""
+    try:
+        config = load_collect(composed)
+        # --help and a misspelt key need not wait for torch
+        from rql.collect.session import run
+
+        run(config)
+    except RQLError as error:
+        fail(str(error))

@@ -1,0 +1,71 @@
+"""`rql evaluate PATH`: play whole episodes with the policies of a run, and compare them."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rql.commands.shared import Parser, check_new, errors_in_one_sentence, natural, positive
+from rql.utils.errors import RQLError
+from rql.utils.files import write_atomically
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate; the exit code."""
+    options = _parser().parse_args(arguments)
+    with errors_in_one_sentence():
+        for path in (options.json, options.video):
+            if path is not None:
+                check_new(path)
+        if options.json and options.json == options.video:
+            raise RQLError(f"{options.json} cannot be both: --json and --video need a file each")
+        _evaluate(options)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="rql evaluate", description=__doc__)
+    parser.add_argument("path", type=Path, metavar="PATH", help="a run's folder, or a file such as its agent.pt")
+    parser.add_argument("--policy", choices=["bc", "final", "both"], default="both", help="π_BC, π_final")
+    parser.add_argument("--mode", choices=["mode", "sample", "both"], default="mode", help="how they act")
+    parser.add_argument(
+        "--episodes", type=positive, metavar="N", help="for each of them (default: the run's boundary_episodes)"
+    )
+    parser.add_argument(
+        "--num-envs", type=positive, metavar="K", help="played side by side (default: the run's evaluation.num_envs)"
+    )
+    seeds = "of start states and actions (default: the run's, whose episodes are those of its own evaluations)"
+    parser.add_argument("--seed", type=natural, metavar="S", help=seeds)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="a new file with the figures and every return")
+    video = "a new .gif or .mp4 of the first episode, of π_final unless --policy bc"
+    parser.add_argument("--video", type=Path, metavar="FILE", help=video)
+    return parser
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    # --help and a wrong argument need not wait for torch
+    from contextlib import closing
+
+    import torch
+    from rich.console import Console
+
+    from rql.agents.policy import open_agent
+    from rql.evaluation.saved import Plan, compare, first_episode
+    from rql.evaluation.video import check_format, open_camera, record
+    from rql.reports.table import policies_table
+
+    if options.video:
+        check_format(options.video)
+    saved = open_agent(options.path)
+    torch.set_num_threads(saved.config.threads)
+    plan = Plan.of(saved, options.policy, options.mode, options.episodes, options.num_envs, options.seed)
+    if options.video:
+        with closing(open_camera(saved.config.env)) as camera:
+            record(*first_episode(saved, plan), camera, options.video)
+    figures = compare(saved, plan)
+    if options.json:
+        content = {"path": str(options.path), "env": saved.config.env.id, "seed": plan.seed, "policies": figures}
+        write_atomically(options.json, (json.dumps(content, indent=1) + "\n").encode())
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    console.print(policies_table(figures, f"{saved.config.env.id}, seed {plan.seed}"))

@@ -1,0 +1,39 @@
+"""`rql export PATH --to FORMAT --out FILE`: a policy as a file that runs without this package."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rql.commands.shared import Parser, check_new, errors_in_one_sentence
+from rql.utils.files import write_atomically
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Export; the exit code."""
+    options = _parser().parse_args(arguments)
+    with errors_in_one_sentence():
+        check_new(options.out)
+        _export(options)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="rql export", description=__doc__)
+    parser.add_argument("path", type=Path, metavar="PATH", help="a run's folder, or a file such as its agent.pt")
+    parser.add_argument("--to", choices=["torchscript", "onnx", "torch.export"], required=True, help="the format")
+    parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="a new file")
+    parser.add_argument("--policy", choices=["final", "bc"], default="final", help="π_final or π_BC")
+    return parser
+
+
+def _export(options: argparse.Namespace) -> None:
+    # --help and a wrong argument need not wait for torch
+    from rql.agents.exporting import CHECKED, INPUT, OUTPUT, check_packages, export_policy
+    from rql.agents.policy import open_agent
+
+    check_packages(options.to)
+    saved = open_agent(options.path)
+    content = export_policy(saved, options.policy, options.to)
+    write_atomically(options.out, content)
+    shape = f"{INPUT} (B, {saved.spaces.obs_dim}) float32 to {OUTPUT}, within {saved.spaces.action.bounds}"
+    print(f"{options.out}: {shape}; acts as the agent does at {CHECKED:,} observations")

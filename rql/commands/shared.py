@@ -1,0 +1,59 @@
+"""What the commands share: arguments, and errors in one sentence."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from rql.config.explain import INTERRUPTED, fail
+from rql.utils.errors import RQLError
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one sentence, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print it and end the process."""
+        fail(message)
+
+
+@contextmanager
+def errors_in_one_sentence() -> Iterator[None]:
+    """Turn what a user can put right into one sentence and an exit code."""
+    try:
+        yield
+    except (RQLError, OSError) as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, for `add_argument(type=…)`."""
+    return _at_least(1, text)
+
+
+def natural(text: str) -> int:
+    """A whole number, 0 or above, for `add_argument(type=…)`."""
+    return _at_least(0, text)
+
+
+def check_new(path: Path) -> None:
+    """Refuse a file that is there.
+
+    Raises:
+        RQLError: if it is there, or its folder is not.
+    """
+    if path.exists():
+        raise RQLError(f"{path} is there already; name another file, or delete it first")
+    if not path.parent.is_dir():
+        raise RQLError(f"{path} cannot be written: there is no folder {path.parent}")
+
+
+def _at_least(least: int, text: str) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number of at least {least}")
+    return int(text)

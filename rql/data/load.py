@@ -1,0 +1,110 @@
+"""From the `dataset` section of the configuration to D_offline and D_bc."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from rql.config.data_schema import (
+    DatasetConfig,
+    DemoDatasetConfig,
+    EnvConfig,
+    FileDatasetConfig,
+    MinariDatasetConfig,
+    NoDatasetConfig,
+)
+from rql.data.cache import cache_folder, open_cached
+from rql.data.episodes import Source
+from rql.data.sources.d4rl import SUFFIXES, FlatSource
+from rql.data.sources.demo import demo_dataset
+from rql.data.sources.minari import MinariSource, check_spaces, open_minari
+from rql.data.transitions import Transitions, mix, subset
+from rql.envs.make import FROM_DATASET, env_of_spec
+from rql.envs.spaces import Spaces
+from rql.utils.errors import ConfigError
+
+ROOT_VARIABLE = "MINARI_DATASETS_PATH"
+
+
+def load_datasets(
+    config: DatasetConfig, env_config: EnvConfig, spaces: Spaces, env: gymnasium.Env[Any, Any]
+) -> tuple[Transitions, Transitions] | None:
+    """(D_offline, D_bc), or None where there is no data set.
+
+    Raises:
+        DataError: if a data set is missing, damaged or made for another environment.
+    """
+    if isinstance(config, NoDatasetConfig):
+        return None
+
+    def load(source: Source) -> Transitions:
+        if source.spaces is not None:
+            check_spaces(f"data set {source.label}", source.spaces, (env.observation_space, env.action_space))
+        return open_cached(source, spaces, config.unfinished, cache_folder(config.cache))
+
+    with minari_root(config.root):
+        main = subset(load(_main_source(config, env_config)), config.keep)
+        parts = [subset(load(open_source(part.source, config.download)), part) for part in config.mix]
+        offline = mix([main, *parts], [1.0, *(part.weight for part in config.mix)])
+        cloned = load(open_source(config.bc.source, config.download)) if config.bc.source else offline
+    return offline, subset(cloned, config.bc)
+
+
+def open_source(name: str, download: bool) -> Source:
+    """A data set by the path of its file, or by its Minari id.
+
+    Raises:
+        DataError: if it is not there or cannot be read.
+    """
+    if Path(name).suffix in SUFFIXES:
+        return FlatSource(Path(name).expanduser())
+    return open_minari(name, download)
+
+
+def resolve_env(dataset: DatasetConfig, env: EnvConfig) -> EnvConfig:
+    """The environment of a run: the one that the data set was made in where `env.id` is `from_dataset`.
+
+    Raises:
+        ConfigError: if the data set does not say which that is.
+    """
+    if env.id != FROM_DATASET:
+        return env
+    if isinstance(dataset, DemoDatasetConfig):
+        raise ConfigError("env.id", env.id, "an environment, for dataset=demo makes its data in it")
+    with minari_root(dataset.root):
+        source = _main_source(dataset, env)
+    if source.env_spec is None:
+        raise ConfigError("env.id", env.id, f"an environment, for data set {source.label} does not say which it has")
+    return env_of_spec(source.env_spec, env)
+
+
+def _main_source(config: DatasetConfig, env_config: EnvConfig) -> Source:
+    match config:
+        case DemoDatasetConfig():
+            return MinariSource(*demo_dataset(env_config, config.episodes, config.seed))
+        case MinariDatasetConfig():
+            return open_minari(config.id, config.download)
+        case FileDatasetConfig():
+            if Path(config.path).suffix not in SUFFIXES:
+                raise ConfigError("dataset.path", config.path, f"a file {', '.join(SUFFIXES)}")
+            return FlatSource(Path(config.path).expanduser())
+        case _:
+            raise TypeError(f"no source for {type(config).__name__}")
+
+
+@contextmanager
+def minari_root(root: str | None) -> Iterator[None]:
+    """Minari takes its folder from the environment alone, also for what it fetches."""
+    before = os.environ.get(ROOT_VARIABLE)
+    if root is not None:
+        os.environ[ROOT_VARIABLE] = root
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[ROOT_VARIABLE] = before
+        else:
+            os.environ.pop(ROOT_VARIABLE, None)

@@ -1,0 +1,127 @@
+"""Files with the keys of D4RL, one array a key over all steps: HDF5 and numpy's .npz."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from rql.data.episodes import Episode, Source
+from rql.utils.errors import DataError
+
+Arrays = dict[str, NDArray[Any]]
+
+REQUIRED = ("observations", "actions", "rewards", "terminals")
+OPTIONAL = ("timeouts", "next_observations")
+HDF5_SUFFIXES = (".hdf5", ".h5")
+SUFFIXES = (*HDF5_SUFFIXES, ".npz")
+
+
+class FlatSource(Source):
+    """A file of N steps, whose episodes end where `terminals` or `timeouts` is set.
+
+    Without `next_observations`, what follows the last step of an episode is unknown. After a terminal step nobody
+    looks at it, and its own observation stands in; a step that timed out is left out, and the one before it is the
+    truncated one (as in D4RL's own `qlearning_dataset`).
+    """
+
+    flags = ("terminals", "timeouts")
+
+    def __init__(self, path: Path) -> None:
+        """Raises:
+        DataError: if there is no such file, or it may not be read.
+        """
+        self.name, self.label, self.files = path.stem, str(path), [path]
+        self._path = path
+        try:
+            path.stat()
+        except OSError as error:
+            raise DataError(f"data set {path} cannot be read: {error.strerror}") from error
+        if not path.is_file():
+            raise DataError(f"data set {path} is a folder; a file {' or '.join(SUFFIXES)} is needed")
+
+    def episodes(self) -> Iterator[Episode]:
+        """One after the other; the last one may have no end flag.
+
+        Raises:
+            DataError: if the file is damaged, a key is missing, or the arrays do not fit together.
+        """
+        arrays = self.arrays()
+        terminals, timeouts = (arrays[flag] != 0 for flag in self.flags)
+        stops = np.flatnonzero(terminals | timeouts) + 1
+        if not len(stops) or stops[-1] < len(terminals):
+            stops = np.append(stops, len(terminals))
+        for start, stop in zip(np.append(0, stops[:-1]), stops, strict=True):
+            if "next_observations" in arrays:
+                following = arrays["next_observations"][start:stop]
+            else:
+                following = arrays["observations"][start + 1 : stop]
+                if terminals[stop - 1]:
+                    following = np.append(following, arrays["observations"][stop - 1 : stop], axis=0)
+            steps = slice(start, start + len(following))
+            truncated = arrays["timeouts"][steps].copy()
+            if len(truncated):
+                truncated[-1] = arrays["timeouts"][stop - 1]
+                observations, actions, rewards = (arrays[key][steps] for key in REQUIRED[:3])
+                yield Episode(observations, actions, rewards, following, arrays["terminals"][steps], truncated)
+
+    def arrays(self) -> Arrays:
+        """The arrays by their key, of one length.
+
+        Raises:
+            DataError: as `episodes` does.
+        """
+        return self._checked(self._read())
+
+    def _read(self) -> Arrays:
+        try:
+            if self._path.suffix in HDF5_SUFFIXES:
+                with h5py.File(self._path, "r") as file:
+                    return {
+                        key: file[key][()] for key in (*REQUIRED, *OPTIONAL) if isinstance(file.get(key), h5py.Dataset)
+                    }
+            with self._path.open("rb") as archive:
+                if not zipfile.is_zipfile(archive):
+                    raise DataError(f"data set {self.label} cannot be read: it is no .npz archive")
+            with np.load(self._path, allow_pickle=False) as file:
+                return {key: file[key] for key in (*REQUIRED, *OPTIONAL) if key in file}
+        except (
+            OSError,
+            ValueError,
+            RuntimeError,
+            KeyError,
+            TypeError,
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+        ) as error:
+            raise DataError(f"data set {self.label} cannot be read: {type(error).__name__}: {error}") from error
+
+    def _checked(self, arrays: Arrays) -> Arrays:
+        for key in REQUIRED:
+            if key not in arrays:
+                has = ", ".join(arrays) or "none of them"
+                raise DataError(f"data set {self.label} has no array {key}; of the keys of D4RL it has {has}")
+        steps = arrays["rewards"].size
+        arrays.setdefault("timeouts", np.zeros(steps, dtype=np.bool_))
+        for key, array in arrays.items():
+            if array.dtype.kind not in "biuf":
+                raise DataError(f"data set {self.label}: {key} has dtype {array.dtype}, where real numbers are needed")
+            if array.ndim == 0 or len(array) != steps:
+                shape = f"{key} has shape {array.shape}"
+                raise DataError(f"data set {self.label}: {shape}, where the {steps} rewards need a length of {steps}")
+        if not steps:
+            raise DataError(f"data set {self.label} holds no transitions")
+        for key in ("rewards", *self.flags):
+            if arrays[key].size != steps:
+                raise DataError(
+                    f"data set {self.label}: {key} has shape {arrays[key].shape}, where ({steps},) is needed"
+                )
+            arrays[key] = arrays[key].reshape(-1)
+            if key in self.flags and not np.isfinite(arrays[key]).all():
+                raise DataError(f"data set {self.label}: {key} holds something that is no number")
+        return arrays

@@ -1,0 +1,139 @@
+"""Distributions over actions. They are plain tuples of tensors: sampling takes its random numbers as an argument."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+ACTION_LIMIT = 1.0 - 1e-3
+"""An action nearer to ±1 than this is read as lying here, where its log-density is still finite."""
+
+
+class Categorical(NamedTuple):
+    """π(a|s) for discrete actions."""
+
+    logits: Tensor
+    """(..., number of actions), unnormalised."""
+
+    def log_probs(self) -> Tensor:
+        """log π(a|s) for every action: (..., number of actions)."""
+        return self.logits.log_softmax(-1)
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """log π(a|s) of the actions `action` (...,) int64: (...,)."""
+        return self.log_probs().gather(-1, action.unsqueeze(-1)).squeeze(-1)
+
+    def mode(self) -> Tensor:
+        """The most probable action: (...,) int64."""
+        return self.logits.argmax(-1)
+
+    def sample(self, uniform: Tensor) -> Tensor:
+        """An action for the uniform random numbers of (..., number of actions), by the Gumbel-max trick."""
+        return (self.logits + gumbel(uniform)).argmax(-1)
+
+
+class SquashedGaussian(NamedTuple):
+    """The distribution of a = tanh(u), u ~ N(mean, exp(log_std)²) with independent dimensions; a ∈ (−1, 1)^d.
+
+    `u` is called the latent action. Ratios of densities and KL divergences between two of these are the same for
+    a and for u, for tanh is a bijection.
+    """
+
+    mean: Tensor
+    """(..., d), of the latent action."""
+    log_std: Tensor
+    """(..., d), of the latent action."""
+
+    def latent(self, noise: Tensor) -> Tensor:
+        """A latent action for each standard normal `noise`, (..., d)."""
+        return self.mean + self.log_std.exp() * noise
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """An action for each standard normal `noise`, (..., d)."""
+        return self.latent(noise).tanh()
+
+    def mode(self) -> Tensor:
+        """The most probable latent action, squashed: (..., d)."""
+        return self.mean.tanh()
+
+    def latent_log_density(self, latent: Tensor) -> Tensor:
+        """log density of u, (..., d) → (...,)."""
+        z = (latent - self.mean) * (-self.log_std).exp()
+        return (-0.5 * z.square() - self.log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def log_density(self, latent: Tensor) -> Tensor:
+        """log density of a = tanh(u) at the latent actions u, (..., d) → (...,)."""
+        return self.latent_log_density(latent) - log_slope(latent)
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """log density of actions in [−1, 1]^d, (..., d) → (...,); see `ACTION_LIMIT`."""
+        return self.log_density(action.clamp(-ACTION_LIMIT, ACTION_LIMIT).atanh())
+
+    def kl_of(self, policy: "SquashedGaussian", latent: Tensor) -> Tensor:
+        """KL(policy ‖ self) in nats, exact: (...,). `latent` is not read."""
+        variance_ratio = (2.0 * (policy.log_std - self.log_std)).exp()
+        distance = ((policy.mean - self.mean) * (-self.log_std).exp()).square()
+        return 0.5 * (variance_ratio + distance - 1.0 - variance_ratio.log()).sum(-1)
+
+    def unsqueeze(self) -> "SquashedGaussian":
+        """The same distribution with a dimension for several actions a state: (B, d) → (B, 1, d)."""
+        return SquashedGaussian(self.mean.unsqueeze(-2), self.log_std.unsqueeze(-2))
+
+
+class Uniform(NamedTuple):
+    """The uniform distribution on [−1, 1]^d, seen as that of a = tanh(u) like a `SquashedGaussian`."""
+
+    center: Tensor
+    """(..., d), all zeros."""
+
+    def latent(self, noise: Tensor) -> Tensor:
+        """A latent action for each standard normal `noise`, (..., d)."""
+        return (self.sample(noise) * (1.0 - 1e-6)).atanh()
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """An action for each standard normal `noise`, (..., d): 2Φ(noise) − 1."""
+        return (noise * math.sqrt(0.5)).erf()
+
+    def mode(self) -> Tensor:
+        """The middle: every action is as probable."""
+        return self.center
+
+    def latent_log_density(self, latent: Tensor) -> Tensor:
+        """log density of u, (..., d) → (...,)."""
+        return self.log_density(latent) + log_slope(latent)
+
+    def log_density(self, latent: Tensor) -> Tensor:
+        """log density of a = tanh(u): −d log 2, (..., d) → (...,)."""
+        return torch.full_like(latent[..., 0], -latent.shape[-1] * math.log(2.0))
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """log density of actions in [−1, 1]^d, (..., d) → (...,)."""
+        return self.log_density(action)
+
+    def kl_of(self, policy: SquashedGaussian, latent: Tensor) -> Tensor:
+        """KL(policy ‖ self) = d log 2 − H(policy) in nats, from one latent action of `policy`, (..., d) → (...,).
+
+        Without bias, and its gradient too where `latent` is reparameterised: the entropy estimate of SAC (Haarnoja
+        et al. 2018b).
+        """
+        return policy.log_density(latent) - self.log_density(latent)
+
+    def unsqueeze(self) -> "Uniform":
+        """The same distribution with a dimension for several actions a state: (B, d) → (B, 1, d)."""
+        return Uniform(self.center.unsqueeze(-2))
+
+
+def log_slope(latent: Tensor) -> Tensor:
+    """log |da/du| = Σ log(1 − tanh² u) of a = tanh(u): (..., d) → (...,)."""
+    return 2.0 * (math.log(2.0) - latent - softplus(-2.0 * latent)).sum(-1)
+
+
+ContinuousDistribution = SquashedGaussian | Uniform
+
+
+def gumbel(uniform: Tensor) -> Tensor:
+    """Standard Gumbel numbers from uniform ones in [0, 1): argmax(logits + gumbel) samples softmax(logits)."""
+    tiny = torch.finfo(uniform.dtype).tiny
+    return -(-uniform.clamp_min(tiny).log()).clamp_min(tiny).log()

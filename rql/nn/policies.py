@@ -1,0 +1,57 @@
+"""Policy networks: (normalised) observations in, a distribution over actions out."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from rql.nn.distributions import Categorical, SquashedGaussian, Uniform
+from rql.nn.mlp import mlp
+
+
+class CategoricalPolicy(nn.Module):
+    """π(a|s) over `num_actions` discrete actions."""
+
+    def __init__(self, obs_dim: int, num_actions: int, hidden: Sequence[int], layer_norm: bool) -> None:
+        super().__init__()
+        self.net = mlp(obs_dim, hidden, num_actions, layer_norm)
+
+    def forward(self, obs: Tensor) -> Categorical:
+        """(..., obs_dim) → logits (..., num_actions)."""
+        return Categorical(self.net(obs))
+
+
+class SquashedGaussianPolicy(nn.Module):
+    """π(a|s) over [−1, 1]^d: a squashed Gaussian whose mean and scale both depend on the state."""
+
+    def __init__(
+        self,
+        obs_dim: int,
+        action_dim: int,
+        hidden: Sequence[int],
+        layer_norm: bool,
+        log_std_min: float,
+        log_std_max: float,
+    ) -> None:
+        super().__init__()
+        self.net = mlp(obs_dim, hidden, 2 * action_dim, layer_norm)
+        self.log_std_min, self.log_std_max = log_std_min, log_std_max
+
+    def forward(self, obs: Tensor) -> SquashedGaussian:
+        """(..., obs_dim) → mean and log-std (..., action_dim)."""
+        mean, raw = self.net(obs).chunk(2, dim=-1)
+        half_range = 0.5 * (self.log_std_max - self.log_std_min)
+        return SquashedGaussian(mean, self.log_std_min + half_range * (1.0 + raw.tanh()))
+
+
+class UniformPolicy(nn.Module):
+    """The prior of whoever has no demonstrations: every action is as likely. It has no parameters."""
+
+    def __init__(self, action_width: int, discrete: bool) -> None:
+        """`action_width` is the number of discrete actions, or d."""
+        super().__init__()
+        self.action_width, self.discrete = action_width, discrete
+
+    def forward(self, obs: Tensor) -> Categorical | Uniform:
+        """(..., obs_dim) → the uniform distribution at each of the observations."""
+        zeros = obs.new_zeros((*obs.shape[:-1], self.action_width))
+        return Categorical(zeros) if self.discrete else Uniform(zeros)

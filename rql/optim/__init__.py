@@ -1,0 +1,1 @@
+"""Optimisers as pure functions over trees of parameters."""

@@ -1,0 +1,237 @@
+"""A run's folder: who is working in it, what it was told to do, and whether that can be changed now."""
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+from hydra.conf import HydraConf
+
+from rql.config.compose import choices_of
+from rql.config.schema import Config
+from rql.runs.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
+from rql.utils.errors import RQLError
+from rql.utils.files import CHECKPOINTS, code_version, remove_half_written, write_atomically
+
+RUN_FILE, LOCK_FILE = "run.json", ".lock"
+JOB_FILE, JOB_LOCK_FILE = "job.json", ".job.lock"
+"""Of a run that is a job of a sweep."""
+CHANGEABLE = (
+    "bc.eval_every",
+    "checkpoint.",
+    "dataset.cache",
+    "dataset.root",
+    "device",
+    "env.max_restarts",
+    "env.step_timeout",
+    "env.vectorization",
+    "evaluation.",
+    "jobs.",
+    "offline.eval_every",
+    "online.env_steps",
+    "online.eval_every",
+    "online.save_replay",
+    "online.stop_return",
+    "threads",
+    "tracking.",
+    "watchdog.",
+)
+"""Keys, and beginnings of keys, that may change in the middle of a run."""
+
+Changes = dict[str, tuple[Any, Any]]
+Plain = dict[str, Any]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the person typed."""
+
+    config_name: str = "config"
+    overrides: list[str] = field(default_factory=list)
+    choices: dict[str, str] = field(default_factory=dict)
+    swept: dict[str, str] = field(default_factory=dict)
+    """The keys that distinguish the runs of a sweep, with this run's values as typed."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What W&B knows a run by, in all its attempts."""
+
+    run_id: str
+    swept: dict[str, str] = field(default_factory=dict)
+
+
+def command_of(config: Config, hydra: HydraConf) -> Command:
+    """What the person typed, `resume` aside."""
+    typed = [override for override in hydra.overrides.task if not override.startswith("resume=")]
+    return Command(str(hydra.job.config_name), typed, choices_of(config))
+
+
+def given_by(overrides: Iterable[str]) -> dict[str, str]:
+    """Key or group and value, as typed."""
+    pairs = (override.lstrip("+").partition("=") for override in overrides)
+    return {key: value for key, _, value in pairs}
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds a lock; where that may not be tried, nobody can say that none does."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, blocking=False):
+            return False
+    except (Timeout, PermissionError):
+        return True
+
+
+class RunFolder:
+    """The folder of one run, which no other process works in at the same time."""
+
+    def __init__(self, directory: Path) -> None:
+        """Take the folder.
+
+        Raises:
+            RQLError: if another process has it, or it cannot be written.
+        """
+        self.directory = directory
+        self._lock = FileLock(directory / LOCK_FILE)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(blocking=False)
+            for folder in (directory, directory / CHECKPOINTS):
+                remove_half_written(folder)
+        except Timeout as error:
+            attempt = (self._described().get("attempts") or [{}])[-1]
+            who = f"process {attempt.get('pid', 'unknown')} on {attempt.get('host', 'an unknown host')}"
+            raise RQLError(f"{directory} is in use: {who} is running in it") from error
+        except OSError as error:
+            raise RQLError(f"the run cannot be recorded in {directory}: {error}") from error
+
+    @property
+    def holds_run(self) -> bool:
+        """Whether a run was begun here."""
+        return any((self.directory / name).exists() for name in (CONFIG_FILE, METRICS_FILE, SUMMARY_FILE))
+
+    @property
+    def finished(self) -> bool:
+        """Whether that run came to its end."""
+        return (self.directory / SUMMARY_FILE).exists()
+
+    def changes(self, config: Plain, choices: dict[str, str]) -> Changes:
+        """The keys, and the groups, that differ from those of the run here, with their values then and now.
+
+        Raises:
+            RQLError: if one of them cannot change in the middle of a run.
+        """
+        found = difference(read_config(self.directory), config)
+        found |= difference(read_command(self.directory).choices, choices)
+        refuse_fixed(self.directory, found)
+        return found
+
+    def begin(self, command: Command, changes: Changes, resumed_from: str | None, data: dict[str, int]) -> Identity:
+        """Record that an attempt begins; `data` are the checksums of its data sets.
+
+        Raises:
+            RQLError: if they were others when the run began, or nothing can be written.
+        """
+        attempt = {
+            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "code_version": code_version(),
+            "resumed_from": resumed_from,
+            "changes": changes,
+        }
+        described: Plain = asdict(command) | {"id": os.urandom(4).hex(), "attempts": []} | self._described()
+        described["attempts"].append(attempt)
+        changed = [name for name, known in described.setdefault("data", data).items() if data.get(name) != known]
+        if changed:
+            what = f"the transitions of {' and of '.join(changed)} are not those that it began with"
+            raise RQLError(f"the run in {self.directory} cannot go on: {what}")
+        try:
+            write_atomically(self.directory / RUN_FILE, f"{json.dumps(described, indent=2)}\n".encode())
+        except OSError as error:
+            raise RQLError(f"the run cannot be recorded in {self.directory}: {error}") from error
+        return Identity(described["id"], described["swept"])
+
+    def release(self) -> None:
+        """Let others work here."""
+        if not self.holds_run:
+            (self.directory / RUN_FILE).unlink(missing_ok=True)
+            (self.directory / LOCK_FILE).unlink(missing_ok=True)
+        self._lock.release()
+
+    def _described(self) -> Plain:
+        try:
+            described: Plain = json.loads((self.directory / RUN_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return described
+
+
+def read_config(directory: Path) -> Plain:
+    """The plain configuration of the run in a folder.
+
+    Raises:
+        RQLError: if there is none.
+    """
+    path = directory / CONFIG_FILE
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RQLError(f"{directory} holds no run that can go on: {path} cannot be read") from error
+    if not isinstance(config, dict):
+        raise RQLError(f"{directory} holds no run that can go on: {path} is empty or damaged")
+    return config
+
+
+def read_command(directory: Path) -> Command:
+    """What the run in a folder was told to do.
+
+    Raises:
+        RQLError: if it is not recorded there.
+    """
+    path = directory / RUN_FILE
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        name, overrides, choices = described["config_name"], described["overrides"], described["choices"]
+        return Command(name, overrides, choices, described.get("swept", {}))  # older versions wrote no `swept`
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RQLError(f"{directory} holds no run that can go on: {path} cannot be read") from error
+
+
+def refuse_fixed(directory: Path, changes: Changes) -> None:
+    """Refuse what would make another run of it.
+
+    Raises:
+        RQLError: if one of the changes cannot be made in the middle of a run.
+    """
+    fixed = {key: values for key, values in changes.items() if not key.startswith(CHANGEABLE)}
+    if fixed:
+        listed = ", ".join(f"{key} ({then} → {now})" for key, (then, now) in fixed.items())
+        remedy = "hydra.run.dir=FOLDER names another place"
+        raise RQLError(f"{directory} holds a run that began with other values: {listed}; {remedy}")
+
+
+def difference(then: Plain, now: Plain) -> Changes:
+    """The dotted keys whose values differ, `resume` aside."""
+    before, after = flat(then), flat(now)
+    keys = [key for key in before | after if key != "resume" and before.get(key) != after.get(key)]
+    return {key: (before.get(key), after.get(key)) for key in keys}
+
+
+def flat(tree: Any, prefix: str = "") -> Plain:
+    """The leaves of a plain configuration by their dotted keys; an empty dictionary is a leaf."""
+    if not isinstance(tree, dict) or not tree:
+        return {prefix: tree}
+    parts = ((f"{prefix}.{key}" if prefix else str(key), value) for key, value in tree.items())
+    return {path: leaf for name, value in parts for path, leaf in flat(value, name).items()}

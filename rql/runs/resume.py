@@ -1,0 +1,37 @@
+"""`resume=FOLDER`: the run of a folder, with what the command line changes of it."""
+
+from pathlib import Path
+
+from hydra import compose
+from omegaconf import OmegaConf
+
+from rql.config.compose import choices_of, from_plain, load, to_plain
+from rql.config.schema import Config
+from rql.runs.folder import Command, difference, read_command, read_config, refuse_fixed
+from rql.utils.errors import ConfigError
+
+
+def resumed(directory: Path, command: Command) -> tuple[Config, Path, Command]:
+    """The configuration of the run in a folder with the overrides of a command, the folder, and both commands in one.
+
+    The overrides count as they would have in the first command; what has changed in `conf/` since does not.
+
+    Raises:
+        RQLError: if the folder holds no run, or an override changes what cannot change in the middle of one.
+    """
+    if not directory.is_dir():
+        raise ConfigError("resume", str(directory), "auto, never, or the folder of a run")
+    stored, began = read_config(directory), read_command(directory)
+    together = Command(began.config_name, [*began.overrides, *command.overrides], began.choices, began.swept)
+    if command.overrides:
+        then = to_plain(load(compose(began.config_name, overrides=began.overrides)))
+        now = load(compose(began.config_name, overrides=together.overrides))
+        changes = difference(then, to_plain(now)) | difference(began.choices, choices_of(now))
+        refuse_fixed(directory, changes)
+        changed = OmegaConf.create(stored)
+        for key, (_, value) in changes.items():
+            OmegaConf.update(changed, key, value, force_add=True)
+        plain = OmegaConf.to_container(changed)
+        assert isinstance(plain, dict)
+        stored = {str(key): value for key, value in plain.items()}
+    return from_plain(stored | {"resume": "auto"}, began.choices), directory, together

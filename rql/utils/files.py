@@ -1,0 +1,87 @@
+"""Files that are there whole or not at all, and which version of the code wrote them."""
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+from rql import __version__
+from rql.utils.errors import DamagedError, RQLError
+
+CHECKPOINTS = "checkpoints"
+"""The folder of a run's whole states, in its own folder."""
+
+MAGIC = b"RQL sealed file "
+VERSION = 1
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file aside, make sure that it is on the disk, and rename it.
+
+    Raises:
+        OSError: if it cannot be written; then nothing is left behind, and what was there before stays.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def remove_half_written(directory: Path) -> None:
+    """Delete what `write_atomically` had not finished when its process was killed; nobody may be writing there now."""
+    for part in directory.glob(".*.*"):
+        if part.is_file() and part.suffix[1:].isdigit():
+            part.unlink()
+
+
+def sync_directory(path: Path) -> None:
+    """Make sure that the names in a directory are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def seal(content: bytes) -> bytes:
+    """The content behind a line with a version and one with its SHA-256, for `unseal` to check."""
+    return MAGIC + f"{VERSION}\n{hashlib.sha256(content).hexdigest()}\n".encode() + content
+
+
+def unseal(path: Path) -> bytes:
+    """What was sealed in a file.
+
+    Raises:
+        RQLError: if it cannot be read, or is newer than this version knows.
+        DamagedError: if it was not sealed, or was changed since.
+    """
+    try:
+        sealed = path.read_bytes()
+    except OSError as error:
+        raise RQLError(f"{path} cannot be read: {error.strerror}") from error
+    version, _, rest = sealed.removeprefix(MAGIC).partition(b"\n")
+    checksum, _, content = rest.partition(b"\n")
+    if not sealed.startswith(MAGIC) or not version.isdigit():
+        raise DamagedError(f"{path} is no file of RQL, or its beginning is damaged")
+    if int(version) > VERSION:
+        raise RQLError(f"{path} has format {int(version)}; this version reads formats up to {VERSION}")
+    if checksum != hashlib.sha256(content).hexdigest().encode():
+        raise DamagedError(f"{path} is damaged: its content does not match its checksum")
+    return content
+
+
+def code_version() -> str:
+    """The version of this package, with the commit where it runs from a checkout: `0.1.0+g1a2b3c4`."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        commit = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__}+g{commit}"
