@@ -70,6 +70,21 @@ def unchanged(state: S) -> S:
     return state
 
 
+def normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Standard normal numbers of a shape."""
+    return torch.randn(shape, generator=generator, device=generator.device)
+
+
+def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Uniform numbers in [0, 1) of a shape."""
+    return torch.rand(shape, generator=generator, device=generator.device)
+
+
+def scalars(device: torch.device, *values: float) -> tuple[Tensor, ...]:
+    """Numbers as float32 scalars on a device."""
+    return tuple(torch.tensor(value, dtype=torch.float32, device=device) for value in values)
+
+
 def no_noise(batch: int, hparams: Any, generator: torch.Generator) -> Noise:
     """No random numbers."""
     return {}

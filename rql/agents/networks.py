@@ -8,7 +8,7 @@ from torch import nn
 from rql.config.choices import PolicyClass
 from rql.config.schema import CriticNetworkConfig, NetworkConfig, PolicyConfig
 from rql.envs.spaces import DiscreteSpec, Spaces
-from rql.nn.critics import ContinuousCritics, DiscreteCritics
+from rql.nn.critics import ContinuousCritics, DiscreteCritics, StateValue
 from rql.nn.policies import CategoricalPolicy, SquashedGaussianPolicy, UniformPolicy
 from rql.utils.errors import ConfigError
 from rql.utils.memory import require_memory
@@ -48,6 +48,19 @@ def build_critics(net: CriticNetworkConfig, spaces: Spaces, device: torch.device
         if isinstance(spaces.action, DiscreteSpec):
             return DiscreteCritics(net.ensemble_size, spaces.obs_dim, spaces.action.count, *sizes)
         return ContinuousCritics(net.ensemble_size, spaces.obs_dim, spaces.action.width, *sizes)
+
+    return fitting("network.critic.hidden", net.hidden, build, device)
+
+
+def build_value(net: CriticNetworkConfig, spaces: Spaces, device: torch.device) -> nn.Module:
+    """A network of V(s), sized as a critic. Weights are drawn from torch's global generator.
+
+    Raises:
+        ConfigError: if it does not fit into memory.
+    """
+
+    def build() -> nn.Module:
+        return StateValue(spaces.obs_dim, net.hidden, net.layer_norm)
 
     return fitting("network.critic.hidden", net.hidden, build, device)
 

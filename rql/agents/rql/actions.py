@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rql.agents.base import Noise
+from rql.agents.base import Noise, normal, uniform
 from rql.method.actions import (
     WeightedActions,
     enumerate_actions,
@@ -146,13 +146,3 @@ class ContinuousActions:
 
 
 ActionModel = DiscreteActions | ContinuousActions
-
-
-def normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Standard normal numbers of a shape."""
-    return torch.randn(shape, generator=generator, device=generator.device)
-
-
-def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Uniform numbers in [0, 1) of a shape."""
-    return torch.rand(shape, generator=generator, device=generator.device)

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from rql.agents.base import Noise
-from rql.agents.rql.actions import ActionModel, ContinuousActions, normal
+from rql.agents.base import Noise, normal
+from rql.agents.rql.actions import ActionModel, ContinuousActions
 from rql.agents.rql.residual import Residual, RQLHyperparameters, RQLState
 from rql.method.actions import WeightedActions, enumerate_prior
 from rql.method.losses import amortized_loss
