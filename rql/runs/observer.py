@@ -49,6 +49,7 @@ class Observer:
     ) -> None:
         """`camera` films the end of each stage; `saved` is what `saved_state` gave, or empty where the run begins."""
         plain = to_plain(config)
+        self._stages = {info.name: info for info in config.agent.stages}
         self._config, self._evaluator, self._prune, self._camera = config, evaluator, prune, camera
         stack.callback(evaluator.close)
         self._record = LocalRecord(directory, plain, Position(*saved.get("position", ())))
@@ -79,7 +80,7 @@ class Observer:
 
     def begin(self, stage: TrainingStage, fresh: bool) -> None:
         """A stage begins, or goes on."""
-        self._display.begin(stage.name, stage.total, stage.step)
+        self._display.begin(self._stages[stage.name], stage.total, stage.step)
         if fresh:
             self._seconds, self._updates_before = 0.0, float(stage.state.updates)
 
@@ -106,7 +107,7 @@ class Observer:
             self._best = metrics["return"]
             self._save(BEST_FILE, stage)
         self._record.log(stage.name, tick.step, metrics)
-        self._wandb.log(stage.name, tick.step, metrics)
+        self._wandb.log(self._stages[stage.name], tick.step, metrics)
         self._display.advance(tick.step, self._seconds, metrics.get("return"))
         if ended:
             self._end(stage, tick, metrics)
@@ -138,7 +139,8 @@ class Observer:
         if self._config.tracking.log_policy:
             self._wandb.log_policy(self._record.directory / AGENT_FILE)
         self._display.close()
-        self._display.console.print(results_table(summary, self._config.evaluation.mode.name))
+        agent, mode = self._config.agent, self._config.evaluation.mode.name
+        self._display.console.print(results_table(summary, agent.stages, agent.policies, mode))
         where = f"  (W&B: {self._wandb.where})" if self._wandb.where else ""
         self._display.say(f"config, metrics, summary, agent and curve are in {self._record.directory}{where}")
         return summary
@@ -170,7 +172,7 @@ class Observer:
         except Exception as error:  # a driver that gives up, a full disk: no reason to lose a run
             logger.warning("the end of stage %s could not be filmed: %s %s", stage.name, type(error).__name__, error)
             return
-        self._wandb.log_video(stage.name, tick.step, path)
+        self._wandb.log_video(self._stages[stage.name], tick.step, path)
 
     def _save(self, name: str, stage: TrainingStage) -> None:
         path = self._record.directory / name

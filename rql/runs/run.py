@@ -10,6 +10,7 @@ import gymnasium
 import torch
 
 from rql.agents.build import build_agent, first_state
+from rql.config.agents.base import AgentTable
 from rql.config.choices import WatchdogAction
 from rql.config.compose import choices_of, to_plain
 from rql.config.schema import Config, WatchdogConfig
@@ -110,13 +111,13 @@ def _attempts(
     """Train; where that diverges, and the watchdog is told to, again from an earlier checkpoint."""
     watchdog, rolled_back_to = parts.config.watchdog, None
     data = {found.name: found.checksum for found in parts.datasets or ()}
-    rollbacks = 0
+    agent, rollbacks = AgentTable.of(parts.config.agent), 0
     while True:
         start = checkpoints.newest()
         if start:
             rollbacks = max(rollbacks, start.progress["rollbacks"])
             start = _extended(start, changes, parts.config)
-        identity = folder.begin(command, changes, start.path.name if start else None, data)
+        identity = folder.begin(command, agent, changes, start.path.name if start else None, data)
         try:
             return _attempt(parts, folder.directory, identity, checkpoints, start, rollbacks, interruption)
         except DivergenceError as error:

@@ -1,4 +1,4 @@
-"""Weights & Biases as a spaces of the local record. Whatever goes wrong with it, the run goes on."""
+"""Weights & Biases as a view of the local record. Whatever goes wrong with it, the run goes on."""
 
 import logging
 import os
@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rql.config.agents.base import StageInfo
 from rql.config.choices import WandbMode
 from rql.config.schema import TrackingConfig
 from rql.runs.folder import Identity
 from rql.tracking.swept import tags_of, with_swept
-from rql.training.progress import Stage
 
-STEP_NAMES: dict[Stage, str] = {"bc": "bc/update", "offline": "offline/update", "online": "online/env_step"}
 INIT_SECONDS = 30.0
 FINISH_SECONDS = 300.0
 """How long a run that has ended waits for what is not uploaded yet."""
@@ -27,6 +26,7 @@ class WandbView:
     def __init__(self, settings: TrackingConfig, directory: Path, config: dict[str, Any], identity: Identity) -> None:
         self._directory = directory
         self._run: Any = None
+        self._defined: set[StageInfo] = set()
         if settings.mode is not WandbMode.disabled:
             self._attempt(lambda: self._start(settings, directory, config, identity))
 
@@ -37,18 +37,17 @@ class WandbView:
             return ""
         return f"rql track sync {self._directory}" if self._run.offline else str(self._run.url)
 
-    def log(self, stage: Stage, step: int, metrics: dict[str, float]) -> None:
-        """Send one line of the record, as `stage/metric` over `bc/update`, `offline/update` or `online/env_step`."""
+    def log(self, stage: StageInfo, step: int, metrics: dict[str, float]) -> None:
+        """Send one line of the record, as `stage/metric` over the stage's steps, such as `online/env_step`."""
         if self._run is not None:
-            line = {f"{stage}/{name}": value for name, value in metrics.items()} | {STEP_NAMES[stage]: step}
-            self._attempt(lambda: self._run.log(line))
+            self._attempt(lambda: self._log(stage, step, metrics))
 
-    def log_video(self, stage: Stage, step: int, path: Path) -> None:
+    def log_video(self, stage: StageInfo, step: int, path: Path) -> None:
         """Send the film of a stage, as `stage/video`."""
         if self._run is not None:
             import wandb
 
-            self._attempt(lambda: self._run.log({f"{stage}/video": wandb.Video(str(path)), STEP_NAMES[stage]: step}))
+            self._attempt(lambda: self._log(stage, step, {"video": wandb.Video(str(path))}))
 
     def log_policy(self, path: Path) -> None:
         """Send a file of a saved agent, as the artifact `policy-RUN_ID` of type `model`."""
@@ -61,6 +60,13 @@ class WandbView:
             self._attempt(lambda: self._run.summary.update(summary))
         if self._run is not None:
             self._attempt(lambda: self._close(exit_code))
+
+    def _log(self, stage: StageInfo, step: int, values: dict[str, Any]) -> None:
+        if stage not in self._defined:
+            self._run.define_metric(stage.step_metric, hidden=True)
+            self._run.define_metric(f"{stage.name}/*", step_metric=stage.step_metric)
+            self._defined.add(stage)
+        self._run.log({f"{stage.name}/{name}": value for name, value in values.items()} | {stage.step_metric: step})
 
     def _close(self, exit_code: int) -> None:
         try:
@@ -95,9 +101,6 @@ class WandbView:
             logger.warning("W&B cannot be reached (%s); this run is logged offline", _first_line(error))
             wandb.teardown()
             run = self._init("offline", settings, directory, config, identity)
-        for stage, name in STEP_NAMES.items():
-            run.define_metric(name, hidden=True)
-            run.define_metric(f"{stage}/*", step_metric=name)
         self._run = run
 
     @staticmethod
