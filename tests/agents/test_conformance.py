@@ -1,6 +1,5 @@
 """What every agent must do, over the registry of agents: a new one is tested as soon as it is registered."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +72,11 @@ def same(one: Any, other: Any) -> bool:
     return all(torch.equal(a, b) for a, b in zip(tensors(one), tensors(other), strict=True))
 
 
+def with_hparams(update: Any, hparams: Any) -> Any:
+    """An update as a function of what the members of a population have for themselves."""
+    return lambda state, batch, noise: update(state, batch, noise, hparams)
+
+
 @pytest.fixture(params=[(name, kind) for name in AGENTS for kind in SPACES], ids=lambda pair: "-".join(pair))
 def pair(request: Any) -> tuple[str, Spaces]:
     """An agent's name and the spaces that it is built for."""
@@ -116,7 +120,7 @@ def test_a_population_trained_by_vmap_is_its_members_trained_alone(pair: tuple[s
         inputs = [case.inputs(*case.stages()[number]) for case in members]
         stacked = pytree.tree_map(lambda *parts: torch.stack(parts), *[one[:3] for one in inputs])
         for update in stage.cycle:
-            together = torch.vmap(partial(update, hparams=inputs[0][3]))(*stacked)
+            together = torch.vmap(with_hparams(update, inputs[0][3]))(*stacked)
             for member, one in enumerate(inputs):
                 alone = update(*one)
                 for a, b in zip(tensors(alone), tensors(together), strict=True):
