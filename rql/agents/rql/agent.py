@@ -72,7 +72,7 @@ class RQL:
 
     @property
     def diagnosis(self) -> Diagnosis[RQLState]:
-        """What an update does not need to know of π_final; see docs/metrics.md."""
+        """Metrics of π_final that an update does not need; see docs/metrics.md."""
         return Diagnosis(self.diagnose, self.composition.diagnosis_noise)
 
     def init(self, normalizer: Normalizer) -> RQLState:

@@ -46,7 +46,7 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
 
 
 def _next_value(config: Config, spaces: Spaces) -> NextValue:
-    """For discrete actions π_final itself acts, whose value is the soft one."""
+    """The value of the next state. For discrete actions π_final itself acts, whose value is the soft one."""
     if config.target.name is not Target.policy:
         return NEXT_VALUES[config.target.name]
     if isinstance(spaces.action, DiscreteSpec):
