@@ -18,7 +18,7 @@ def td_loss(q: Tensor, target: Tensor) -> Tensor:
 def cql_loss(q_space: Tensor, log_weight: Tensor, q_data: Tensor) -> Tensor:
     """L_CQL / α = Σ_e E_s[ log Σ_a exp Q_e(s,a) − E_{a~D} Q_e(s,a) ] (Kumar et al. 2020, equation 4).
 
-    `q_space` is (E, B, N) at actions that stand for the whole action space with `log_weight` (B, N); `q_data` is (E, B).
+    `q_space` (E, B, N) is at actions that stand for the action space with `log_weight` (B, N); `q_data` is (E, B).
     """
     return ((q_space + log_weight).logsumexp(-1) - q_data).mean(-1).sum()
 
