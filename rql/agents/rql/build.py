@@ -7,7 +7,7 @@ import torch
 from rql.agents.networks import build_critics, build_policy, uniform_policy
 from rql.agents.rql.actions import ActionModel, ContinuousActions, DiscreteActions
 from rql.agents.rql.agent import RQL, NextValue
-from rql.agents.rql.composition import Amortized, Composition, Resampled
+from rql.agents.rql.composition import Amortized, Resampled
 from rql.agents.rql.residual import Ensemble, Residual
 from rql.agents.rql.schedule import RQLSchedule
 from rql.config.choices import Aggregate, PolicyClass, Target
@@ -37,7 +37,7 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
     prior = uniform_policy(spaces) if uniform else policy
     residual = Residual(prior, critics, _ensemble(config.network.critic), config.q.normalize)
     actions = _actions(config, spaces)
-    composition: Composition = Resampled(residual, actions)
+    composition: Resampled = Resampled(residual, actions)
     if isinstance(config.composition, AmortizedConfig) and isinstance(actions, ContinuousActions):
         composition = Amortized(residual, actions, policy)
     schedule = RQLSchedule(config, device, learning_rate_scale)
