@@ -16,7 +16,7 @@ from gymnasium.envs.classic_control import PendulumEnv
 from test_run import without_times
 
 from rql.config.choices import WandbMode
-from rql.config.schema import TrackingConfig
+from rql.config.running import TrackingConfig
 from rql.evaluation.evaluator import Evaluator
 from rql.runs.folder import Command, Identity, read_command
 from rql.runs.record import LocalRecord, Position

@@ -10,8 +10,11 @@ from torch import Tensor, nn
 from rql.agents.actions import ActionModel, ContinuousActions, DiscreteActions
 from rql.agents.agent import Agent, Aggregator, NextValue
 from rql.agents.state import AgentState, Noise, Normalizer
-from rql.config.choices import Aggregate, PolicyClass, Target
-from rql.config.schema import AmortizedConfig, Config, CriticNetworkConfig, KLBetaConfig, ResampleConfig
+from rql.config.choices import Aggregate, PolicyClass
+from rql.config.method import AmortizedConfig, KLBetaConfig, PolicyTargetConfig, ResampleConfig
+from rql.config.networks import CriticNetworkConfig
+from rql.config.registry import implementation_of
+from rql.config.schema import Config
 from rql.data.transitions import Transitions
 from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.method import ensemble, targets
@@ -20,13 +23,6 @@ from rql.nn.policies import CategoricalPolicy, SquashedGaussianPolicy, UniformPo
 from rql.optim.adam import learned
 from rql.utils.errors import ConfigError
 from rql.utils.memory import require_memory
-
-NEXT_VALUES: dict[Target, NextValue] = {
-    Target.max: targets.max_value,
-    Target.soft: targets.soft_value,
-    Target.expected: targets.expected_value,
-}
-
 
 COPIES = 5
 """Of each parameter: itself, its target or that of π_BC, its gradient, and Adam's two moments."""
@@ -87,13 +83,14 @@ def first_state(
 
 def _next_value(config: Config, spaces: Spaces) -> NextValue:
     """For discrete actions π_final itself acts, whose value is the soft one."""
-    if config.target.name is not Target.policy:
-        return NEXT_VALUES[config.target.name]
+    next_value: NextValue = implementation_of("target", config.target)
+    if not isinstance(config.target, PolicyTargetConfig):
+        return next_value
     if isinstance(spaces.action, DiscreteSpec):
         return targets.soft_value
     if not isinstance(config.composition, AmortizedConfig):
-        raise ConfigError("target.name", "policy", "max, soft or expected, for composition=resample has no network π_θ")
-    return targets.policy_value
+        raise ConfigError("target", "policy", "max, soft or expected, for composition=resample has no network π_θ")
+    return next_value
 
 
 def _check_policy_class(name: PolicyClass, spaces: Spaces) -> None:
@@ -126,25 +123,27 @@ def _uniform(spaces: Spaces) -> UniformPolicy:
 
 
 def _policy(config: Config, spaces: Spaces) -> nn.Module:
-    net, policy = config.network.actor, config.policy
+    network, policy = config.network.actor, config.policy
+    build: Callable[..., nn.Module] = implementation_of("network/actor", network)
     if isinstance(spaces.action, DiscreteSpec):
-        return CategoricalPolicy(spaces.obs_dim, spaces.action.count, net.hidden, net.layer_norm)
-    return SquashedGaussianPolicy(
-        spaces.obs_dim, spaces.action.width, net.hidden, net.layer_norm, policy.log_std_min, policy.log_std_max
-    )
+        return CategoricalPolicy(build(network, spaces.obs_dim, spaces.action.count))
+    net = build(network, spaces.obs_dim, 2 * spaces.action.width)
+    return SquashedGaussianPolicy(net, policy.log_std_min, policy.log_std_max)
 
 
-def _critics(net: CriticNetworkConfig, spaces: Spaces) -> nn.Module:
-    if isinstance(spaces.action, DiscreteSpec):
-        return DiscreteCritics(net.ensemble_size, spaces.obs_dim, spaces.action.count, net.hidden, net.layer_norm)
-    return ContinuousCritics(net.ensemble_size, spaces.obs_dim, spaces.action.width, net.hidden, net.layer_norm)
+def _critics(network: CriticNetworkConfig, spaces: Spaces) -> nn.Module:
+    build: Callable[..., nn.Module] = implementation_of("network/critic", network)
+    size, action = network.ensemble_size, spaces.action
+    if isinstance(action, DiscreteSpec):
+        return DiscreteCritics(build(network, size, spaces.obs_dim, action.count), size)
+    return ContinuousCritics(build(network, size, spaces.obs_dim + action.width, 1), size)
 
 
 def _actions(config: Config, spaces: Spaces) -> ActionModel:
     if isinstance(spaces.action, DiscreteSpec):
         return DiscreteActions(spaces.action.count)
     candidates = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else 0
-    on_policy = config.target.name is Target.policy
+    on_policy = isinstance(config.target, PolicyTargetConfig)
     return ContinuousActions(
         spaces.action.width, config.target.num_samples, config.cql.num_samples, candidates, on_policy
     )

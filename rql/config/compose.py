@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from rql.config import agents, schema  # noqa: F401  agents make themselves known
-from rql.config.registry import choice_of, choices
+from rql.config import schema
+from rql.config.registry import choice_of, choices, schema_of
 from rql.config.validate import validate
 from rql.utils.errors import ConfigError
 
@@ -60,7 +60,15 @@ def typed(composed: DictConfig, expected: type[T]) -> T:
 
 def choices_of(config: schema.Config) -> dict[str, str]:
     """Which choice of each group with schemas of its own the configuration has."""
-    return {group: choice_of(group, getattr(config, group)).name for group in choices() if hasattr(config, group)}
+    parts = {group: _part(config, group) for group in choices()}
+    return {group: choice_of(group, part).name for group, part in parts.items() if part is not None}
+
+
+def composed_choices(composed: DictConfig) -> dict[str, str]:
+    """The same of a configuration that Hydra composed, and that may lack values."""
+    types = {group: OmegaConf.get_type(composed, group.replace("/", ".")) for group in choices()}
+    named = {group: [c.name for c in choices()[group].values() if c.schema is kind] for group, kind in types.items()}
+    return {group: names[0] for group, names in named.items() if names}
 
 
 def from_plain(plain: dict[str, Any], chosen: dict[str, str]) -> schema.Config:
@@ -72,10 +80,20 @@ def from_plain(plain: dict[str, Any], chosen: dict[str, str]) -> schema.Config:
     """
     typed = OmegaConf.structured(schema.Config)
     for group, name in chosen.items():
-        typed[group] = OmegaConf.structured(choices()[group][name].schema)
+        known = schema_of(group, name, None)
+        if known is None:
+            raise ConfigError(group, name, "a choice that is registered here; imports=[MODULE] brings your own")
+        OmegaConf.update(typed, group.replace("/", "."), OmegaConf.structured(known), merge=False)
     merged = OmegaConf.merge(typed, plain)
     assert isinstance(merged, DictConfig)
     return load(merged)
+
+
+def _part(config: Any, group: str) -> Any:
+    """The part of a configuration that a group chooses, or None where it has none."""
+    for name in group.split("/"):
+        config = getattr(config, name, None)
+    return config
 
 
 def _paths(tree: Any, prefix: str = "") -> set[str]:

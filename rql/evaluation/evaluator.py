@@ -13,7 +13,7 @@ from rql.agents.agent import Agent, PolicyName
 from rql.agents.policy import Policy
 from rql.agents.state import AgentState
 from rql.config.choices import ActionMode
-from rql.config.data_schema import EnvConfig
+from rql.config.data import EnvConfig
 from rql.config.schema import Config
 from rql.data.transitions import Reference, RewardTransform
 from rql.envs.guarded import AnyEnv, EnvFailedError, GuardedEnvs

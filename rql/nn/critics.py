@@ -1,20 +1,16 @@
 """Ensembles of Q_R. Both kinds value sets of actions: E critics, B states, N actions a state → (E, B, N)."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
-
-from rql.nn.mlp import ensemble_mlp
 
 
 class DiscreteCritics(nn.Module):
     """Q(s, ·) for all discrete actions at once."""
 
-    def __init__(self, size: int, obs_dim: int, num_actions: int, hidden: Sequence[int], layer_norm: bool) -> None:
+    def __init__(self, net: nn.Module, size: int) -> None:
+        """`net` maps (E, B, obs_dim) to (E, B, number of actions); `size` is E."""
         super().__init__()
-        self.size = size
-        self.net = ensemble_mlp(size, obs_dim, hidden, num_actions, layer_norm)
+        self.size, self.net = size, net
 
     def forward(self, obs: Tensor, actions: Tensor) -> Tensor:
         """obs (B, obs_dim) and actions (B, N) int64 → (E, B, N)."""
@@ -25,10 +21,10 @@ class DiscreteCritics(nn.Module):
 class ContinuousCritics(nn.Module):
     """Q(s, a) for actions in [−1, 1]^d."""
 
-    def __init__(self, size: int, obs_dim: int, action_dim: int, hidden: Sequence[int], layer_norm: bool) -> None:
+    def __init__(self, net: nn.Module, size: int) -> None:
+        """`net` maps observations and actions side by side, (E, B, obs_dim + d), to (E, B, 1); `size` is E."""
         super().__init__()
-        self.size = size
-        self.net = ensemble_mlp(size, obs_dim + action_dim, hidden, 1, layer_norm)
+        self.size, self.net = size, net
 
     def forward(self, obs: Tensor, actions: Tensor) -> Tensor:
         """obs (B, obs_dim) and actions (B, N, d) → (E, B, N)."""

@@ -1,19 +1,17 @@
 """Policy networks: (normalised) observations in, a distribution over actions out."""
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
 from rql.nn.distributions import Categorical, SquashedGaussian, Uniform
-from rql.nn.mlp import mlp
 
 
 class CategoricalPolicy(nn.Module):
-    """π(a|s) over `num_actions` discrete actions."""
+    """π(a|s) over discrete actions."""
 
-    def __init__(self, obs_dim: int, num_actions: int, hidden: Sequence[int], layer_norm: bool) -> None:
+    def __init__(self, net: nn.Module) -> None:
+        """`net` maps observations to logits."""
         super().__init__()
-        self.net = mlp(obs_dim, hidden, num_actions, layer_norm)
+        self.net = net
 
     def forward(self, obs: Tensor) -> Categorical:
         """(..., obs_dim) → logits (..., num_actions)."""
@@ -23,17 +21,10 @@ class CategoricalPolicy(nn.Module):
 class SquashedGaussianPolicy(nn.Module):
     """π(a|s) over [−1, 1]^d: a squashed Gaussian whose mean and scale both depend on the state."""
 
-    def __init__(
-        self,
-        obs_dim: int,
-        action_dim: int,
-        hidden: Sequence[int],
-        layer_norm: bool,
-        log_std_min: float,
-        log_std_max: float,
-    ) -> None:
+    def __init__(self, net: nn.Module, log_std_min: float, log_std_max: float) -> None:
+        """`net` maps observations to 2 d numbers: d means, and what decides d scales."""
         super().__init__()
-        self.net = mlp(obs_dim, hidden, 2 * action_dim, layer_norm)
+        self.net = net
         self.log_std_min, self.log_std_max = log_std_min, log_std_max
 
     def forward(self, obs: Tensor) -> SquashedGaussian:

@@ -26,8 +26,9 @@ def resumed(directory: Path, command: Command) -> tuple[Config, Path, Command]:
     if command.overrides:
         then = to_plain(load(compose(began.config_name, overrides=began.overrides)))
         now = load(compose(began.config_name, overrides=together.overrides))
-        changes = difference(then, to_plain(now)) | difference(began.choices, choices_of(now))
-        refuse_fixed(directory, changes)
+        chosen = choices_of(now)
+        changes = difference(then, to_plain(now), chosen) | difference(began.choices, chosen, chosen)
+        refuse_fixed(directory, changes, chosen)
         changed = OmegaConf.create(stored)
         for key, (_, value) in changes.items():
             OmegaConf.update(changed, key, value, force_add=True)

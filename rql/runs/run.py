@@ -12,7 +12,8 @@ import torch
 from rql.agents.build import build_agent, first_state
 from rql.config.choices import WatchdogAction
 from rql.config.compose import choices_of, to_plain
-from rql.config.schema import Config, WatchdogConfig
+from rql.config.running import WatchdogConfig
+from rql.config.schema import Config
 from rql.data.journal import Journal
 from rql.data.load import load_datasets, minari_root, resolve_env
 from rql.data.reference_scores import reference_score

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rql.config.choices import WandbMode
-from rql.config.schema import TrackingConfig
+from rql.config.running import TrackingConfig
 from rql.runs.folder import Identity
 from rql.tracking.swept import tags_of, with_swept
 from rql.training.progress import Stage

@@ -1,42 +1,12 @@
 """The numbers of an update at a moment of the run."""
 
-from collections.abc import Callable
-
 import torch
 
 from rql.agents.state import Hyperparameters
-from rql.config.schema import (
-    AmortizedConfig,
-    BetaConfig,
-    Config,
-    ConstantBetaConfig,
-    CosineBetaConfig,
-    ExponentialBetaConfig,
-    KLBetaConfig,
-    LinearBetaConfig,
-    RampBetaConfig,
-)
-from rql.method.schedules import Shape, cosine, exponential, linear, progress
-
-SHAPES: dict[type[RampBetaConfig], Shape] = {
-    LinearBetaConfig: linear,
-    CosineBetaConfig: cosine,
-    ExponentialBetaConfig: exponential,
-}
-
-
-def beta_schedule(config: BetaConfig, last_step: int) -> Callable[[int], float]:
-    """β as a function of the online environment step; where β is adaptive, its initial value."""
-    match config:
-        case ConstantBetaConfig():
-            return lambda step: config.value
-        case RampBetaConfig():
-            shape, end_step = SHAPES[type(config)], last_step if config.end_step is None else config.end_step
-            return lambda step: shape(config.start, config.end, progress(step, config.start_step, end_step))
-        case KLBetaConfig():
-            return lambda step: config.initial
-        case _:
-            raise TypeError(f"no schedule for {type(config).__name__}")
+from rql.config.method import AmortizedConfig, KLBetaConfig
+from rql.config.registry import implementation_of
+from rql.config.schema import Config
+from rql.method.schedules import Schedule, linear, progress
 
 
 class HyperparameterSchedule:
@@ -44,7 +14,7 @@ class HyperparameterSchedule:
 
     def __init__(self, config: Config, device: torch.device, learning_rate_scale: float = 1.0) -> None:
         self._config, self._device = config, device
-        self._beta = beta_schedule(config.beta, config.online.env_steps)
+        self._beta: Schedule = implementation_of("beta", config.beta)(config.beta, config.online.env_steps)
         kl = config.beta if isinstance(config.beta, KLBetaConfig) else None
         composition = config.composition
         actor_rate = composition.learning_rate if isinstance(composition, AmortizedConfig) else 0.0
