@@ -1,7 +1,9 @@
 """The typed configuration of `rql collect`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig
@@ -99,9 +101,9 @@ class CollectConfig:
     """Modules of your own, imported before anything else, that register choices; on PYTHONPATH or right here."""
 
 
-def register_collect() -> None:
-    """Make the schemas known to Hydra."""
-    register_schemas()
+def register_collect(folders: Sequence[Path] = ()) -> None:
+    """Make the schemas known to Hydra; `folders` as in `register_schemas`."""
+    register_schemas(folders)
     store = ConfigStore.instance()
     store.store(name="collect_schema", node=CollectConfig)
 
