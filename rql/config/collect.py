@@ -12,7 +12,7 @@ from rql.config.choices import ActionMode
 from rql.config.compose import register_schemas, typed
 from rql.config.data import DatasetConfig, EnvConfig
 from rql.config.registry import register
-from rql.config.settings import Role, at_least, between, checks_of, section, setting
+from rql.config.settings import at_least, between, checks_of, section, setting
 from rql.config.validate import refuse_impossible
 from rql.utils.errors import ConfigError
 
@@ -95,9 +95,9 @@ class CollectConfig:
     """Of the data set, in its metadata."""
     description: str | None = None
     """Of the data set, in its metadata."""
-    threads: int = at_least(1, 1, Role.how)
+    threads: int = at_least(1, 1)
     """CPU threads for torch."""
-    imports: list[str] = setting([], Role.how)
+    imports: list[str] = setting([])
     """Modules of your own, imported before anything else, that register choices; on PYTHONPATH or right here."""
 
 

@@ -116,13 +116,13 @@ class FileDatasetConfig(DatasetConfig):
 @register("dataset", "d4rl", "rql.data.sources.d4rl:open_file")
 @dataclass
 class D4RLDatasetConfig(FileDatasetConfig):
-    """HDF5."""
+    """An HDF5 file with the keys of D4RL."""
 
 
 @register("dataset", "npz", "rql.data.sources.d4rl:open_file")
 @dataclass
 class NPZDatasetConfig(FileDatasetConfig):
-    """Numpy's .npz."""
+    """A file of numpy's, .npz, with the keys of D4RL."""
 
 
 @register("dataset", "none")

@@ -2,7 +2,9 @@
 
 import textwrap
 
+from hydra._internal.config_repository import ConfigRepository
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, OmegaConf
 
 NAME_WIDTH, LINE_WIDTH = 20, 116
@@ -17,17 +19,16 @@ def register_listing() -> None:
 
 def list_groups(chosen: DictConfig) -> str:
     """A paragraph for each group, `*` before its default; `chosen` is the choice of each, None where there is none."""
+    repository = ConfigRepository(GlobalHydra.instance().config_loader().get_search_path())
+    shown = [str(group) for group in reversed(list(chosen)) if not str(group).startswith(HIDDEN)]
     return "\n".join(
-        _paragraph(str(group), name)
-        for group, name in reversed(list(chosen.items()))
-        if not str(group).startswith(HIDDEN)
+        _paragraph(group, repository.get_group_options(group, ObjectType.CONFIG), chosen[group]) for group in shown
     )
 
 
-def _paragraph(group: str, chosen: str | None) -> str:
-    names = GlobalHydra.instance().config_loader().get_group_options(group)
-    marked = sorted(names, key=lambda name: (name != chosen, name))
-    listed = ", ".join(f"*{name}" if name == chosen else name for name in marked)
+def _paragraph(group: str, names: list[str], default: str | None) -> str:
+    marked = [f"*{default}"] if default else []
+    listed = ", ".join([*marked, *sorted(name for name in names if name != default)])
     return textwrap.fill(
         listed, LINE_WIDTH, initial_indent=f"  {group + ':':<{NAME_WIDTH}}", subsequent_indent=" " * (NAME_WIDTH + 2)
     )

@@ -28,7 +28,7 @@ class TrackingConfig:
     """Weights & Biases, and how often metrics are recorded."""
 
     mode: WandbMode = WandbMode.auto
-    """Whether and where to W&B logs are written."""
+    """Where W&B's logs go; `auto` is online where there is a login, and offline elsewhere."""
     project: str = "rql"
     """The project in W&B."""
     entity: str | None = None
