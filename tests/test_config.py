@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import ROOT, TINY, Cli, compose_config
 
 from rql.config.data import MinariDatasetConfig
@@ -63,13 +64,26 @@ def test_locomotion_environments_bring_their_data_set_and_the_command_line_has_t
     assert chosen.id == "mine/walker-v1"  # type: ignore[attr-defined]
 
 
-def test_help_names_every_group_and_choice_and_imports_nothing_heavy() -> None:
-    answer = subprocess.run([sys.executable, "run.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    sections = re.split(r"^ *(\w+): ", answer.stdout.split("Often used")[0], flags=re.MULTILINE)
-    shown = dict(zip(sections[1::2], sections[2::2], strict=True))
-    for group in ("experiment", *{path.parent.name for path in GROUPS}):
-        choices = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
-        assert choices == set(re.findall(r"[a-z]\w+(?=[,; \n]|$)", re.sub(r"\(.*?\)|;.*", "", shown[group]))), group
+@pytest.mark.parametrize(("command", "config"), [(["run.py"], "config"), (["-m", "rql", "collect"], "collect")])
+def test_help_lists_every_group_and_choice_with_its_default(command: list[str], config: str) -> None:
+    answer = subprocess.run([sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    sections = re.split(r"^ *([\w/]+): ", answer.stdout.split("Often used")[0], flags=re.MULTILINE)
+    shown = {
+        group: listed.replace("\n", " ").split(", ")
+        for group, listed in zip(sections[1::2], sections[2::2], strict=True)
+    }
+    defaults: list[Any] = yaml.safe_load((ROOT / "conf" / f"{config}.yaml").read_text())["defaults"]
+    groups = {group: choice for entry in defaults if isinstance(entry, dict) for group, choice in entry.items()}
+    assert shown.keys() == {group for group in groups if "override" not in group}
+    for group, listed in shown.items():
+        names = [name.strip() for name in listed]
+        assert {name.removeprefix("*") for name in names} == {
+            path.stem for path in (ROOT / "conf" / group).glob("*.yaml")
+        }
+        assert [name for name in names if name.startswith("*")] == ([f"*{groups[group]}"] if groups[group] else [])
+
+
+def test_help_imports_nothing_heavy() -> None:
     loaded = "import sys, run; assert not {'torch', 'wandb', 'gymnasium', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, check=True)
 
@@ -140,6 +154,11 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["dataset=minari", "dataset.id=no-version"], ["no-version is no Minari id"]),
     (["dataset=minari", "dataset.id=no/where-v0", "dataset.download=false"], ["no/where-v0", "dataset.download=true"]),
     (["dataset=minari"], ["dataset.id=???", "must be given"]),
+    (['tracking.tags=[""]'], ["tracking.tags[0]=", "1 to 64 characters"]),
+    (["dataset.keep.seed=-1"], ["dataset.keep.seed=-1", "at least 0"]),
+    (["evaluation.num_envs=0"], ["evaluation.num_envs=0", "at least 1"]),
+    (["beta.end=inf"], ["beta.end=inf", "at least 0"]),
+    (["network/actor=mlq"], ["network/actor/mlq", "mlp"]),
     (["batch_size=5000", "dataset.episodes=4"], ["batch_size=5000", "800"]),
 ]
 
