@@ -1,6 +1,7 @@
 """Reports over several agents, each known by what its runs recorded alone."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from rql.reports.curve import draw_curve
 from rql.reports.curves import all_curves
 from rql.reports.report import make_pictures, write_report
 from rql.reports.runs import RunStatus, read_run
+from rql.reports.table import results_table
 from rql.runs.folder import read_agent_table
+from rql.tracking.display import Display
 
 OFFLINE = StageInfo("offline", "offline RL", "actor", "offline", StageData.offline)
 IQL = AgentTable((OFFLINE, StageInfo("online", "online RL", "actor", "online", StageData.online)), {"actor": "π"})
@@ -109,6 +112,21 @@ def test_a_clone_alone_is_an_arm_and_no_baseline(runs: Path, tmp_path: Path) -> 
     final = {row["arm"]: row for row in rows_of(made / "final.csv")}
     assert float(final["agent=bc"]["mean return"]) == 95.0
     assert final["agent=bc"]["P(the final policy > π_BC)"] == ""
+
+
+def test_the_table_and_the_progress_of_a_run_speak_of_its_own_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = {"return": 8.0, "return_std": 1.0, "sample_return": 7.0, "sample_return_std": 2.0, "return_min": 6.0}
+    end = {f"pretrain/{name}": value for name, value in (kinds | {"return_max": 9.0, "return_episodes": 10.0}).items()}
+    display = Display()
+    display.begin(PRETRAINED.stages[1], 200, 50)
+    display.advance(100, 2.0, 12.5)
+    display.console.print(results_table(end, PRETRAINED.stages, PRETRAINED.policies, "mode"))
+    display.close()
+    printed = capsys.readouterr().out
+    assert "skill transfer  goes on from 50 / 200 env steps" in printed
+    assert "100 / 200 env steps      50/s  return 12.5" in printed
+    assert "return of 10 episodes" in printed and "π_skill, skills" in printed
+    assert re.search("π_skill, transferred *skipped", printed)
 
 
 def test_a_run_that_does_not_say_its_stages_is_damaged(tmp_path: Path) -> None:

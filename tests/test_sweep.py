@@ -7,8 +7,10 @@ from typing import Any
 
 import yaml
 from conftest import TINY, Launch, attempts_of
+from made_runs import write_run
 
 from rql.commands import sweep as command
+from rql.config.agents.base import AgentTable, StageData, StageInfo
 from rql.sweep.jobs import Job, JobStatus, write
 from rql.sweep.plan import jobs_of
 
@@ -105,3 +107,26 @@ def test_a_search_that_is_started_again_finds_what_it_did(launch: Launch, capsys
     summaries = [json.loads(path.read_text()) for path in directory.glob("*/summary.json")]
     assert best["best_value"] == max(value, *(summary["online/return"] for summary in summaries))
     assert set(best["best_params"]) == {"beta.end", "cql.alpha", "q.learning_rate", "bc.learning_rate", "q.tau"}
+
+
+def test_the_table_of_a_sweep_has_the_stages_that_its_jobs_recorded(tmp_path: Path, capsys: Any) -> None:
+    skills = StageInfo("pretrain", "skill discovery", "skills", "skills", StageData.offline)
+    online = StageInfo("online", "skill transfer", "skills", "transferred", StageData.online)
+    sweep = {"base": {}, "swept": ["agent"], "jobs": ["a", "b", "c"], "launches": []}
+    write_run(tmp_path / "a", 0, points=[("bc", 1, 1.5), ("offline", 1, 2.5), ("online", 1, 3.5)])
+    agent = AgentTable((skills, online), {"skills": "π_skill"})
+    write_run(tmp_path / "b", 0, agent=agent, points=[("pretrain", 1, 4.5), ("online", 1, 5.5)])
+    (tmp_path / "sweep.json").write_text(json.dumps(sweep))
+    for name, status in (("a", JobStatus.done), ("b", JobStatus.done), ("c", JobStatus.queued)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        write(tmp_path, Job(name, [f"agent={name}"], status))
+    assert command.main(["status", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split() for line in lines if line.strip() and not set(line) & set("─")]
+    assert rows[0] == ["job", "status", "agent", "π_BC", "offline", "skills", "online", "seconds"]
+    found = [row[:2] + row[3:-1] for row in rows[1:3]]
+    assert found == [
+        ["a", "done", "1.5", "2.5", "3.5"],
+        ["b", "done", "4.5", "5.5"],
+    ]
+    assert rows[3] == ["c", "queued", "c"]
