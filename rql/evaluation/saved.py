@@ -2,12 +2,11 @@
 
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from rql.agents.agent import PolicyName
-from rql.agents.policy import Policy, SavedAgent
+from rql.agents.loading import Policy, SavedAgent
 from rql.config.choices import ActionMode
 from rql.config.data_schema import FileDatasetConfig, MinariDatasetConfig
 from rql.config.schema import Config
@@ -19,15 +18,15 @@ from rql.utils.errors import DataError
 from rql.utils.random import generator
 
 Figures = dict[str, Any]
-BOTH = "both"
+ALL, BOTH = "all", "both"
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is played."""
+    """The policies, modes and episodes of a comparison."""
 
-    policies: tuple[PolicyName, ...]
+    policies: tuple[str, ...]
     modes: tuple[ActionMode, ...]
     episodes: int
     num_envs: int
@@ -37,8 +36,16 @@ class Plan:
     def of(
         cls, saved: SavedAgent, policy: str, mode: str, episodes: int | None, num_envs: int | None, seed: int | None
     ) -> "Plan":
-        """`policy` and `mode` may be `both`; None is what the run's own evaluations had at the end of a stage."""
-        policies: tuple[PolicyName, ...] = ("bc", "final") if policy == BOTH else (cast(PolicyName, policy),)
+        """The plan that the options name; None is what the run's own evaluations had at the end of a stage.
+
+        `policy` may be `all`, and `mode` may be `both`.
+
+        Raises:
+            ConfigError: if the agent has no such policy.
+        """
+        if policy != ALL:
+            saved.check_policy(policy)
+        policies = tuple(saved.agent.policies) if policy == ALL else (policy,)
         modes = tuple(ActionMode) if mode == BOTH else (ActionMode[mode],)
         own = saved.config.evaluation
         seed = saved.config.seed if seed is None else seed
@@ -46,7 +53,7 @@ class Plan:
 
 
 def compare(saved: SavedAgent, plan: Plan) -> list[Figures]:
-    """For each policy in each mode: `policy`, `mode`, the metrics of an evaluation (docs/metrics.md), and `returns`,
+    """Play each policy in each mode; a row for each: `policy`, `mode`, the metrics of an evaluation, and `returns`,
     one an episode. All play from the same start states.
     """
     played = replace(saved.config.evaluation, boundary_episodes=plan.episodes, episodes=1, num_envs=plan.num_envs)
@@ -66,7 +73,7 @@ def compare(saved: SavedAgent, plan: Plan) -> list[Figures]:
 
 
 def first_episode(saved: SavedAgent, plan: Plan) -> tuple[Policy, int]:
-    """The policy that is shown, π_final if it is among those of the plan, and the seed of its environment."""
+    """The policy that is shown, the last one of the plan, and the seed of its environment."""
     deterministic = plan.modes[0] is ActionMode.mode
     draws = generator(plan.seed, "evaluation", CPU)
     policy = Policy(saved.agent, saved.state, saved.spaces, plan.policies[-1], deterministic, draws)
@@ -74,7 +81,7 @@ def first_episode(saved: SavedAgent, plan: Plan) -> tuple[Policy, int]:
 
 
 def reference_of(config: Config) -> Reference | None:
-    """What a normalised score of a run refers to: the scores that its data set names if it is here, or D4RL's."""
+    """The returns of score 0 and 100: those that the data set of a run names if it is here, or else D4RL's."""
     match config.dataset:
         case MinariDatasetConfig(id=name) | FileDatasetConfig(path=name):
             pass

@@ -78,8 +78,33 @@ class SquashedGaussian(NamedTuple):
         return 0.5 * (variance_ratio + distance - 1.0 - variance_ratio.log()).sum(-1)
 
     def unsqueeze(self) -> "SquashedGaussian":
-        """The same distribution with a dimension for several actions a state: (B, d) → (B, 1, d)."""
+        """The distribution with a dimension for several actions a state: (B, d) → (B, 1, d)."""
         return SquashedGaussian(self.mean.unsqueeze(-2), self.log_std.unsqueeze(-2))
+
+
+class Gaussian(NamedTuple):
+    """A normal distribution of a whose mean lies in (−1, 1)^d, with independent dimensions.
+
+    Its density is that of the unbounded normal; samples are clipped to [−1, 1]^d.
+    """
+
+    mean: Tensor
+    """(..., d)."""
+    log_std: Tensor
+    """(..., d), or what broadcasts to it."""
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """An action for each standard normal `noise`, (..., d)."""
+        return (self.mean + self.log_std.exp() * noise).clamp(-1.0, 1.0)
+
+    def mode(self) -> Tensor:
+        """The mean: (..., d)."""
+        return self.mean
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """log density of actions, (..., d) → (...,)."""
+        z = (action - self.mean) * (-self.log_std).exp()
+        return (-0.5 * z.square() - self.log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
 
 
 class Uniform(NamedTuple):
@@ -121,7 +146,7 @@ class Uniform(NamedTuple):
         return policy.log_density(latent) - self.log_density(latent)
 
     def unsqueeze(self) -> "Uniform":
-        """The same distribution with a dimension for several actions a state: (B, d) → (B, 1, d)."""
+        """The distribution with a dimension for several actions a state: (B, d) → (B, 1, d)."""
         return Uniform(self.center.unsqueeze(-2))
 
 

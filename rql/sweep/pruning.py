@@ -12,7 +12,7 @@ from rql.sweep.jobs import ENDED, Job, read
 from rql.utils.errors import RQLError
 
 if TYPE_CHECKING:
-    from rql.runs.observer import Pruner  # which waits for torch
+    from rql.runs.callbacks import Pruner  # which waits for torch
 
 
 def pruner_of(sweep: Path, job: Job, config: JobsConfig) -> "Pruner | None":
