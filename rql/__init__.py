@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rql.agents.loading import load_policy
 
+from rql.config.registry import register
+
 __version__ = "0.1.0"
-__all__ = ["load_policy"]
+__all__ = ["load_policy", "register"]
 
 
 def __getattr__(name: str) -> Any:

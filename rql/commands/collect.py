@@ -7,8 +7,10 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from rql.commands.shared import errors_in_one_sentence
 from rql.config.collect import load_collect, register_collect
 from rql.config.explain import composition_errors_in_one_sentence, fail
+from rql.config.imports import import_named
 from rql.utils.errors import RQLError
 
 CONFIGURATION = Path(__file__).resolve().parents[2] / "conf"
@@ -16,9 +18,10 @@ CONFIGURATION = Path(__file__).resolve().parents[2] / "conf"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Collect as the arguments say; the exit code. `--help` and `--cfg job` are Hydra's."""
-    register_collect()
     if arguments is not None:
         sys.argv = ["rql collect", *arguments]
+    with errors_in_one_sentence():
+        register_collect(import_named(sys.argv[1:], CONFIGURATION))
     with composition_errors_in_one_sentence():
         _collect()
     return 0

@@ -10,8 +10,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from rql.commands.shared import errors_in_one_sentence
 from rql.config.compose import load, register_schemas
 from rql.config.explain import composition_errors_in_one_sentence, fail
+from rql.config.imports import import_named
 from rql.config.launchers import SIDE_BY_SIDE, register_launchers
 from rql.runs.folder import command_of
 from rql.sweep.callback import launcher_errors_in_one_sentence
@@ -23,10 +25,11 @@ CONFIGURATION = Path(__file__).resolve().parents[2] / "conf"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the arguments say; the exit code. `--help` and `--cfg job` are Hydra's."""
-    register_schemas()
-    register_launchers()
     if arguments is not None:
         sys.argv = ["rql train", *arguments]
+    with errors_in_one_sentence():
+        register_schemas(import_named(sys.argv[1:], CONFIGURATION))
+    register_launchers()
     with composition_errors_in_one_sentence(), launcher_errors_in_one_sentence():
         _train()
     return 0

@@ -1,5 +1,6 @@
 """What every agent must do, over the registry of agents: a new one is tested as soon as it is registered."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,17 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from conftest import Cli, box_spaces, compose_config, episode, first_state, summary_of, write_minari
+from conftest import (
+    TINY,
+    Cli,
+    box_spaces,
+    compose_config,
+    episode,
+    first_state,
+    metrics_of,
+    summary_of,
+    write_minari,
+)
 from gymnasium import spaces as gym_spaces
 from torch import Tensor
 from torch.utils import _pytree as pytree
@@ -15,11 +26,13 @@ from torch.utils import _pytree as pytree
 from rql.agents.base import Agent, TrainingStage
 from rql.agents.build import build_agent
 from rql.agents.saving import filled, read_checkpoint, save_agent
+from rql.config.explain import REQUEUE
 from rql.config.registry import choices
 from rql.config.schema import Config
 from rql.data.batch import Batch
 from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces
-from rql.utils.errors import ConfigError
+from rql.runs.interruption import Interruption
+from rql.utils.errors import ConfigError, Preempted
 
 AGENTS = sorted(choices()["agent"])
 OBS, DIMS, ROWS = 3, 2, 8
@@ -232,3 +245,36 @@ def test_it_learns_the_end_of_a_corridor_that_pays(name: str, line_data: str, cl
     for info in stages:
         expected = 0.0 if info.baseline else 0.9
         assert summary[f"{info.name}/return"] >= expected, info.name
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_a_run_that_is_cut_off_anywhere_goes_on_as_if_nothing_had_happened(
+    name: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = [*TINY, f"agent={name}", "seed=1"]
+    whole = metrics_of(cli(*overrides, name="whole"))
+    left = [4, 9, 7, 12]
+
+    def check(self: Interruption) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            left.pop(0)
+            raise Preempted("SIGTERM")
+
+    monkeypatch.setattr(Interruption, "check", check)
+    while len(left) > 1:
+        try:
+            directory = cli(*overrides, name="cut off")
+        except SystemExit as stop:
+            assert stop.code == REQUEUE
+        else:
+            break
+    left[:] = [10**9]
+    directory = cli(*overrides, name="cut off")
+    attempts = json.loads((directory / "run.json").read_text())["attempts"]
+    assert len(attempts) > 1
+    assert without_times(metrics_of(directory)) == without_times(whole)
+
+
+def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in line.items() if key != "time"} for line in lines]
