@@ -17,6 +17,8 @@ import numpy as np
 import yaml
 from hydra import compose, initialize_config_dir
 
+from rql.config.agents.base import AgentTable
+from rql.config.agents.rql import RQLConfig
 from rql.config.compose import load, register_schemas, to_plain
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,8 +46,8 @@ def fabricate(directory: Path) -> int:
 def _write(folder: Path, config: dict[str, Any], overrides: list[str], goal: float, rng: np.random.Generator) -> None:
     choices = {"dataset": "demo", "beta": "constant", "composition": overrides[0].partition("=")[2]}
     attempts = [{"started": "2026-01-01T00:00:00+00:00", "code_version": "0.1.0", "changes": {}}]
-    told = {"config_name": "config", "overrides": overrides, "choices": choices, "attempts": attempts}
-    (folder / "run.json").write_text(json.dumps(told))
+    recorded = {"config_name": "config", "overrides": overrides, "choices": choices, "attempts": attempts}
+    (folder / "run.json").write_text(json.dumps(recorded | AgentTable.of(RQLConfig()).to_plain()))
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     bc = 100.0 + 5.0 * rng.normal()
     lines = [_line("bc", STEPS, bc)]

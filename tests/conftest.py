@@ -3,7 +3,7 @@
 import json
 import resource
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,11 @@ TINY = [
 ]
 """Overrides for a run of a second or two."""
 
+SHORT = [*TINY, "jobs.report=false", "offline.updates=0", "online.env_steps=0", "evaluation.boundary_episodes=1"]
+"""Overrides for the jobs of a sweep that only clone."""
+
 Cli = Callable[..., Path]
+Launch = Callable[..., Path]
 Collect = Callable[..., None]
 
 
@@ -86,6 +90,27 @@ def cli(tmp_path: Path) -> Cli:
         return directory
 
     return call
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Launch:
+    """`python run.py -m …` in this process; the exit code is compared, the sweep's folder returned."""
+
+    def call(*overrides: str, code: int = 0, short: Sequence[str] = SHORT, name: str = "sweep") -> Path:
+        directory = tmp_path / name
+        try:
+            found = rql_main(["train", "-m", f"hydra.sweep.dir={directory}", *short, *overrides])
+        except SystemExit as stop:
+            found = int(stop.code or 0)
+        assert found == code
+        return directory
+
+    return call
+
+
+def attempts_of(directory: Path) -> dict[str, int]:
+    """How often each job of a sweep was begun."""
+    return {path.parent.name: len(json.loads(path.read_text())["attempts"]) for path in directory.glob("*/run.json")}
 
 
 def first_state(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:

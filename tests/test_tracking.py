@@ -108,8 +108,9 @@ def test_a_wandb_that_breaks_half_way_is_left_alone(tmp_path: Path, monkeypatch:
 
 KILL_WANDB = """
 import os, signal, subprocess
-import run, rql.runs.observer as observer
-log = observer.LocalRecord.log
+import run
+from rql.runs.record import LocalRecord
+log = LocalRecord.log
 def log_and_kill(self, stage, step, metrics):
     log(self, stage, step, metrics)
     if stage == "offline":
@@ -118,7 +119,7 @@ def log_and_kill(self, stage, step, metrics):
             if "wandb-core" in words[0] and str(os.getpid()) in words:
                 os.kill(int(pid), signal.SIGKILL)
                 print("killed", pid)
-observer.LocalRecord.log = log_and_kill
+LocalRecord.log = log_and_kill
 run.main()
 """
 

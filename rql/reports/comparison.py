@@ -36,16 +36,16 @@ class Comparison:
     outcomes: dict[Path, Outcome]
     """What the finished runs achieved: in returns where there is one task, in scores where there are several."""
     scores: dict[Path, Outcome]
-    """The same in scores."""
+    """What the finished runs achieved, in scores."""
 
     @property
     def measure(self) -> Measure:
-        """What `outcomes` are in."""
+        """The measure that `outcomes` are in."""
         return self.scale.score if len(self.tasks) > 1 else returns
 
     @property
     def unit(self) -> str:
-        """Its name."""
+        """The name of that measure."""
         return self.scale.title if len(self.tasks) > 1 else "return"
 
     @cached_property
@@ -83,7 +83,7 @@ class Comparison:
         return [arm for arm in self.arms if self.finished_of(arm)]
 
     def finished_of(self, arm: Arm, task: str | None = None) -> list[Run]:
-        """Those of an arm, and of a task."""
+        """The finished runs of an arm, or of one task of it."""
         return [run for run in arm.runs if run.status is RunStatus.finished and task in (None, run.task)]
 
     def samples(self, runs: Sequence[Run], take: Take, scored: bool = False) -> list[Array]:

@@ -28,13 +28,13 @@ from rql.reports.runs import Run
 from rql.reports.tables import short
 
 MOST_ARMS = 12
-"""In a matrix of pairs."""
+"""The most arms that a matrix of pairs shows."""
 CIRCLES = 8
-"""In a row of a heat map's cell."""
+"""The number of circles in a row of a heat map's cell."""
 
 
 def improvement_over_baseline(comparison: Comparison) -> Picture | None:
-    """The probability that an arm ends better than its baseline; None where no arm has one."""
+    """The figure of the probability that an arm ends better than its baseline; None where no arm has one."""
     runs = {arm.label: comparison.finished_of(arm) for arm in comparison.compared}
     found = {label: comparison.improvement(of, of, baseline) for label, of in runs.items()}
     arms = [arm for arm in comparison.compared if found[arm.label]]
@@ -58,7 +58,7 @@ def improvement_over_baseline(comparison: Comparison) -> Picture | None:
 
 
 def improvement_matrix(comparison: Comparison) -> Picture | None:
-    """P(row > column); None for one arm, or for more than a matrix can show."""
+    """The matrix of P(row > column); None for one arm, or for more than a matrix can show."""
     arms = comparison.compared
     if not 2 <= len(arms) <= MOST_ARMS:
         return None
@@ -86,7 +86,7 @@ def improvement_matrix(comparison: Comparison) -> Picture | None:
 
 
 def sensitivities(comparison: Comparison) -> list[Picture]:
-    """The end of the runs over each number that was varied."""
+    """Figures of the end of the runs over each number that was varied."""
     return [_sensitivity(comparison, factor) for factor in _numeric(comparison)]
 
 
@@ -138,7 +138,7 @@ def _draw_series(
 
 
 def heat_maps(comparison: Comparison) -> list[Picture]:
-    """The end of the runs over each pair of numbers that were varied."""
+    """Figures of the end of the runs over each pair of numbers that were varied."""
     pairs = combinations(_numeric(comparison), 2)
     return [_heat_map(comparison, x, y) for x, y in pairs if _cells(comparison, x, y)]
 

@@ -36,12 +36,12 @@ class Picture:
 
     @cached_property
     def png(self) -> bytes:
-        """As pixels."""
+        """The figure as pixels."""
         return self._saved("png")
 
     @cached_property
     def pdf(self) -> bytes:
-        """As a drawing; the same bytes for the same figure."""
+        """The figure as a drawing; the same bytes for the same figure."""
         return self._saved("pdf", metadata={"CreationDate": None})
 
     def _saved(self, kind: str, **options: object) -> bytes:
@@ -52,24 +52,24 @@ class Picture:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty one whose parts make room for each other."""
+    """An empty figure whose parts make room for each other."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.set_facecolor("white")
     return figure
 
 
 def color(comparison: Comparison, arm: Arm) -> str:
-    """The same for an arm in every figure."""
+    """The color of an arm, the same in every figure."""
     return COLORS[comparison.compared.index(arm) % len(COLORS)]
 
 
 def wrapped(label: str, width: int = 44) -> str:
-    """A label on several lines."""
+    """A label, broken into several lines."""
     return "\n".join(textwrap.wrap(label, width, break_on_hyphens=False))
 
 
 def tidy(axes: Axes) -> None:
-    """Without the frame that says nothing."""
+    """Take away the part of the frame that says nothing."""
     axes.spines[["top", "right"]].set_visible(False)
     for axis in (axes.xaxis, axes.yaxis):
         if isinstance(formatter := axis.get_major_formatter(), ScalarFormatter):
@@ -85,7 +85,7 @@ def batches(comparison: Comparison) -> list[tuple[str, list[Arm]]]:
 
 
 def learning_curves(comparison: Comparison, curves: Curves) -> list[Picture]:
-    """Return over the steps of each stage; over the shares of the stages where there are several tasks."""
+    """Figures of return over the steps of each stage; over the shares of the stages where there are several tasks."""
     tasks = list(dict.fromkeys(task for _, task, _ in curves))
     stages = [stage for stage in comparison.compared_stages if any(name == stage.name for *_, name in curves)]
     what = f"{comparison.unit} of {comparison.policy}"
@@ -129,7 +129,7 @@ def _same_range(parts: Sequence[Axes]) -> None:
 
 
 def draw_arm(axes: Axes, found: Curve, color: str, label: str, band: float) -> None:
-    """Band, mean, and runs of an arm."""
+    """Draw the band, the mean, and the runs of an arm."""
     for steps, values in found.seeds:
         axes.plot(steps, values, color=color, linewidth=0.6, alpha=0.45, marker="." if len(steps) == 1 else "")
     if found.band.low is not None and found.band.high is not None:
@@ -146,7 +146,7 @@ def draw_baseline(axes: Axes, comparison: Comparison, task: str | None) -> None:
 
 
 def legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    """One for all panels, below them."""
+    """Put one legend for all panels below them."""
     entries = {
         label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
@@ -159,7 +159,7 @@ def legend(figure: Figure, panels: Sequence[Axes]) -> None:
 
 
 def final_points(comparison: Comparison) -> Picture:
-    """The end of each run, by arm."""
+    """The figure of the end of each run, by arm."""
     arms = comparison.compared
     figure = new_figure(8.4, 1.0 + ROW * max(2, len(arms)) * _lines(arms))
     axes = figure.subplots()
@@ -187,14 +187,14 @@ def final_points(comparison: Comparison) -> Picture:
 
 
 def draw_interval(axes: Axes, found: statistics.Estimate, row: float) -> None:
-    """An estimate, from left to right."""
+    """Draw an estimate with its interval, from left to right."""
     if found.low is not None and found.high is not None:
         axes.plot([found.low, found.high], [row, row], color="black", linewidth=1.4, zorder=3)
     axes.plot([found.value], [row], color="black", marker="D", markersize=4.5, zorder=4)
 
 
 def list_arms(axes: Axes, arms: Sequence[Arm]) -> None:
-    """Arms from top to bottom."""
+    """Label a vertical axis with arms, from top to bottom."""
     axes.set_yticks(range(len(arms)), [wrapped(arm.label) for arm in arms])
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.grid(axis="x", color="0.9", linewidth=0.6)
@@ -203,7 +203,7 @@ def list_arms(axes: Axes, arms: Sequence[Arm]) -> None:
 
 
 def profiles(comparison: Comparison) -> list[Picture]:
-    """The share of runs above each value."""
+    """Figures of the share of runs above each value."""
     every = np.concatenate(comparison.samples(comparison.finished, final))
     margin = 0.04 * (float(np.ptp(every)) or abs(float(every[0])) or 1.0)
     thresholds = np.linspace(every.min() - margin, every.max() + margin, 201)

@@ -22,20 +22,20 @@ class Factor:
 
     name: str
     values: Column
-    """For each run."""
+    """The value that each run has."""
     also: tuple[str, ...] = ()
     """Other keys that change when this one does, and only then."""
 
     @property
     def numeric(self) -> bool:
-        """Whether it is a number that takes several values."""
+        """Whether this factor is a number that takes several values."""
         given = {value for value in self.values if value is not None}
         return len(given) > 1 and not any(isinstance(value, str | bool) for value in given)
 
 
 @dataclass(frozen=True)
 class Arm:
-    """The runs that differ in nothing but task and seed."""
+    """Runs that differ in nothing but task and seed."""
 
     label: str
     setting: dict[str, Value]
@@ -44,9 +44,9 @@ class Arm:
 
 
 def find_factors(runs: Sequence[Run], by: Sequence[str] | None) -> list[Factor]:
-    """What was varied; or what `by` names, keys and groups.
+    """The factors that were varied; or the keys and groups that `by` names.
 
-    Found by itself, it is each key whose value differs, except `seed`, what does not make another experiment, and
+    Without `by`, they are the keys whose values differ, except `seed`, what does not make another experiment, and
     what the task decides. A group whose choice differs stands for the keys that it decides, and for all where it
     decides all; of several that differ together the shortest name, a typed one first, stands for all.
 
@@ -87,14 +87,14 @@ def make_arms(runs: Sequence[Run], factors: Sequence[Factor]) -> list[Arm]:
 
 
 def sort_key(value: Value) -> tuple[int, float, str]:
-    """Nothing before numbers before text."""
+    """A key that sorts nothing before numbers, and these before text."""
     if value is None:
         return 0, 0.0, ""
     return (2, 0.0, value) if isinstance(value, str) else (1, float(value), "")
 
 
 def written(value: Value) -> str:
-    """As one would type it."""
+    """A value as one would type it."""
     if isinstance(value, bool):
         return str(value).lower()
     short = f"{value:g}" if isinstance(value, float) else str(value)
@@ -102,7 +102,7 @@ def written(value: Value) -> str:
 
 
 def label_of(names: Sequence[str], values: Column) -> str:
-    """What a person calls a setting; what has no value in it is left out."""
+    """The label of a setting, without the factors that have no value in it."""
     parts = [f"{name}={written(value)}" for name, value in zip(names, values, strict=True) if value is not None]
     return ", ".join(parts) or "all runs"
 
@@ -149,7 +149,7 @@ def _varies(column: Column) -> bool:
 
 
 def _decides(first: Column, second: Column) -> bool:
-    """Whether the second is a function of the first."""
+    """Whether the second column is a function of the first."""
     return len(set(zip(first, second, strict=True))) == len(set(first))
 
 
@@ -188,7 +188,7 @@ def _group_for_all(columns: dict[str, Column], groups: dict[str, Column]) -> str
 
 
 def _same_parts(first: Sequence[object], second: Sequence[object]) -> bool:
-    """Whether each is a function of the other."""
+    """Whether each of two columns is a function of the other."""
     return len(set(first)) == len(set(second)) == len(set(zip(first, second, strict=True)))
 
 

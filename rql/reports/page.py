@@ -54,7 +54,7 @@ def html_page(comparison: Comparison, tables: Sequence[Table], pictures: Sequenc
 
 
 def markdown_page(comparison: Comparison, tables: Sequence[Table], pictures: Sequence[Picture]) -> str:
-    """The same in Markdown, with links to `figures/` and to the CSV files."""
+    """The page in Markdown, with links to `figures/` and to the CSV files."""
     facts = "\n\n".join(map(_plain, _facts(comparison)))
     parts = [*map(_markdown_table, tables[:1]), *map(_markdown_figure, pictures), *map(_markdown_table, tables[1:])]
     return "\n\n".join([f"# {_plain(_title(comparison))}", facts, *parts]) + "\n"
@@ -84,7 +84,7 @@ def _facts(comparison: Comparison) -> list[str]:
 
 
 def _pooled(comparison: Comparison) -> str:
-    """What differs within the arms, where `--by` left it out."""
+    """A sentence with the factors that `--by` left out; empty where there are none."""
     found: dict[str, None] = {}
     for arm in comparison.arms:
         found |= dict.fromkeys(factor.name for factor in find_factors(arm.runs, None))

@@ -25,8 +25,9 @@ def quantities(comparison: Comparison) -> list[Quantity]:
     columns += _jump(comparison)
     columns += [_area(stage) for stage in online]
     if baseline:
-        columns += [_area_over(stage, baseline) for stage in online]
-        columns += [_worst(stage, baseline) for stage in compared]
+        names = {stage.name for run in comparison.finished if run.baseline for stage in run.compared_stages}
+        columns += [_area_over(stage, baseline) for stage in online if stage.name in names]
+        columns += [_worst(stage, baseline) for stage in compared if stage.name in names]
     return columns
 
 

@@ -28,12 +28,12 @@ class RunStatus(Enum):
 
     finished = "finished"
     running = "running"
-    """A process holds its job."""
+    """Held by a process, as the lock of its job says."""
     unfinished = "unfinished"
     pruned = "pruned"
     failed = "failed"
     missing = "missing"
-    """A job that never began."""
+    """Planned as a job that never began."""
     damaged = "damaged"
     duplicate = "duplicate"
     """Finished, as a run of the same configuration was before it."""
@@ -59,7 +59,7 @@ class Run:
     status: RunStatus
     reason: str = ""
     config: Plain = field(default_factory=dict)
-    """By dotted key; empty where there is none."""
+    """The configuration by dotted key; empty where there is none."""
     config_name: str = "config"
     overrides: tuple[str, ...] = ()
     choices: dict[str, str] = field(default_factory=dict)
@@ -195,7 +195,7 @@ def _finished(directory: Path, evaluations: tuple[Evaluation, ...], known: Plain
 
 
 def _evaluations(path: Path, cut_off: bool) -> Iterator[Evaluation]:
-    """Those of a record; `cut_off` says that its last line may be incomplete, for a run that was killed."""
+    """The evaluations of a record; `cut_off` says that its last line may be incomplete, for a run that was killed."""
     lines = _text(path).splitlines() if path.exists() or not cut_off else []
     for number, text in enumerate(lines, start=1):
         try:

@@ -38,7 +38,7 @@ class Scale:
 
     title: str
     references: dict[str, tuple[float, float]] | None
-    """By task the returns of score 0 and score 1; None takes the record's `normalized_score` / 100."""
+    """The returns of score 0 and score 1 by task; None takes the record's `normalized_score` / 100."""
 
     def score(self, run: Run, evaluation: Evaluation) -> float:
         """The score of an evaluation."""
@@ -70,7 +70,7 @@ def scale_of(runs: Sequence[Run]) -> Scale:
 
 
 def returns(run: Run, evaluation: Evaluation) -> float:
-    """The measure of a return as it is."""
+    """The return of an evaluation, as it is."""
     return evaluation.value
 
 

@@ -15,7 +15,7 @@ from rql.reports.statistics import Estimate
 
 Cell = Estimate | str | float | int | None
 MOST_PAIRS = 66
-"""Shown on the page; the CSV has all."""
+"""The number of pairs that the page shows; the CSV has all."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     code: tuple[str, ...] = ()
-    """Columns with commands and paths."""
+    """Names of the columns with commands and paths."""
     most: int | None = None
-    """Rows that the page shows; the CSV has all."""
+    """The number of rows that the page shows; the CSV has all."""
 
 
 def make_tables(comparison: Comparison) -> list[Table]:
-    """All of them, in the order of the page."""
+    """All tables of a comparison, in the order of the page."""
     found = [final_scores(comparison)] if comparison.finished else []
     if len(comparison.tasks) > 1:
         found.append(returns_by_task(comparison))
@@ -46,7 +46,7 @@ def make_tables(comparison: Comparison) -> list[Table]:
 
 
 def final_scores(comparison: Comparison) -> Table:
-    """How the runs of each arm end."""
+    """The table of how the runs of each arm end."""
     unit, one_task = comparison.unit, len(comparison.tasks) == 1
     header = ["arm", "runs", f"mean {unit}", f"median {unit}", f"IQM {unit}", "optimality gap of the score"]
     header += [f"P({comparison.policy} > {comparison.baseline})"] if comparison.baseline else []
@@ -71,7 +71,7 @@ def final_scores(comparison: Comparison) -> Table:
 
 
 def returns_by_task(comparison: Comparison) -> Table:
-    """Raw returns, which cannot be averaged over tasks."""
+    """The table of raw returns by task, over which they cannot be averaged."""
     rows: list[tuple[Cell, ...]] = []
     for arm in comparison.compared:
         cells: list[Cell] = []
@@ -84,7 +84,7 @@ def returns_by_task(comparison: Comparison) -> Table:
 
 
 def along_the_stages(comparison: Comparison) -> Table:
-    """What happened on the way."""
+    """The table of what happened on the way to the end of the runs."""
     columns = quantities(comparison)
     rows = [
         (
@@ -103,7 +103,7 @@ def along_the_stages(comparison: Comparison) -> Table:
 
 
 def cost(comparison: Comparison) -> Table:
-    """Wall time and throughput."""
+    """The table of wall time and throughput."""
     columns = {"wall_seconds": "wall time [s]"}
     columns |= {f"{stage.name}/updates_per_second": f"{stage.name} updates/s" for stage in comparison.stages}
     if any(stage.online for stage in comparison.stages):
@@ -120,7 +120,7 @@ def cost(comparison: Comparison) -> Table:
 
 
 def pairs(comparison: Comparison) -> Table:
-    """Each arm against each other."""
+    """The table of each arm against each other."""
     rows: list[tuple[Cell, ...]] = []
     for first, second in combinations(comparison.compared, 2):
         runs = comparison.finished_of(first), comparison.finished_of(second)
@@ -130,7 +130,7 @@ def pairs(comparison: Comparison) -> Table:
 
 
 def troubled(comparison: Comparison) -> Table:
-    """What did not come to its end, and is in no statistic."""
+    """The table of runs that did not come to their end, and are in no statistic."""
     labels = _labels(comparison)
     rows = [
         (
@@ -150,7 +150,7 @@ def troubled(comparison: Comparison) -> Table:
 
 
 def all_runs(comparison: Comparison) -> Table:
-    """Each run with what creates it again."""
+    """The table of all runs, with the commands that create them again."""
     labels, columns = _labels(comparison), [("final", final), *((one.name, one.take) for one in quantities(comparison))]
     rows: list[tuple[Cell, ...]] = []
     for run in comparison.runs:
@@ -198,7 +198,7 @@ def short(value: float) -> str:
 
 
 def text(cell: Cell) -> str:
-    """A cell as a person reads it."""
+    """The text of a cell, as a person reads it."""
     if isinstance(cell, Estimate):
         if cell.low is None or cell.high is None:
             return short(cell.value)

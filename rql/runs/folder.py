@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Command:
-    """What the person typed."""
+    """A command as the person typed it."""
 
     config_name: str = "config"
     overrides: list[str] = field(default_factory=list)
@@ -45,14 +45,14 @@ class Command:
 
 @dataclass(frozen=True)
 class Identity:
-    """What W&B knows a run by, in all its attempts."""
+    """The identity of a run in W&B, the same in all its attempts."""
 
     run_id: str
     swept: dict[str, str] = field(default_factory=dict)
 
 
 def command_of(config: Config, hydra: HydraConf) -> Command:
-    """What the person typed, `resume` aside."""
+    """The command as the person typed it, `resume` aside."""
     typed = [override for override in hydra.overrides.task if not override.startswith("resume=")]
     return Command(str(hydra.job.config_name), typed, choices_of(config))
 
@@ -187,7 +187,7 @@ def read_config(directory: Path) -> Plain:
 
 
 def read_command(directory: Path) -> Command:
-    """What the run in a folder was told to do.
+    """The command that began the run in a folder.
 
     Raises:
         RQLError: if it is not recorded there.

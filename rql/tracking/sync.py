@@ -16,7 +16,7 @@ from rql.runs.folder import LOCK_FILE
 from rql.utils.errors import RQLError
 
 OWN = ("WANDB_MODE", "WANDB_SERVICE")
-"""What `wandb sync` must not inherit: it uploads whatever the mode of new runs is, in a process of its own."""
+"""Variables that `wandb sync` must not inherit: it uploads whatever the mode of new runs is, in its own process."""
 FOLDER = re.compile(r"offline-run-(?P<started>\d{8}_\d{6})-")
 ANSWER_SECONDS = 10.0
 PATIENCE_SECONDS = 30.0
@@ -31,12 +31,12 @@ class Segment(NamedTuple):
 
     @property
     def run_id(self) -> str:
-        """What all segments of a run share."""
+        """The id that all segments of a run share."""
         return self.log.stem.removeprefix("run-")
 
     @property
     def uploaded(self) -> bool:
-        """Whether wandb says so."""
+        """Whether wandb says that it was uploaded."""
         return self.log.with_suffix(".wandb.synced").exists()
 
     @property
@@ -53,7 +53,7 @@ class Segment(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of a segment."""
+    """The outcome of an upload."""
 
     segment: Segment
     uploaded: bool

@@ -1,7 +1,7 @@
 """What is known of an agent before torch is imported: its stages, and how its policies are called."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -106,17 +106,22 @@ def baseline_of(stages: Sequence[StageInfo]) -> StageInfo | None:
 
 
 def merged_stages(tables: Iterable[AgentTable]) -> list[StageInfo]:
-    """The stages of several agents, each name once, in an order that is that of each agent where they agree."""
+    """The stages of several agents, each name once, in an order that is that of each agent where they agree.
+
+    A stage that has another label in one agent than in another is labelled by its name.
+    """
     merged: list[StageInfo] = []
+    labels: dict[str, set[str]] = {}
     for table in tables:
         place = len(merged)
         for stage in reversed(table.stages):
+            labels.setdefault(stage.name, set()).add(stage.label)
             names = [other.name for other in merged]
             if stage.name in names:
                 place = names.index(stage.name)
             else:
                 merged.insert(place, stage)
-    return merged
+    return [stage if len(labels[stage.name]) == 1 else replace(stage, label=stage.name) for stage in merged]
 
 
 METHOD_SECTIONS = ("policy", "bc", "cql", "beta", "composition", "target")
