@@ -20,7 +20,7 @@ from rql.config.roles import experiment, flat, may_change, role_of
 from rql.config.schema import Config
 from rql.config.settings import Role
 from rql.reports.grouping import find_factors
-from rql.reports.runs import Run, Status, read_runs
+from rql.reports.runs import Run, read_runs
 from rql.runs.folder import refuse_fixed
 from rql.sweep.identity import identity
 from rql.sweep.plan import arms, parse
@@ -82,7 +82,7 @@ def told(override: str, folder: Path) -> tuple[Role, str, str, str]:
     before, after = compose_config(), compose_config(override)
     job = "the same job" if identity(before) == identity(after) else "another job"
     runs = two_runs(folder, before, after)
-    duplicates = [run for run in runs if run.status is Status.duplicate]
+    duplicates = [run for run in runs if run.status is RunStatus.duplicate]
     found = {name for factor in find_factors(runs, None) for name in (factor.name, *factor.also)}
     assert (key in found) == (not duplicates and key != "seed")
     try:
@@ -121,7 +121,7 @@ def test_what_the_agent_does_not_read_is_no_part_of_its_experiment(tmp_path: Pat
     linear = compose_config("agent=cloner", "beta=linear", "cql=off")
     constant = compose_config("agent=cloner", "beta=constant", "cql=strong")
     assert identity(linear) == identity(constant)
-    assert [run.status for run in two_runs(tmp_path, linear, constant)] == [Status.finished, Status.duplicate]
+    assert [run.status for run in two_runs(tmp_path, linear, constant)] == [RunStatus.finished, RunStatus.duplicate]
     assert may_change("beta", choices_of(linear)) and may_change("cql.alpha", choices_of(linear))
     kept = experiment(to_plain(linear), choices_of(linear))
     assert kept["agent"] == "cloner" and "bc.updates" in kept and "dataset" in kept
