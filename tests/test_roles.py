@@ -20,7 +20,7 @@ from rql.config.roles import experiment, flat, may_change, role_of
 from rql.config.schema import Config
 from rql.config.settings import Role
 from rql.reports.grouping import find_factors
-from rql.reports.runs import Run, read_runs
+from rql.reports.runs import Run, RunStatus, read_runs
 from rql.runs.folder import refuse_fixed
 from rql.sweep.identity import identity
 from rql.sweep.plan import arms, parse
