@@ -67,20 +67,16 @@ def test_locomotion_environments_bring_their_data_set_and_the_command_line_has_t
 @pytest.mark.parametrize(("command", "config"), [(["run.py"], "config"), (["-m", "rql", "collect"], "collect")])
 def test_help_lists_every_group_and_choice_with_its_default(command: list[str], config: str) -> None:
     answer = subprocess.run([sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    sections = re.split(r"^ *([\w/]+): ", answer.stdout.split("Often used")[0], flags=re.MULTILINE)
-    shown = {
-        group: listed.replace("\n", " ").split(", ")
-        for group, listed in zip(sections[1::2], sections[2::2], strict=True)
-    }
+    listed = answer.stdout.split("is the default)")[1].split("Often used")[0]
+    _, *sections = re.split(r"^ *([\w/]+): ", listed, flags=re.MULTILINE)
     defaults: list[Any] = yaml.safe_load((ROOT / "conf" / f"{config}.yaml").read_text())["defaults"]
     groups = {group: choice for entry in defaults if isinstance(entry, dict) for group, choice in entry.items()}
-    assert shown.keys() == {group for group in groups if "override" not in group}
-    for group, listed in shown.items():
-        names = [name.strip() for name in listed]
-        assert {name.removeprefix("*") for name in names} == {
-            path.stem for path in (ROOT / "conf" / group).glob("*.yaml")
-        }
-        assert [name for name in names if name.startswith("*")] == ([f"*{groups[group]}"] if groups[group] else [])
+    assert set(sections[::2]) == {group for group in groups if "override" not in group}
+    for group, names in zip(sections[::2], sections[1::2], strict=True):
+        shown, default = [name.strip() for name in names.split(",")], groups[group]
+        files = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+        assert {name.removeprefix("*") for name in shown} == files
+        assert [name for name in shown if name.startswith("*")] == ([f"*{default}"] if default else [])
 
 
 def test_help_imports_nothing_heavy() -> None:
