@@ -18,6 +18,7 @@ from rql.agents.state import AgentState
 from rql.envs.spaces import DiscreteSpec
 from rql.optim.adam import Params
 from rql.utils.errors import RQLError
+from rql.utils.extras import remedy
 
 FORMATS = ("torchscript", "onnx", "torch.export")
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -130,8 +131,7 @@ def check_packages(to: str) -> None:
         try:
             importlib.import_module(package)
         except ImportError as error:
-            remedy = "pip install -c constraints.txt -e '.[onnx]'"
-            raise RQLError(f"--to onnx needs {package}, which is not installed: {remedy}") from error
+            raise RQLError(f"--to onnx needs {package}, which is not installed: {remedy('onnx')}") from error
 
 
 def _loaded(network: nn.Module, params: Params) -> nn.Module:

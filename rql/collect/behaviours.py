@@ -28,6 +28,7 @@ from rql.data.demonstrators import CONTROLLERS
 from rql.data.sources.minari import check_spaces
 from rql.envs.spaces import DiscreteSpec, Spaces, leaves_of
 from rql.utils.errors import ConfigError, RQLError
+from rql.utils.extras import remedy
 
 Act = Callable[[Any, np.random.Generator], NDArray[Any]]
 """Observations of n environments, stacked leaf by leaf → n actions of the environment."""
@@ -127,8 +128,7 @@ def _sb3(config: SB3BehaviourConfig, env: gymnasium.Env[Any, Any]) -> Behaviour:
     try:
         sb3 = importlib.import_module("stable_baselines3")
     except ImportError as error:
-        allowed = "stable-baselines3 is needed: pip install -c constraints.txt -e '.[sb3]'"
-        raise ConfigError("behaviour", "sb3", allowed) from error
+        raise ConfigError("behaviour", "sb3", f"stable-baselines3 is needed: {remedy('sb3')}") from error
     algorithm = getattr(sb3, config.algorithm, None)
     if algorithm is None or not hasattr(algorithm, "load"):
         raise ConfigError("behaviour.algorithm", config.algorithm, "a class of stable_baselines3, such as SAC or PPO")

@@ -2,16 +2,14 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
 from rql.config.collect import load_collect, register_collect
 from rql.config.explain import composition_errors_in_one_sentence, fail
+from rql.config.files import configuration_folder
 from rql.utils.errors import RQLError
-
-CONFIGURATION = Path(__file__).resolve().parents[2] / "conf"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-@hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="collect")
+@hydra.main(version_base="1.3", config_path=str(configuration_folder()), config_name="collect")
 def _collect(composed: DictConfig) -> None:
     """One collection."""
     try:

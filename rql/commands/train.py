@@ -12,13 +12,12 @@ from omegaconf import DictConfig
 
 from rql.config.compose import load, register_schemas
 from rql.config.explain import composition_errors_in_one_sentence, fail
+from rql.config.files import configuration_folder
 from rql.config.launchers import SIDE_BY_SIDE, register_launchers
 from rql.runs.folder import command_of
 from rql.sweep.callback import launcher_errors_in_one_sentence
 from rql.sweep.run import run_job
 from rql.utils.errors import RQLError
-
-CONFIGURATION = Path(__file__).resolve().parents[2] / "conf"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-@hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="config")
+@hydra.main(version_base="1.3", config_path=str(configuration_folder()), config_name="config")
 def _train(composed: DictConfig) -> float | None:
     """One run, or one job of a sweep; a job's final return."""
     settings = HydraConfig.get()
