@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
-from rql.agents.build import build_agent, first_state
+from rql.agents.build import build_agent
 from rql.config.compose import load, register_schemas
 from rql.data.rows import RowLayout
 from rql.data.transitions import RewardTransform
 from rql.envs.make import inspect_env
 from rql.envs.training import TrainingEnvs
+from rql.nn.normalizer import Normalizer
 from rql.runs.checkpoints import MINUTE, Checkpoints
-from rql.training.finetuning import Finetuning
-from rql.training.hyperparameters import HyperparameterSchedule
+from rql.training.online import OnlineTrainer
 
 CONFIGURATION = Path(__file__).resolve().parents[1] / "conf"
 CAPACITY = 1_000_000
@@ -32,14 +32,14 @@ CPU = torch.device("cpu")
 OVERRIDES = ["experiment=hopper_scratch", f"replay.capacity={CAPACITY}", f"online.env_steps={4 * CAPACITY}"]
 
 
-def seconds_of(stage: Finetuning, store: Checkpoints) -> float:
+def seconds_of(stage: OnlineTrainer, store: Checkpoints) -> float:
     """The time of one checkpoint."""
     began = time.perf_counter()
     store.save(stage, False, {})
     return time.perf_counter() - began
 
 
-def steps_per_second(stage: Finetuning) -> float:
+def steps_per_second(stage: OnlineTrainer) -> float:
     """Environment steps, each with its update."""
     began, before = time.perf_counter(), stage.step
     while time.perf_counter() - began < PACE_SECONDS:
@@ -57,12 +57,11 @@ def main() -> None:
     spaces, env = inspect_env(config.env)
     env.close()
     agent = build_agent(config, spaces, CPU)
-    state = agent.start_residual(first_state(agent, spaces, None, 1.0, CPU))
-    schedule = HyperparameterSchedule(config, CPU)
+    state = agent.init(Normalizer.identity(spaces.obs_dim, CPU))
     width = RowLayout.of(spaces).width
     draws = torch.Generator().manual_seed(0)
     with closing(TrainingEnvs(config.env, 0)) as envs, tempfile.TemporaryDirectory() as folder:
-        stage = Finetuning(agent, state, schedule, None, envs, spaces, RewardTransform(), None, config)
+        stage = OnlineTrainer(agent, agent.stages[-1], state, None, envs, spaces, RewardTransform(), None, config)
         stage.replay.restore(torch.rand((CAPACITY, width), generator=draws), CAPACITY)
         pace = steps_per_second(stage)
         interval = MINUTE * config.checkpoint.minutes

@@ -130,7 +130,8 @@ def _metrics(directory: Path) -> list[dict[str, Any]]:
 
 def _last(directory: Path) -> tuple[Any, Any, Any]:
     path = max((directory / CHECKPOINTS).glob("2-online-*-end.pt"))
-    _, tensors, progress = read_checkpoint(path)
+    saved = read_checkpoint(path)
+    tensors, progress = saved.tensors, saved.progress
     replay = progress["replay"]
     log = ReplayLog(directory / CHECKPOINTS / "replay", replay["width"])
     return tensors, progress, log.read(replay, replay["kept"])

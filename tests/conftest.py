@@ -23,6 +23,7 @@ from rql.config.schema import Config
 from rql.data.rows import RowLayout
 from rql.data.transitions import Transitions
 from rql.envs.spaces import ActionSpec, ObservationSpec, Spaces
+from rql.nn.normalizer import Normalizer
 
 register_schemas()
 ROOT = Path(__file__).parents[1]
@@ -86,6 +87,20 @@ def cli(tmp_path: Path) -> Cli:
         return directory
 
     return call
+
+
+def first_state(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:
+    """The state of an agent before any update, on the CPU."""
+    cpu = torch.device("cpu")
+    return agent.init(Normalizer.of(data.obs, cpu) if data else Normalizer.identity(spaces.obs_dim, cpu))
+
+
+def started(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:
+    """The state of an agent as its second stage begins."""
+    state = first_state(agent, spaces, data)
+    for stage in agent.stages[:2]:
+        state = stage.enter(state)
+    return state
 
 
 def compose_config(*overrides: str) -> Config:

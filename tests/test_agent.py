@@ -6,18 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import box_spaces, compose_config, transitions_of
+from conftest import box_spaces, compose_config, first_state, transitions_of
 from torch import Tensor
 from torch.func import functional_call
 
-from rql.agents.agent import Agent
-from rql.agents.build import build_agent, first_state
-from rql.agents.state import AgentState
+from rql.agents.rql.agent import RQL
+from rql.agents.rql.build import build
+from rql.agents.rql.composition import Amortized
+from rql.agents.rql.residual import RQLState
 from rql.data.batch import Batch
 from rql.data.transitions import Transitions
 from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces
 from rql.optim.adam import adam_step, learned
-from rql.training.hyperparameters import HyperparameterSchedule
 
 CPU = torch.device("cpu")
 OBS, BATCH = 3, 8
@@ -52,17 +52,28 @@ class Setup:
         self.config = compose_config(*overrides)
         self.spaces = spaces
         torch.manual_seed(seed)
-        self.agent: Agent = build_agent(self.config, spaces, torch.device("cpu"))
-        self.schedule = HyperparameterSchedule(self.config, CPU)
-        self.hparams, self.conservative = self.schedule.offline()
-        first = first_state(self.agent, spaces, transitions(spaces), self.schedule.first_beta, CPU)
-        self.state = self.agent.start_residual(first)
+        self.agent: RQL = build(self.config, spaces, CPU, 1.0)
+        self.hparams = self.agent.hparams("offline", 1)
+        self.state = self.agent.start_residual(first_state(self.agent, spaces, transitions(spaces)))
         self.batch = batch_of(spaces)
-        self.noise = self.agent.update_noise(BATCH, self.conservative, torch.Generator().manual_seed(1))
+        self.noise = self.agent.update_noise(BATCH, self.hparams, torch.Generator().manual_seed(1))
 
-    def update(self, **changes: Any) -> tuple[AgentState, dict[str, Tensor]]:
+    def update(self, **changes: Any) -> tuple[RQLState, dict[str, Tensor]]:
         args = {"state": self.state, "hparams": self.hparams, "batch": self.batch, "noise": self.noise} | changes
-        return self.agent.update(**args, conservative=self.conservative)
+        return self.agent.update(**args)
+
+    @property
+    def policy(self) -> torch.nn.Module:
+        """The network of π_BC, and of π_θ."""
+        return self.agent.residual.prior
+
+    @property
+    def critics(self) -> torch.nn.Module:
+        """The ensemble Q_R."""
+        return self.agent.residual.critics
+
+    def act(self, policy: str, obs: Tensor, noise: Any, deterministic: bool) -> Tensor:
+        return self.agent.policies[policy].act(self.state, obs, noise, deterministic)
 
 
 def leaves(tree: Any) -> list[Tensor]:
@@ -97,7 +108,7 @@ def test_a_population_trained_by_vmap_is_its_members_trained_alone(spaces: Space
     stacked = torch.utils._pytree.tree_map(lambda *parts: torch.stack(parts), *inputs)
 
     def update(state: Any, hparams: Any, batch: Any, noise: Any) -> Any:
-        return setups[0].agent.update(state, hparams, batch, noise, conservative=True)
+        return setups[0].agent.update(state, batch, noise, hparams)
 
     together = torch.vmap(update)(*stacked)
     for member, result in enumerate(alone):
@@ -108,16 +119,16 @@ def test_a_population_trained_by_vmap_is_its_members_trained_alone(spaces: Space
 def test_the_td_gradient_is_that_of_a_target_computed_by_hand() -> None:
     """One discrete update without CQL: the TD loss and the step of Adam, written out with autograd."""
     setup = Setup(SPACES["discrete"], "cql=off", "target=soft", "beta=constant", "beta.value=0.8", "q.normalize=false")
-    state, batch, agent = setup.state, setup.batch, setup.agent
+    state, batch = setup.state, setup.batch
     obs, next_obs = state.normalizer(batch.obs), state.normalizer(batch.next_obs)
     every = torch.arange(4).expand(BATCH, 4)
-    log_prior = functional_call(agent.policy, state.bc.params, (next_obs,)).logits.log_softmax(-1)
-    next_q = functional_call(agent.critics, state.target, (next_obs, every)).amin(0)
+    log_prior = functional_call(setup.policy, state.bc.params, (next_obs,)).logits.log_softmax(-1)
+    next_q = functional_call(setup.critics, state.target, (next_obs, every)).amin(0)
     value = (log_prior.exp() * (0.8 * next_q).exp()).sum(-1).log() / 0.8
     target = batch.reward + 0.99 * (1 - batch.terminated) * value
     assert target[0] == batch.reward[0]
     params = {name: p.clone().requires_grad_() for name, p in state.critic.params.items()}
-    q = functional_call(agent.critics, params, (obs, every))
+    q = functional_call(setup.critics, params, (obs, every))
     chosen = torch.stack([q[:, i, a] for i, a in enumerate(batch.action)], dim=1)
     loss = ((chosen - target.detach()) ** 2).mean(1).sum()
     loss.backward()
@@ -150,8 +161,8 @@ def test_the_actor_starts_as_the_clone_and_moves_to_actions_of_higher_value() ->
     obs = state.normalizer(setup.batch.obs)
 
     def value_of_the_mode(params: Any) -> float:
-        actions = functional_call(setup.agent.policy, params, (obs,)).mode().unsqueeze(1)
-        return float(functional_call(setup.agent.critics, setup.state.critic.params, (obs, actions)).amin(0).mean())
+        actions = functional_call(setup.policy, params, (obs,)).mode().unsqueeze(1)
+        return float(functional_call(setup.critics, setup.state.critic.params, (obs, actions)).amin(0).mean())
 
     frozen = setup.hparams._replace(critic_learning_rate=torch.tensor(0.0), tau=torch.tensor(0.0))
     for _ in range(100):
@@ -189,8 +200,10 @@ def test_the_diagnosis_is_that_of_the_policy_that_acts() -> None:
     setup = Setup(SPACES["discrete"], "beta=constant", "beta.value=3", "q.normalize=false")
     found = setup.agent.diagnose(setup.state, setup.batch, {})
     obs = setup.state.normalizer(setup.batch.obs)
-    prior = functional_call(setup.agent.policy, setup.state.bc.params, (obs,)).log_probs().exp()
-    q = functional_call(setup.agent.critics, setup.state.critic.params, (obs, torch.arange(4).expand(BATCH, 4))).amin(0)
+    prior = functional_call(setup.policy, setup.state.bc.params, (obs,)).log_probs().exp()
+    q = functional_call(
+        setup.agent.residual.critics, setup.state.critic.params, (obs, torch.arange(4).expand(BATCH, 4))
+    ).amin(0)
     final = prior * (3 * q).exp() / (prior * (3 * q).exp()).sum(-1, keepdim=True)
     assert found["kl"].item() == pytest.approx((final * (final / prior).log()).sum(-1).mean().item(), rel=1e-4)
     assert found["ess"].item() == pytest.approx((1 / (final**2 / prior).sum(-1)).mean().item(), rel=1e-4)
@@ -204,13 +217,13 @@ def test_the_diagnosis_is_that_of_the_policy_that_acts() -> None:
 @pytest.mark.parametrize("composition", ["resample", "amortized"])
 def test_an_adaptive_beta_is_steered_by_the_kl_of_the_policy_that_acts(spaces: Spaces, composition: str) -> None:
     setup = Setup(spaces, f"composition={composition}", "beta=kl", "cql=off")
-    noise = setup.agent.update_noise(BATCH, False, torch.Generator().manual_seed(1))
+    noise = setup.agent.update_noise(BATCH, setup.hparams, torch.Generator().manual_seed(1))
     frozen = setup.hparams._replace(critic_learning_rate=torch.tensor(0.0), actor_learning_rate=torch.tensor(0.0))
-    state, metrics = setup.agent.update(setup.state, frozen, setup.batch, noise, conservative=False)
+    state, metrics = setup.agent.update(setup.state, setup.batch, noise, frozen)
     before = state._replace(beta=setup.state.beta)
-    if setup.agent.amortized:
+    if isinstance(setup.agent.composition, Amortized):
         obs = state.normalizer(setup.batch.obs)
-        actor, bc = (functional_call(setup.agent.policy, p.params, (obs,)) for p in (before.actor, before.bc))
+        actor, bc = (functional_call(setup.policy, p.params, (obs,)) for p in (before.actor, before.bc))
         assert metrics["kl"].item() == pytest.approx(bc.kl_of(actor, actor.mean).mean().item(), abs=1e-6)
     else:
         fixed = Setup(spaces, f"composition={composition}", "beta=constant")
@@ -229,8 +242,8 @@ def test_an_adaptive_beta_grows_while_the_kl_is_within_the_budget() -> None:
 def test_actions_have_the_right_shape_and_range(spaces: Spaces, composition: str, policy: Any) -> None:
     setup = Setup(spaces, f"composition={composition}")
     for deterministic in (True, False):
-        noise = setup.agent.act_noise(BATCH, torch.Generator().manual_seed(0))
-        action = setup.agent.act(setup.state, setup.batch.obs, noise, policy, deterministic)
+        noise = setup.agent.policies[policy].noise(BATCH, torch.Generator().manual_seed(0))
+        action = setup.act(policy, setup.batch.obs, noise, deterministic)
         assert action.shape == setup.batch.action.shape and action.dtype == setup.batch.action.dtype
         assert not spaces.action.outside(action.numpy()).any()
 
@@ -238,19 +251,18 @@ def test_actions_have_the_right_shape_and_range(spaces: Spaces, composition: str
 def test_with_a_beta_of_zero_the_composed_policy_has_the_mode_of_the_clone() -> None:
     for spaces in SPACES.values():
         setup = Setup(spaces, "composition=resample", "beta=constant", "beta.value=0")
-        noise = setup.agent.act_noise(BATCH, torch.Generator().manual_seed(0))
-        modes = [setup.agent.act(setup.state, setup.batch.obs, noise, name, True) for name in ("bc", "final")]
+        modes = [setup.act(name, setup.batch.obs, {}, True) for name in ("bc", "final")]
         assert torch.allclose(modes[0].float(), modes[1].float(), atol=1e-6)
 
 
 def test_the_resampled_policy_acts_as_often_as_the_composition_says() -> None:
     setup = Setup(SPACES["discrete"], "beta=constant", "beta.value=3", "q.normalize=false")
     obs = setup.batch.obs[:1].expand(100_000, OBS)
-    noise = setup.agent.act_noise(100_000, torch.Generator().manual_seed(0))
-    action = setup.agent.act(setup.state, obs, noise, "final", deterministic=False)
+    noise = setup.agent.policies["final"].noise(100_000, torch.Generator().manual_seed(0))
+    action = setup.act("final", obs, noise, deterministic=False)
     normal = setup.state.normalizer(obs[:1])
-    prior = functional_call(setup.agent.policy, setup.state.bc.params, (normal,)).log_probs()
-    q = functional_call(setup.agent.critics, setup.state.critic.params, (normal, torch.arange(4)[None])).amin(0)
+    prior = functional_call(setup.policy, setup.state.bc.params, (normal,)).log_probs()
+    q = functional_call(setup.critics, setup.state.critic.params, (normal, torch.arange(4)[None])).amin(0)
     final = prior.exp() * (3 * q).exp() / (prior.exp() * (3 * q).exp()).sum()
     assert torch.allclose(torch.bincount(action, minlength=4) / 100_000, final[0], atol=6e-3)
 

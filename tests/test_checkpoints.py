@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import compose_config
-from test_agent import CPU, transitions
+from conftest import compose_config, started
+from test_agent import transitions
 from test_evaluation import TEST_SPACES
 
-from rql.agents.build import build_agent, first_state
+from rql.agents.build import build_agent
 from rql.agents.saving import read_checkpoint
 from rql.data import replay_log
 from rql.data.replay_log import ReplayLog
@@ -27,9 +27,8 @@ from rql.data.rows import RowLayout
 from rql.data.transitions import RewardTransform
 from rql.envs.training import TrainingEnvs
 from rql.runs.checkpoints import Checkpoint, Checkpoints
-from rql.training.finetuning import Finetuning
-from rql.training.hyperparameters import HyperparameterSchedule
-from rql.training.stages import clone_demonstrations
+from rql.training.online import OnlineTrainer
+from rql.training.trainer import DatasetTrainer
 from rql.utils.errors import RQLError
 from rql.utils.files import seal, unseal
 from rql.utils.tree import from_storable, to_storable
@@ -39,22 +38,21 @@ WIDTH = RowLayout.of(TEST_SPACES).width
 
 
 @pytest.fixture
-def stage() -> Iterator[Finetuning]:
+def stage() -> Iterator[OnlineTrainer]:
     """An online stage on the environment of test_evaluation, some steps on its way."""
     config = compose_config(
         "batch_size=4", "cql=off", "online.env_steps=200", "online.warmup_fraction=0.05", *TINY_NETS
     )
     config.env.id = "RQLTestCounter-v0"
     agent = build_agent(config, TEST_SPACES, torch.device("cpu"))
-    schedule = HyperparameterSchedule(config, CPU)
-    state = agent.start_residual(first_state(agent, TEST_SPACES, transitions(TEST_SPACES), 0.5, CPU))
+    state = started(agent, TEST_SPACES, transitions(TEST_SPACES))
     with closing(TrainingEnvs(config.env, 0)) as envs:
-        stage = Finetuning(agent, state, schedule, None, envs, TEST_SPACES, RewardTransform(), None, config)
+        stage = OnlineTrainer(agent, agent.stages[-1], state, None, envs, TEST_SPACES, RewardTransform(), None, config)
         advance(stage, 20)
         yield stage
 
 
-def advance(stage: Finetuning, steps: int) -> None:
+def advance(stage: OnlineTrainer, steps: int) -> None:
     for _ in range(steps):
         stage.advance()
 
@@ -83,7 +81,9 @@ def test_trees_of_arrays_and_numbers_survive_a_file_without_pickles() -> None:
         to_storable([object()])
 
 
-def test_only_new_rows_are_written_and_old_segments_leave(stage: Finetuning, tmp_path: Path, monkeypatch: Any) -> None:
+def test_only_new_rows_are_written_and_old_segments_leave(
+    stage: OnlineTrainer, tmp_path: Path, monkeypatch: Any
+) -> None:
     monkeypatch.setattr(replay_log, "SEGMENT", 8)
     store = checkpoints(tmp_path, "checkpoint.keep=1")
     store.save(stage, False, {})
@@ -98,11 +98,13 @@ def test_only_new_rows_are_written_and_old_segments_leave(stage: Finetuning, tmp
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["from the offline end", "from the beginning"])
-def test_rows_of_an_attempt_that_led_to_nothing_are_forgotten(before: bool, stage: Finetuning, tmp_path: Path) -> None:
+def test_rows_of_an_attempt_that_led_to_nothing_are_forgotten(
+    before: bool, stage: OnlineTrainer, tmp_path: Path
+) -> None:
     store = checkpoints(tmp_path)
     if before:
         config = compose_config("bc.updates=0", *TINY_NETS)
-        ended = clone_demonstrations(stage._agent, stage.state, HyperparameterSchedule(config, CPU), None, config)
+        ended = DatasetTrainer(stage.agent, stage.agent.stages[0], stage.state, None, config)
         store.save(ended, True, {})
     store.save(stage, False, {})
     newest = store.newest()
@@ -176,7 +178,7 @@ class _File:
         return written
 
 
-def test_the_checkpoint_before_always_loads_whichever_write_fails(stage: Finetuning, tmp_path: Path) -> None:
+def test_the_checkpoint_before_always_loads_whichever_write_fails(stage: OnlineTrainer, tmp_path: Path) -> None:
     start = stage.replay.since(0)
     fatal = failures = 0
     while True:
@@ -204,7 +206,7 @@ def test_the_checkpoint_before_always_loads_whichever_write_fails(stage: Finetun
     assert failures >= 7
 
 
-def test_a_flipped_byte_is_noticed_wherever_it_is(stage: Finetuning, tmp_path: Path, caplog: Any) -> None:
+def test_a_flipped_byte_is_noticed_wherever_it_is(stage: OnlineTrainer, tmp_path: Path, caplog: Any) -> None:
     store = checkpoints(tmp_path)
     store.save(stage, False, {})
     before = content(checkpoints(tmp_path).newest())
@@ -256,7 +258,7 @@ def test_a_pickle_in_a_checkpoint_is_not_executed(sealed: bool, tmp_path: Path) 
     content = io.BytesIO()
     torch.save({"description": "{}", "state": _Payload(trace)}, content)
     path.write_bytes(seal(content.getvalue()) if sealed else content.getvalue())
-    with pytest.raises(RQLError, match="no agent can be read"):
+    with pytest.raises(RQLError, match="no agent can be read" if sealed else "is no file of RQL"):
         read_checkpoint(path)
     plain = tmp_path / "plain.pt"
     plain.write_bytes(pickle.dumps(_Payload(trace)))
@@ -265,54 +267,42 @@ def test_a_pickle_in_a_checkpoint_is_not_executed(sealed: bool, tmp_path: Path) 
     assert not trace.exists()
 
 
-def test_a_newer_format_is_refused_and_the_older_one_read(stage: Finetuning, tmp_path: Path) -> None:
+def test_a_file_of_another_format_is_refused_with_what_to_do(stage: OnlineTrainer, tmp_path: Path) -> None:
     checkpoints(tmp_path).save(stage, False, {})
     (path,) = (tmp_path / "checkpoints").glob("*.pt")
-    _, tensors, progress = read_checkpoint(path)
-    assert progress["stage"] == "online"
+    assert read_checkpoint(path).stage == "online"
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"sealed file 1\n", b"sealed file 9\n", 1))
     with pytest.raises(RQLError, match="has format 9; this version reads formats up to 1"):
         read_checkpoint(path)
-    parts = torch.load(io.BytesIO(whole.split(b"\n", 2)[2]), weights_only=True)
-    description = parts["description"]
-    for version, sealed in ((1, False), (7, True)):
-        content = io.BytesIO()
-        parts = parts | {"description": description.replace('"format": 2', f'"format": {version}')}
-        torch.save({key: parts[key] for key in ("description", "state")}, content)
-        path.write_bytes(seal(content.getvalue()) if sealed else content.getvalue())
-        if version == 1:
-            old = read_checkpoint(path)
-            assert old[2] is None and all(torch.equal(old[1][name], tensors[name]) for name in tensors)
-        else:
-            with pytest.raises(RQLError, match="has format 7; this version reads formats up to 2"):
-                read_checkpoint(path)
+    for version in (2, 7):
+        _rewritten(path, whole, {"format": version})
+        with pytest.raises(RQLError, match=rf"has format {version}, written by version \S+; .*: run it again"):
+            checkpoints(tmp_path).newest()
+        assert path.exists()
 
 
-def test_keys_that_an_older_version_wrote_are_forgotten_and_unknown_ones_named(
-    stage: Finetuning, tmp_path: Path
-) -> None:
-    store = checkpoints(tmp_path)
-    store.save(stage, False, {})
+def test_a_configuration_of_another_version_is_named_and_the_file_kept(stage: OnlineTrainer, tmp_path: Path) -> None:
+    checkpoints(tmp_path).save(stage, False, {})
     (path,) = (tmp_path / "checkpoints").glob("*.pt")
-    parts = torch.load(io.BytesIO(unseal(path)), weights_only=True)
 
-    def with_keys(section: str) -> None:
-        description = json.loads(parts["description"])
-        description["config"][section] |= {"only_failed": True}
-        content = io.BytesIO()
-        torch.save(parts | {"description": json.dumps(description)}, content)
-        path.write_bytes(seal(content.getvalue()))
-
-    with_keys("jobs")
-    assert read_checkpoint(path)[0] == store._config
-    with_keys("q")
-    with pytest.raises(RQLError, match=r"version \S+ wrote it, .* Key 'only_failed' not in 'QConfig'"):
+    described = json.loads(torch.load(io.BytesIO(unseal(path)), weights_only=True)["description"])
+    described["config"]["q"] |= {"unknown": True}
+    _rewritten(path, path.read_bytes(), described)
+    with pytest.raises(RQLError, match=r"version \S+ wrote it, .* Key 'unknown' not in 'QConfig'"):
         checkpoints(tmp_path).newest()
     assert path.exists()
 
 
-def test_the_newest_ones_and_those_of_the_boundaries_are_kept(stage: Finetuning, tmp_path: Path) -> None:
+def _rewritten(path: Path, whole: bytes, changes: dict[str, Any]) -> None:
+    """Seal a saved agent again, with changes of its description."""
+    parts = torch.load(io.BytesIO(whole.split(b"\n", 2)[2]), weights_only=True)
+    content = io.BytesIO()
+    torch.save(parts | {"description": json.dumps(json.loads(parts["description"]) | changes)}, content)
+    path.write_bytes(seal(content.getvalue()))
+
+
+def test_the_newest_ones_and_those_of_the_boundaries_are_kept(stage: OnlineTrainer, tmp_path: Path) -> None:
     store = checkpoints(tmp_path, "checkpoint.keep=2")
     folder = tmp_path / "checkpoints"
     folder.mkdir()

@@ -1,5 +1,6 @@
 """Making data sets: what is collected is what the environment did, and nothing finished is lost."""
 
+import io
 import os
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from rql.data.writing import describe_set
 from rql.envs.make import inspect_env
 from rql.evaluation.evaluator import Evaluator
 from rql.utils.errors import RQLError
+from rql.utils.files import seal
 
 
 def replay(id: str) -> None:
@@ -227,7 +229,9 @@ def test_an_agent_that_carries_code_does_not_run_it(cli: Cli, collect: Collect, 
         def __reduce__(self) -> Any:
             return os.mkdir, (str(tmp_path / "owned"),)
 
-    torch.save({"description": Payload(), "state": {}}, tmp_path / "agent.pt")
+    content = io.BytesIO()
+    torch.save({"description": Payload(), "state": {}}, content)
+    (tmp_path / "agent.pt").write_bytes(seal(content.getvalue()))
     with pytest.raises(SystemExit):
         collect("behaviour=run", f"behaviour.run={tmp_path}", "id=test/a-v0", "steps=5")
     assert "no agent can be read" in capsys.readouterr().err and not (tmp_path / "owned").exists()
@@ -279,14 +283,14 @@ def test_a_run_does_not_go_on_with_the_episodes_of_another(root: Path, cli: Cli,
 
 
 def test_a_run_that_is_cut_off_keeps_the_episodes_it_has(root: Path, cli: Cli, monkeypatch: Any, capsys: Any) -> None:
-    at_boundary = Evaluator.at_boundary
+    at_end = Evaluator.at_end
 
     def broken_online(self: Evaluator, state: Any, policy: Any) -> Any:
         if policy == "final":
             raise RQLError("training diverged")
-        return at_boundary(self, state, policy)
+        return at_end(self, state, policy)
 
-    monkeypatch.setattr(Evaluator, "at_boundary", broken_online)
+    monkeypatch.setattr(Evaluator, "at_end", broken_online)
     short = ["offline.updates=0", "+env.kwargs.max_episode_steps=5", "online.eval_every=0"]
     with pytest.raises(SystemExit):
         cli(*TINY, *short, "online.save_replay=test/replay-v0")

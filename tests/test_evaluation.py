@@ -8,12 +8,12 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from conftest import compose_config
+from conftest import compose_config, first_state, started
 from gymnasium import spaces as gym_spaces
 from gymnasium.vector import AutoresetMode
 from test_agent import CPU, transitions
 
-from rql.agents.build import build_agent, first_state
+from rql.agents.build import build_agent
 from rql.config.choices import Vectorization
 from rql.config.data_schema import EnvConfig
 from rql.data.reference_scores import reference_score
@@ -91,7 +91,7 @@ def test_environments_that_report_no_success_have_no_success_rate() -> None:
 def test_collected_transitions_are_whole_and_their_flags_survive(num_envs: int) -> None:
     config = compose_config(f"env.id={CONFIG.id}")
     agent = build_agent(config, TEST_SPACES, torch.device("cpu"))
-    state = agent.start_residual(first_state(agent, TEST_SPACES, transitions(TEST_SPACES), 0.5, CPU))
+    state = started(agent, TEST_SPACES, transitions(TEST_SPACES))
     layout = RowLayout.of(TEST_SPACES)
     with closing(TrainingEnvs(replace(CONFIG, num_envs=num_envs), 3)) as envs:
         n_step, draws = NStep(layout, 1, 0.9, num_envs), torch.Generator().manual_seed(0)
@@ -111,12 +111,12 @@ def test_evaluation_is_repeatable_and_leaves_other_random_numbers_alone() -> Non
     config = compose_config("env=cartpole", "evaluation.boundary_episodes=3", "evaluation.num_envs=2")
     spaces = describe("CartPole-v1", *_spaces("CartPole-v1"))
     agent = build_agent(config, spaces, torch.device("cpu"))
-    state = first_state(agent, spaces, None, 0.5, CPU)
+    state = first_state(agent, spaces)
     evaluator = Evaluator(agent, spaces, config, RewardTransform(), None, CPU)
     before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # type: ignore[index]
-    first = evaluator.at_boundary(state, "final")
-    evaluator.on_the_way(state, "bc")
-    assert evaluator.at_boundary(state, "final") == first
+    first = evaluator.at_end(state, "final")
+    evaluator.during(state, "bc")
+    assert evaluator.at_end(state, "final") == first
     assert {"return", "return_std", "sample_return", "episode_length"} <= first.keys()
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == np.random.get_state()[1].tolist()  # type: ignore[index]

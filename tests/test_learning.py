@@ -9,7 +9,7 @@ import torch
 from conftest import Cli, episode, metrics_of, summary_of, write_minari
 from gymnasium import spaces
 
-from rql.agents.saving import read_agent, restore_agent
+from rql.agents.saving import read_checkpoint, restore_agent
 from rql.envs.spaces import describe
 
 
@@ -124,12 +124,12 @@ def test_from_a_uniform_prior_q_is_that_of_soft_value_iteration(cli: Cli) -> Non
 
 def _values(directory: Any) -> Any:
     """Q (6, 2) of a saved agent."""
-    config, tensors = read_agent(directory / "agent.pt")
-    agent, state = restore_agent(
-        config, tensors, describe("corridor", Corridor.observation_space, Corridor.action_space)
-    )
+    spaces = describe("corridor", Corridor.observation_space, Corridor.action_space)
+    agent, state = restore_agent(read_checkpoint(directory / "agent.pt"), spaces)
+    value = agent.policies["final"].value
+    assert value is not None
     cells = torch.eye(6)
-    q = [agent.value(state, cells, torch.full((6,), action)) for action in (0, 1)]
+    q = [value(state, cells, torch.full((6,), action)) for action in (0, 1)]
     return torch.stack(q, dim=1).numpy()
 
 

@@ -21,7 +21,7 @@ from rql.method.actions import (
 )
 from rql.method.composition import kl_from_prior, log_composed, prior_std
 from rql.method.losses import amortized_loss, bc_loss, cql_loss, td_loss
-from rql.method.schedules import adapt_beta, cosine, exponential, linear, progress
+from rql.method.schedules import adapt_beta, completed, cosine, exponential, linear
 from rql.nn.distributions import Categorical, ContinuousDistribution, SquashedGaussian, Uniform
 
 STATES, ACTIONS, BETA, DISCOUNT = 4, 3, 0.7, 0.9
@@ -338,7 +338,7 @@ def test_schedules() -> None:
     assert [cosine(1.0, 3.0, p) for p in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 2.0, 3.0])
     assert cosine(0.0, 1.0, 0.25) == pytest.approx(0.5 * (1 - math.cos(math.pi / 4)))
     assert [exponential(1.0, 4.0, p) for p in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 2.0, 4.0])
-    assert [progress(step, 10, 20) for step in (0, 10, 15, 20, 99)] == [0.0, 0.0, 0.5, 1.0, 1.0]
+    assert [completed(step, 10, 20) for step in (0, 10, 15, 20, 99)] == [0.0, 0.0, 0.5, 1.0, 1.0]
 
 
 def test_an_adaptive_beta_settles_where_the_kl_meets_the_budget() -> None:

@@ -12,7 +12,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, Cli, compose_config, metrics_of, summary_of
+from conftest import TINY, Cli, compose_config, first_state, metrics_of, summary_of
 from gymnasium import spaces as gym_spaces
 from PIL import Image
 from test_evaluation import CONFIG as COUNTER
@@ -20,9 +20,9 @@ from test_evaluation import CONFIG as COUNTER
 import rql
 from rql import load_policy
 from rql.agents import exporting
-from rql.agents.build import build_agent, first_state
+from rql.agents.build import build_agent
 from rql.agents.exporting import FORMATS, load_exported
-from rql.agents.policy import open_agent
+from rql.agents.loading import open_agent
 from rql.agents.saving import save_agent
 from rql.commands import evaluate, export
 from rql.config.data_schema import EnvConfig
@@ -91,9 +91,10 @@ def save(tmp_path: Path) -> Save:
         env.close()
         torch.manual_seed(0)
         agent = build_agent(config, spaces, torch.device("cpu"))
-        state = first_state(agent, spaces, None, 5.0, torch.device("cpu"))
+        state = first_state(agent, spaces)
         normalizer = state.normalizer._replace(mean=torch.rand(spaces.obs_dim), std=0.5 + torch.rand(spaces.obs_dim))
-        save_agent(tmp_path / "agent.pt", state._replace(normalizer=normalizer, updates=torch.tensor(1.0)), config)
+        drawn = state._replace(normalizer=normalizer, beta=torch.tensor(5.0), updates=torch.tensor(1.0))
+        save_agent(tmp_path / "agent.pt", drawn, config, "online")
         return tmp_path
 
     return call
@@ -127,7 +128,7 @@ def test_a_policy_maps_observations_of_the_environment_to_its_actions(save: Save
             actions = [policy(obs) for obs in observations]
             assert all(env.action_space.contains(action) for action in actions)
             flat = torch.from_numpy(np.stack([saved.spaces.observation.flatten_one(obs) for obs in observations]))
-            expected = saved.spaces.action.to_env(saved.agent.act(saved.state, flat, {}, which, True).numpy())
+            expected = saved.spaces.action.to_env(saved.agent.policies[which].act(saved.state, flat, {}, True).numpy())
             assert np.allclose(np.stack(actions), expected, atol=1e-5)
     stacked = {key: np.stack([obs[key] for obs in observations]) for key in observations[0]}
     assert np.allclose(policy.batch(stacked), expected, atol=1e-5)
@@ -159,7 +160,7 @@ def test_the_file_of_the_first_stage_has_a_policy(cli: Cli) -> None:
     obs = np.array([1.0, 0.0, 0.0])
     assert load_policy(folder, which="final")(obs) == load_policy(folder, which="bc")(obs)
     with pytest.raises(RQLError, match="one of bc, final"):
-        load_policy(folder, which="best")  # type: ignore[arg-type]
+        load_policy(folder, which="best")
 
 
 def test_evaluating_a_run_finds_the_figures_of_its_record(
@@ -219,7 +220,7 @@ def test_an_exported_policy_acts_as_the_agent_does(
         out = tmp_path / f"{which}.out"
         assert export.main([str(folder), "--to", to, "--out", str(out), "--policy", which]) == 0
         act, saved = load_exported(out.read_bytes(), to), open_agent(folder)
-        expected = spaces.action.to_env(saved.agent.act(saved.state, obs, {}, which, True).numpy())
+        expected = spaces.action.to_env(saved.agent.policies[which].act(saved.state, obs, {}, True).numpy())
         for rows in (slice(0, 1), slice(0, 7)):
             action = act(obs[rows]).numpy()
             assert action.dtype == expected.dtype and np.allclose(action, expected[rows], atol=1e-5)
@@ -242,7 +243,7 @@ def test_an_export_that_acts_otherwise_leaves_no_file(
 def test_of_actions_that_are_as_good_an_export_may_take_either(save: Save) -> None:
     saved = open_agent(save(NUMBERED, *UNIFORM))
     obs, ones = torch.randn(4, saved.spaces.obs_dim), torch.ones(4, dtype=torch.int64)
-    best = saved.agent.act(saved.state, obs, {}, "final", True)
+    best = saved.agent.policies["final"].act(saved.state, obs, {}, True)
     assert exporting._disagreements(saved, "final", obs, best + 5) == 0
     assert exporting._disagreements(saved, "final", obs, (best + 1) % 3 + 5) == 4
     assert exporting._disagreements(saved, "bc", obs, ones + 5) == 0
@@ -255,7 +256,7 @@ def test_of_actions_that_are_as_good_an_export_may_take_either(save: Save) -> No
         (["{run}", "--num-envs", "two"], "argument --num-envs: two is no whole number"),
         (["{run}", "--seed", "-1"], "--seed"),
         (["{run}", "--mode", "best"], "argument --mode: invalid choice"),
-        (["{run}", "--policy", "best"], "argument --policy: invalid choice"),
+        (["{run}", "--policy", "best"], "one of bc, final"),
         ([], "required: PATH"),
         (["/no/where"], "no agent can be read from /no/where: No such file or directory; a run's folder"),
         (["{run}/empty"], "holds no agent: neither agent.pt nor checkpoints"),

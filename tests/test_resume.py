@@ -20,7 +20,7 @@ from gymnasium import spaces
 from kills import KILLS_A_RUN, OVERRIDES, SHORT, compose_config, differences, killed_run, leftovers, start
 
 from rql.__main__ import main as rql_main
-from rql.agents.saving import read_agent
+from rql.agents.saving import read_checkpoint
 from rql.config.explain import REQUEUE
 from rql.runs import checkpoints
 
@@ -162,17 +162,16 @@ def test_a_run_that_made_all_its_steps_makes_no_more_for_another_goal(finished: 
 
 def test_the_warm_up_does_not_begin_again_where_a_run_is_extended(cli: Cli) -> None:
     directory = cli(*TINY)
-    updates = read_agent(directory / "agent.pt")[1]["/updates"]
+    updates = read_checkpoint(directory / "agent.pt").tensors["/updates"]
     cli(f"resume={directory}", "online.env_steps=72")  # three tenths of which are 22 steps, of 24 that were made
     cli(f"resume={directory}", "online.env_steps=400")
-    assert read_agent(directory / "agent.pt")[1]["/updates"] == updates + 400 - 24
+    assert read_checkpoint(directory / "agent.pt").tensors["/updates"] == updates + 400 - 24
 
 
 def test_the_best_policy_is_kept(cli: Cli) -> None:
     directory = cli(*TINY, "online.env_steps=60")
     returns = [line["return"] for line in metrics_of(directory) if "return" in line and line["stage"] != "bc"]
-    _, best = read_agent(directory / "best.pt")
-    _, last = read_agent(directory / "agent.pt")
+    best, last = (read_checkpoint(directory / name).tensors for name in ("best.pt", "agent.pt"))
     assert (best["/updates"] == last["/updates"]) == (returns.index(max(returns)) == len(returns) - 1)
 
 

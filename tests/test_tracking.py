@@ -15,6 +15,7 @@ from conftest import ROOT, TINY, Cli, compose_config, metrics_of, summary_of
 from gymnasium.envs.classic_control import PendulumEnv
 from test_run import without_times
 
+from rql.config.agents.base import CLONING
 from rql.config.choices import WandbMode
 from rql.config.schema import TrackingConfig
 from rql.evaluation.evaluator import Evaluator
@@ -98,8 +99,8 @@ def test_a_wandb_that_breaks_half_way_is_left_alone(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(type(spaces._run), "log", broken)
     with caplog.at_level(logging.WARNING):
-        spaces.log("bc", 1, {"loss": 1.0})
-        spaces.log("bc", 2, {"loss": 1.0})
+        spaces.log(CLONING, 1, {"loss": 1.0})
+        spaces.log(CLONING, 2, {"loss": 1.0})
     assert sum("gone" in message for message in caplog.messages) == 1
     spaces.finish({}, exit_code=0)
     wandb.teardown()
@@ -107,8 +108,8 @@ def test_a_wandb_that_breaks_half_way_is_left_alone(tmp_path: Path, monkeypatch:
 
 KILL_WANDB = """
 import os, signal, subprocess
-import run, rql.runs.observer as observer
-log = observer.LocalRecord.log
+import run, rql.runs.run as runs
+log = runs.LocalRecord.log
 def log_and_kill(self, stage, step, metrics):
     log(self, stage, step, metrics)
     if stage == "offline":
@@ -117,7 +118,7 @@ def log_and_kill(self, stage, step, metrics):
             if "wandb-core" in words[0] and str(os.getpid()) in words:
                 os.kill(int(pid), signal.SIGKILL)
                 print("killed", pid)
-observer.LocalRecord.log = log_and_kill
+runs.LocalRecord.log = log_and_kill
 run.main()
 """
 

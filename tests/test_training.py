@@ -1,4 +1,4 @@
-"""The stages' schedules: when they tick, how much they update, and that they learn."""
+"""The stages: when they report, how much they update, and that they learn."""
 
 import math
 from contextlib import closing
@@ -6,50 +6,50 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import compose_config
+from conftest import compose_config, first_state, started
 from test_agent import CPU, transitions
 from test_evaluation import CONFIG, TEST_SPACES
 
-from rql.agents.build import build_agent, first_state
-from rql.agents.state import AgentState
+from rql.agents.build import build_agent
+from rql.agents.rql.schedule import RQLSchedule
 from rql.config.schema import Config
 from rql.data.replay import PackedDataset
 from rql.data.transitions import RewardTransform
 from rql.envs.training import TrainingEnvs
-from rql.training.finetuning import Finetuning
-from rql.training.hyperparameters import HyperparameterSchedule
+from rql.training.online import OnlineTrainer
 from rql.training.progress import MetricMeans, Progress, due
-from rql.training.stages import TrainingStage, clone_demonstrations, learn_offline
+from rql.training.trainer import DatasetTrainer, Trainer
 from rql.utils.errors import DivergenceError
 from rql.utils.random import stream_seed
 
 
-def schedule(*overrides: str) -> HyperparameterSchedule:
-    return HyperparameterSchedule(compose_config("online.env_steps=1000", *overrides), CPU)
+def schedule(*overrides: str) -> RQLSchedule:
+    return RQLSchedule(compose_config("online.env_steps=1000", *overrides), CPU)
 
 
 def test_beta_keeps_its_first_value_offline_and_moves_online() -> None:
     moving = schedule("beta=linear", "beta.start=0.2", "beta.end=1", "beta.start_step=200", "beta.end_step=600")
-    assert moving.offline()[0].beta.item() == pytest.approx(0.2)
-    assert [round(moving.online(step)[0].beta.item(), 4) for step in (0, 200, 400, 600, 1000)] == [0.2, 0.2, 0.6, 1, 1]
-    assert schedule("beta=constant", "beta.value=0.7").online(500)[0].beta.item() == pytest.approx(0.7)
+    assert moving.offline().beta.item() == pytest.approx(0.2)
+    assert [round(moving.online(step).beta.item(), 4) for step in (0, 200, 400, 600, 1000)] == [0.2, 0.2, 0.6, 1, 1]
+    assert schedule("beta=constant", "beta.value=0.7").online(500).beta.item() == pytest.approx(0.7)
     kl = schedule("beta=kl", "beta.budget_start=0.1", "beta.budget_end=0.5")
-    assert kl.offline()[0].kl_budget.item() == pytest.approx(0.1)
-    assert kl.online(500)[0].kl_budget.item() == pytest.approx(0.3)
+    assert kl.offline().kl_budget.item() == pytest.approx(0.1)
+    assert kl.online(500).kl_budget.item() == pytest.approx(0.3)
 
 
 def test_alpha_switches_at_once_or_fades() -> None:
     at_once = schedule("cql.alpha=0.1")
-    assert at_once.offline()[1] and not at_once.online(1)[1]
+    assert at_once.offline().alpha is not None and at_once.online(1).alpha is None
     fading = schedule("cql.alpha=0.1", "cql.online_alpha=0.02", "cql.fade_steps=100")
-    assert [round(fading.online(step)[0].alpha.item(), 4) for step in (0, 50, 100, 900)] == [0.1, 0.06, 0.02, 0.02]
-    assert not schedule("cql=off").offline()[1]
+    weights = [fading.online(step).alpha for step in (0, 50, 100, 900)]
+    assert [round(float(weight), 4) for weight in weights if weight is not None] == [0.1, 0.06, 0.02, 0.02]
+    assert schedule("cql=off").offline().alpha is None
 
 
-def test_the_share_of_offline_data_moves() -> None:
-    fading = schedule("replay=fading")
-    assert [round(fading.offline_fraction(step), 4) for step in (0, 500, 1000)] == [0.5, 0.3, 0.1]
-    assert schedule().offline_fraction(1000) == 0.5
+@pytest.mark.parametrize(("replay", "first", "last"), [("fading", 0.3, 0.1), ("mixed", 0.5, 0.5)])
+def test_the_share_of_offline_data_moves(replay: str, first: float, last: float) -> None:
+    reports, _ = finetune(compose_config(*ONLINE, f"replay={replay}"))
+    assert [report.metrics["offline_fraction"] for report in reports] == pytest.approx([first, last])
 
 
 def test_due() -> None:
@@ -73,23 +73,23 @@ def test_a_diverged_training_stops_and_says_where() -> None:
         window.means(8)
 
 
-def finetune(config: Config) -> tuple[list[Progress], AgentState]:
+def finetune(config: Config) -> tuple[list[Progress], Trainer]:
     torch.manual_seed(0)
-    agent = build_agent(config, TEST_SPACES, torch.device("cpu"))
-    data = transitions(TEST_SPACES)
-    times = HyperparameterSchedule(config, CPU)
-    state = agent.start_residual(first_state(agent, TEST_SPACES, data, times.first_beta, CPU))
+    agent, data = build_agent(config, TEST_SPACES, CPU), transitions(TEST_SPACES)
+    state = started(agent, TEST_SPACES, data)
     packed = PackedDataset(data, CPU)
     with closing(TrainingEnvs(replace(CONFIG, num_envs=config.env.num_envs), 0)) as envs:
-        return followed(Finetuning(agent, state, times, packed, envs, TEST_SPACES, RewardTransform(), None, config))
+        return followed(
+            OnlineTrainer(agent, agent.stages[-1], state, packed, envs, TEST_SPACES, RewardTransform(), None, config)
+        )
 
 
-def followed(stage: TrainingStage) -> tuple[list[Progress], AgentState]:
-    """Go through a stage: what it told, and the state at its end."""
-    ticks = []
-    while stage.step < stage.total:
-        ticks.append(stage.advance())
-    return [tick for tick in ticks if tick], stage.state
+def followed(trainer: Trainer) -> tuple[list[Progress], Trainer]:
+    """Go through a stage: its reports, and the trainer at its end."""
+    reports = []
+    while trainer.step < trainer.total:
+        reports.append(trainer.advance())
+    return [report for report in reports if report], trainer
 
 
 ONLINE = ["batch_size=8", "online.env_steps=40", "online.warmup_fraction=0.25", "online.eval_every=20", "cql=off"]
@@ -97,24 +97,24 @@ ONLINE = ["batch_size=8", "online.env_steps=40", "online.warmup_fraction=0.25", 
 
 @pytest.mark.parametrize(("num_envs", "utd", "updates"), [(1, 1, 30), (1, 0.5, 15), (1, 3, 90), (4, 1, 32)])
 def test_updates_follow_the_utd_ratio_after_the_warm_up(num_envs: int, utd: float, updates: int) -> None:
-    ticks, state = finetune(compose_config(*ONLINE, f"online.utd={utd}", f"env.num_envs={num_envs}"))
-    assert state.updates.item() == updates
-    assert [tick.step for tick in ticks if tick.evaluate] == [20, 40]
-    assert ticks[-1].metrics["replay_size"] == 40
+    reports, trainer = finetune(compose_config(*ONLINE, f"online.utd={utd}", f"env.num_envs={num_envs}"))
+    assert trainer.state.updates.item() == trainer.updates == updates
+    assert [report.step for report in reports if report.evaluate] == [20, 40]
+    assert reports[-1].metrics["replay_size"] == 40
 
 
 def test_a_small_replay_buffer_is_full_and_stays_so() -> None:
-    ticks, _ = finetune(compose_config(*ONLINE, "replay.capacity=16"))
-    assert ticks[-1].metrics["replay_size"] == 16
+    reports, _ = finetune(compose_config(*ONLINE, "replay.capacity=16"))
+    assert reports[-1].metrics["replay_size"] == 16
 
 
 def test_without_data_observations_are_normalised_by_what_the_prior_met_before_the_first_update() -> None:
     """Here the batch is larger than the warm-up: the first update is at step 16."""
     config = compose_config("experiment=scratch", *ONLINE, "batch_size=16", "online.eval_every=0", "q.n_step=1")
-    agent, times = build_agent(config, TEST_SPACES, CPU), HyperparameterSchedule(config, CPU)
-    state = first_state(agent, TEST_SPACES, None, times.first_beta, CPU)
+    agent = build_agent(config, TEST_SPACES, CPU)
+    state = first_state(agent, TEST_SPACES)
     with closing(TrainingEnvs(CONFIG, 0)) as envs:
-        stage = Finetuning(agent, state, times, None, envs, TEST_SPACES, RewardTransform(), None, config)
+        stage = OnlineTrainer(agent, agent.stages[-1], state, None, envs, TEST_SPACES, RewardTransform(), None, config)
         while not stage.state.updates:
             assert stage.state.normalizer.std.eq(1).all() and stage.state.normalizer.mean.eq(0).all()
             stage.advance()
@@ -127,19 +127,18 @@ def test_without_data_observations_are_normalised_by_what_the_prior_met_before_t
         torch.testing.assert_close(stage.state.normalizer.mean, met.mean(0))
 
 
-def test_the_first_two_stages_tick_when_told() -> None:
+def test_the_stages_on_data_report_when_told() -> None:
     config = compose_config(
         "batch_size=8", "bc.updates=10", "bc.eval_every=4", "offline.updates=7", "tracking.log_every=3"
     )
-    agent = build_agent(config, TEST_SPACES, torch.device("cpu"))
-    times, data = HyperparameterSchedule(config, CPU), transitions(TEST_SPACES)
-    state = agent.start_residual(first_state(agent, TEST_SPACES, data, times.first_beta, CPU))
+    agent, data = build_agent(config, TEST_SPACES, CPU), transitions(TEST_SPACES)
     packed = PackedDataset(data, CPU)
-    ticks, state = followed(clone_demonstrations(agent, state, times, packed, config))
-    assert [(tick.step, tick.evaluate) for tick in ticks] == [
+    cloning, learning, _ = agent.stages
+    reports, trainer = followed(DatasetTrainer(agent, cloning, first_state(agent, TEST_SPACES, data), packed, config))
+    assert [(report.step, report.evaluate) for report in reports] == [
         (3, False), (4, True), (6, False), (8, True), (9, False), (10, True),
     ]  # fmt: skip
-    assert ticks[-1].metrics["loss"] < ticks[0].metrics["loss"]
-    ticks, _ = followed(learn_offline(agent, state, times, packed, config))
-    assert [(tick.step, tick.evaluate) for tick in ticks] == [(3, False), (6, False), (7, True)]
-    assert {"td_loss", "cql_loss", "kl", "beta", "q_scale", "q_data", "q_policy", "ess"} <= ticks[0].metrics.keys()
+    assert reports[-1].metrics["loss"] < reports[0].metrics["loss"]
+    reports, _ = followed(DatasetTrainer(agent, learning, learning.enter(trainer.state), packed, config))
+    assert [(report.step, report.evaluate) for report in reports] == [(3, False), (6, False), (7, True)]
+    assert {"td_loss", "cql_loss", "kl", "beta", "q_scale", "q_data", "q_policy", "ess"} <= reports[0].metrics.keys()

@@ -14,12 +14,12 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from conftest import compose_config
+from conftest import compose_config, first_state
 from gymnasium import spaces as gym_spaces
 from gymnasium.vector import AutoresetMode
 from kills import same
 
-from rql.agents.build import build_agent, first_state
+from rql.agents.build import build_agent
 from rql.config.choices import Vectorization
 from rql.config.data_schema import EnvConfig
 from rql.data.transitions import RewardTransform
@@ -127,13 +127,13 @@ def test_an_evaluation_whose_environments_fail_is_played_again(how: str, times: 
     config = replace(config, env=replace(env, max_restarts=2))
     spaces = describe(env.id, Failing.observation_space, Failing.action_space)
     agent = build_agent(config, spaces, torch.device("cpu"))
-    state = first_state(agent, spaces, None, 0.5, torch.device("cpu"))
+    state = first_state(agent, spaces)
     with closing(Evaluator(agent, spaces, config, RewardTransform(), None, torch.device("cpu"))) as evaluator:
         if times == 9:
             with pytest.raises(EvaluationError, match="failed in evaluations 3 times"):
-                evaluator.at_boundary(state, "bc")
+                evaluator.at_end(state, "bc")
         else:
-            assert evaluator.at_boundary(state, "bc")["return"] == 5.0
+            assert evaluator.at_end(state, "bc")["return"] == 5.0
 
 
 def test_an_evaluation_that_hangs_is_given_up_for_a_signal(tmp_path: Any) -> None:

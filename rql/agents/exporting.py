@@ -5,18 +5,16 @@ import io
 import logging
 import warnings
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rql.agents.agent import Agent, PolicyName
-from rql.agents.policy import SavedAgent
-from rql.agents.state import AgentState
+from rql.agents.loading import SavedAgent
 from rql.envs.spaces import DiscreteSpec
-from rql.optim.adam import Params
+from rql.nn.network import with_loaded_networks
+from rql.nn.normalizer import Normalizer
 from rql.utils.errors import RQLError
 from rql.utils.extras import remedy
 
@@ -35,42 +33,20 @@ Act = Callable[[Tensor], Tensor]
 """Raw flat observations (B, obs_dim) float32 → the environment's actions (B, …)."""
 
 
-class LoadedAgent(Agent):
-    """An agent whose networks hold the parameters of a state: the tracer of TorchScript refuses `functional_call`."""
-
-    def __init__(self, agent: Agent, state: AgentState) -> None:
-        vars(self).update(vars(agent))
-        self.prior = _loaded(agent.prior, state.bc.params)
-        self.policy = _loaded(agent.policy, state.actor.params or dict(agent.policy.named_parameters()))
-        self.critics = _loaded(agent.critics, state.critic.params)
-
-    def _bc(self, state: AgentState, obs: Tensor) -> Any:
-        return self.prior(obs)
-
-    def _actor(self, params: Params, obs: Tensor) -> Any:
-        return self.policy(obs)
-
-    def _values(self, params: Params, obs: Tensor, actions: Tensor) -> Tensor:
-        values: Tensor = self.critics(obs, actions)
-        return values
-
-
 class PolicyModule(nn.Module):
-    """π_BC or π_final at its mode, with the normaliser of observations and the scale of actions inside."""
+    """A policy at its mode, with the normaliser of observations and the scale of actions inside."""
 
-    def __init__(self, saved: SavedAgent, which: PolicyName) -> None:
+    def __init__(self, saved: SavedAgent, which: str) -> None:
         super().__init__()
-        self._agent = LoadedAgent(saved.agent, saved.state)
-        composed = which == "final" and not saved.agent.amortized
-        used = [self._agent.prior, self._agent.critics] if composed else [self._agent.prior]
-        self.networks = nn.ModuleList([self._agent.policy] if which == "final" and not composed else used)
-        self._state, self._which, self._spec = saved.state, which, saved.spaces.action
+        self._act, self._state, self._spec = saved.agent.policies[which].act, saved.state, saved.spaces.action
+        self.networks = nn.ModuleList()
+        """Those that the policy uses, with their parameters."""
         if not isinstance(self._spec, DiscreteSpec):
             self._low, self._high = torch.from_numpy(self._spec.low), torch.from_numpy(self._spec.high)
 
     def forward(self, obs: Tensor) -> Tensor:
         """Raw flat observations (B, obs_dim) float32 → the environment's actions, (B,) int64 or (B, *shape)."""
-        action = self._agent.act(self._state, obs, {}, self._which, deterministic=True)
+        action = self._act(self._state, obs, {}, True)
         if isinstance(self._spec, DiscreteSpec):
             return action + self._spec.start
         scaled = self._low + 0.5 * (action.clamp(-1.0, 1.0) + 1.0) * (self._high - self._low)
@@ -78,7 +54,7 @@ class PolicyModule(nn.Module):
         return inside.to(self._low.dtype).reshape(-1, *self._spec.shape)
 
 
-def export_policy(saved: SavedAgent, which: PolicyName, to: str) -> bytes:
+def export_policy(saved: SavedAgent, which: str, to: str) -> bytes:
     """The content of a file of one of `FORMATS`, which was loaded again and acts as the agent does.
 
     Raises:
@@ -87,8 +63,9 @@ def export_policy(saved: SavedAgent, which: PolicyName, to: str) -> bytes:
     check_packages(to)
     module = PolicyModule(saved, which).eval()
     obs = _observations(saved)
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), with_loaded_networks(module.networks):
         warnings.simplefilter("ignore")  # of torch, about itself
+        module(obs[:2])  # finds the networks that it uses
         content = _WRITERS[to](module, obs[:2])
         act = load_exported(content, to)
         wrong = _disagreements(saved, which, obs, torch.cat([act(obs[:1]), act(obs[1:])]))
@@ -134,12 +111,6 @@ def check_packages(to: str) -> None:
             raise RQLError(f"--to onnx needs {package}, which is not installed: {remedy('onnx')}") from error
 
 
-def _loaded(network: nn.Module, params: Params) -> nn.Module:
-    loaded = deepcopy(network)
-    loaded.load_state_dict(params)
-    return loaded.requires_grad_(False)
-
-
 def _torchscript(module: nn.Module, example: Tensor) -> bytes:
     content = io.BytesIO()
     traced = torch.jit.trace(module, example)  # type: ignore[no-untyped-call]
@@ -180,23 +151,25 @@ _WRITERS: dict[str, Callable[[nn.Module, Tensor], bytes]] = {
 def _observations(saved: SavedAgent) -> Tensor:
     """Where the agent has its data: (CHECKED, obs_dim)."""
     draws = torch.randn((CHECKED, saved.spaces.obs_dim), generator=torch.Generator().manual_seed(0))
-    return saved.state.normalizer.mean + saved.state.normalizer.std * draws
+    normalizer: Normalizer = saved.state.normalizer
+    return normalizer.mean + normalizer.std * draws
 
 
-def _disagreements(saved: SavedAgent, which: PolicyName, obs: Tensor, action: Tensor) -> int:
+def _disagreements(saved: SavedAgent, which: str, obs: Tensor, action: Tensor) -> int:
     """At how many observations the actions (B, …) of the environment are not those of the agent.
 
     Where two candidates have the same score up to rounding, either is right: the order of a sum decides.
     """
-    weighted = saved.agent.ranking(saved.state, obs, which)
-    best = weighted.log_weight.amax(-1, keepdim=True)
-    slack = ROUNDING * (1.0 + weighted.log_weight.abs().amax(-1, keepdim=True))
-    as_good = weighted.log_weight >= best - slack
+    policy = saved.agent.policies[which]
     given = torch.from_numpy(np.asarray(saved.spaces.action.from_env(action.numpy())))
-    own = saved.agent.act(saved.state, obs, {}, which, deterministic=True)
-    distances = torch.cat([_distance(own, given).unsqueeze(1), _distance(weighted.actions, given.unsqueeze(1))], dim=1)
-    allowed = torch.cat([torch.ones_like(as_good[:, :1]), as_good], dim=1)
-    return int((~(allowed & (distances <= TOLERANCE)).any(-1)).sum())
+    right = _distance(policy.act(saved.state, obs, {}, True), given) <= TOLERANCE
+    if policy.ranking is not None:
+        ranked = policy.ranking(saved.state, obs)
+        best = ranked.log_weight.amax(-1, keepdim=True)
+        slack = ROUNDING * (1.0 + ranked.log_weight.abs().amax(-1, keepdim=True))
+        as_good = ranked.log_weight >= best - slack
+        right |= (as_good & (_distance(ranked.actions, given.unsqueeze(1)) <= TOLERANCE)).any(-1)
+    return int((~right).sum())
 
 
 def _distance(one: Tensor, other: Tensor) -> Tensor:

@@ -4,34 +4,35 @@ import io
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
-from rql.agents.agent import Agent
-from rql.agents.build import build_agent, first_state
-from rql.agents.state import AgentState
+from rql.agents.base import Agent
+from rql.agents.build import build_agent
 from rql.config.compose import choices_of, from_plain, to_plain
 from rql.config.schema import Config
 from rql.envs.spaces import Spaces
+from rql.nn.normalizer import Normalizer
 from rql.utils.errors import DamagedError, RQLError
 from rql.utils.files import CHECKPOINTS, code_version, seal, unseal, write_atomically
 from rql.utils.tree import from_storable, to_storable
 
 AGENT_FILE, BEST_FILE = "agent.pt", "best.pt"
 END = "-end"
-"""How the names of the checkpoints at the end of a stage end."""
-FORMAT = 2
-"""1 was not sealed and had no progress."""
+"""Suffix of the checkpoints at the end of a stage."""
+FORMAT = 3
+"""Counted up with every change of what is written; files of another format are refused."""
 
+S = TypeVar("S")
 Tensors = dict[str, Tensor]
 logger = logging.getLogger(__name__)
 
 
-def save_agent(path: Path, state: AgentState, config: Config, progress: Any = None) -> int:
-    """Write an agent, and with it how far its run has come; the bytes it took.
+def save_agent(path: Path, state: Any, config: Config, stage: str, progress: Any = None) -> int:
+    """Write the state of an agent in a stage, and with it how far its run has come; the bytes it took.
 
     Raises:
         OSError: if it cannot be written.
@@ -39,6 +40,7 @@ def save_agent(path: Path, state: AgentState, config: Config, progress: Any = No
     content = io.BytesIO()
     described = {
         "format": FORMAT,
+        "stage": stage,
         "choices": choices_of(config),
         "config": to_plain(config),
         "code_version": code_version(),
@@ -50,14 +52,15 @@ def save_agent(path: Path, state: AgentState, config: Config, progress: Any = No
     return len(sealed)
 
 
-def read_agent(path: Path) -> tuple[Config, Tensors]:
-    """The configuration and the tensors of a saved agent: a file, or a folder of a run, of which it is the newest.
+class SavedState(NamedTuple):
+    """What a file holds."""
 
-    Raises:
-        RQLError: if there is none, or it is damaged or of a newer format.
-    """
-    config, tensors, _ = read_checkpoint(find_agent(path))
-    return config, tensors
+    config: Config
+    stage: str
+    """The stage in which it was saved."""
+    tensors: Tensors
+    progress: Any
+    """How far the run had come; None in a file that holds an agent alone."""
 
 
 def find_agent(path: Path) -> Path:
@@ -88,21 +91,27 @@ def find_agent(path: Path) -> Path:
     raise RQLError(f"no agent in {path} can be used: {'; '.join(damaged)}" if damaged else missing)
 
 
-def read_checkpoint(path: Path) -> tuple[Config, Tensors, Any]:
-    """The same of a file, with how far its run had come: None in a file that holds an agent alone.
+def read_checkpoint(path: Path) -> SavedState:
+    """The content of a file that `save_agent` wrote.
 
     Raises:
         RQLError: if there is none, or it is of a newer format or version.
         DamagedError: if it is damaged.
     """
-    content = path if _of_format_1(path) else io.BytesIO(unseal(path))
+    try:
+        path.stat()
+    except OSError as error:
+        reason = f"{error.strerror}; a run's folder, or a file such as its {AGENT_FILE}, is needed"
+        raise RQLError(f"no agent can be read from {path}: {reason}") from error
+    content = io.BytesIO(unseal(path))
     try:
         parts = torch.load(content, map_location="cpu", weights_only=True)
         described = json.loads(parts["description"])
-        if described["format"] > FORMAT:
-            raise RQLError(f"{path} has format {described['format']}; this version reads formats up to {FORMAT}")
+        if described["format"] != FORMAT:
+            written = f"{path} has format {described['format']}, written by version {described['code_version']}"
+            raise RQLError(f"{written}; this version has format {FORMAT}: run it again")
         config = from_plain(described["config"], described["choices"])
-        return config, parts["state"], from_storable(parts.get("progress"))
+        return SavedState(config, described["stage"], parts["state"], from_storable(parts["progress"]))
     except RQLError:
         raise
     except OmegaConfBaseException as error:
@@ -113,16 +122,7 @@ def read_checkpoint(path: Path) -> tuple[Config, Tensors, Any]:
         raise DamagedError(f"no agent can be read from {path}: {reason}") from error
 
 
-def _of_format_1(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == b"PK\x03\x04"
-    except OSError as error:
-        reason = f"{error.strerror}; a run's folder, or a file such as its {AGENT_FILE}, is needed"
-        raise RQLError(f"no agent can be read from {path}: {reason}") from error
-
-
-def fill(template: AgentState, tensors: Tensors) -> AgentState:
+def filled(template: S, tensors: Tensors) -> S:
     """The state that was saved, on the device of one of the same shapes.
 
     Raises:
@@ -131,19 +131,24 @@ def fill(template: AgentState, tensors: Tensors) -> AgentState:
     wanted = dict(named_tensors(template))
     if {name: value.shape for name, value in wanted.items()} != {name: value.shape for name, value in tensors.items()}:
         raise RQLError("the saved agent does not fit the configuration and the spaces: its tensors have other shapes")
-    state: AgentState = _filled("", template, {name: tensors[name].to(wanted[name].device) for name in wanted})
+    state: S = _filled("", template, {name: tensors[name].to(wanted[name].device) for name in wanted})
     return state
 
 
-def restore_agent(config: Config, tensors: Tensors, spaces: Spaces) -> tuple[Agent, AgentState]:
-    """The agent that was saved, on the CPU.
+def restore_agent(saved: SavedState, spaces: Spaces) -> tuple[Agent[Any], Any]:
+    """The agent that was saved and its state, on the CPU, ready to act with each of its policies.
 
     Raises:
         RQLError: if the tensors do not fit the configuration and the spaces.
     """
-    agent = build_agent(config, spaces, torch.device("cpu"))
-    template = first_state(agent, spaces, None, 0.0, torch.device("cpu"))
-    return agent, fill(template, tensors)
+    cpu = torch.device("cpu")
+    with torch.random.fork_rng(devices=[]):
+        agent = build_agent(saved.config, spaces, cpu)
+    state = filled(agent.init(Normalizer.identity(spaces.obs_dim, cpu)), saved.tensors)
+    names = [stage.info.name for stage in agent.stages]
+    for stage in agent.stages[names.index(saved.stage) + 1 :]:  # policies of later stages act as these begin
+        state = stage.enter(state)
+    return agent, state
 
 
 def named_tensors(tree: Any, name: str = "") -> list[tuple[str, Tensor]]:

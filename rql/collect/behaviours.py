@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rql.agents.saving import find_agent, read_agent, restore_agent
+from rql.agents.saving import find_agent, read_checkpoint, restore_agent
 from rql.config.choices import ActionMode
 from rql.config.collect import (
     AUTO,
@@ -24,6 +24,7 @@ from rql.config.collect import (
     ScriptedBehaviourConfig,
 )
 from rql.config.data_schema import EnvConfig
+from rql.config.registry import choice_of
 from rql.data.demonstrators import CONTROLLERS
 from rql.data.sources.minari import check_spaces
 from rql.envs.spaces import DiscreteSpec, Spaces, leaves_of
@@ -52,7 +53,7 @@ def env_of(config: CollectConfig) -> EnvConfig:
     """
     if not isinstance(config.behaviour, RunBehaviourConfig):
         return config.env
-    trained = read_agent(Path(config.behaviour.run))[0].env
+    trained = read_checkpoint(find_agent(Path(config.behaviour.run))).config.env
     seen = trained.obs_keys if config.env.obs_keys is None else config.env.obs_keys
     if config.env.id != AUTO:
         return replace(config.env, obs_keys=seen)
@@ -104,20 +105,22 @@ def _scripted(config: ScriptedBehaviourConfig, env: EnvConfig, spaces: Spaces) -
 
 def _trained(config: RunBehaviourConfig, spaces: Spaces) -> Behaviour:
     path = find_agent(Path(config.run))
-    trained, tensors = read_agent(path)
-    agent, state = restore_agent(trained, tensors, spaces)
+    saved = read_checkpoint(path)
+    agent, state = restore_agent(saved, spaces)
     deterministic = config.mode is ActionMode.mode
-    name: Any = config.policy.name
+    name = config.policy or agent.stages[-1].info.policy
+    if name not in agent.policies:
+        raise ConfigError("behaviour.policy", name, f"one of {', '.join(agent.policies)}")
+    policy = agent.policies[name]
 
     def act(obs: Any, rng: np.random.Generator) -> NDArray[Any]:
         flat = torch.from_numpy(spaces.observation.flatten(obs))
         draws = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        action = agent.act(state, flat, agent.act_noise(len(flat), draws), name, deterministic)
+        action = policy.act(state, flat, {} if deterministic else policy.noise(len(flat), draws), deterministic)
         return spaces.action.to_env(action.numpy())
 
-    what = {"bc": "π_BC", "final": "π_final"}[name]
-    updates = int(state.updates)
-    described = f"RQL {what} after {updates} updates of Q, {config.mode.name}, seed {trained.seed}"
+    which = f"{choice_of('agent', saved.config.agent).name} {saved.config.agent.policies.get(name, name)}"
+    described = f"{which} after {int(state.updates)} updates, {config.mode.name}, seed {saved.config.seed}"
     return Behaviour(act, described, _hash(path))
 
 

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="rql evaluate", description=__doc__)
     parser.add_argument("path", type=Path, metavar="PATH", help="a run's folder, or a file such as its agent.pt")
-    parser.add_argument("--policy", choices=["bc", "final", "both"], default="both", help="π_BC, π_final")
+    parser.add_argument("--policy", default="all", metavar="NAME", help="a policy of the agent, such as bc or final")
     parser.add_argument("--mode", choices=["mode", "sample", "both"], default="mode", help="how they act")
     parser.add_argument(
         "--episodes", type=positive, metavar="N", help="for each of them (default: the run's boundary_episodes)"
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     seeds = "of start states and actions (default: the run's, whose episodes are those of its own evaluations)"
     parser.add_argument("--seed", type=natural, metavar="S", help=seeds)
     parser.add_argument("--json", type=Path, metavar="FILE", help="a new file with the figures and every return")
-    video = "a new .gif or .mp4 of the first episode, of π_final unless --policy bc"
+    video = "a new .gif or .mp4 of the first episode, of the last policy that is played"
     parser.add_argument("--video", type=Path, metavar="FILE", help=video)
     return parser
 
@@ -50,7 +50,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     import torch
     from rich.console import Console
 
-    from rql.agents.policy import open_agent
+    from rql.agents.loading import open_agent
     from rql.evaluation.saved import Plan, compare, first_episode
     from rql.evaluation.video import check_format, open_camera, record
     from rql.reports.table import policies_table

@@ -22,18 +22,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("path", type=Path, metavar="PATH", help="a run's folder, or a file such as its agent.pt")
     parser.add_argument("--to", choices=["torchscript", "onnx", "torch.export"], required=True, help="the format")
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="a new file")
-    parser.add_argument("--policy", choices=["final", "bc"], default="final", help="π_final or π_BC")
+    parser.add_argument("--policy", metavar="NAME", help="a policy of the agent (default: the one that was finetuned)")
     return parser
 
 
 def _export(options: argparse.Namespace) -> None:
     # --help and a wrong argument need not wait for torch
     from rql.agents.exporting import CHECKED, INPUT, OUTPUT, check_packages, export_policy
-    from rql.agents.policy import open_agent
+    from rql.agents.loading import open_agent
 
     check_packages(options.to)
     saved = open_agent(options.path)
-    content = export_policy(saved, options.policy, options.to)
+    policy = saved.main_policy if options.policy is None else options.policy
+    saved.check_policy(policy)
+    content = export_policy(saved, policy, options.to)
     write_atomically(options.out, content)
     shape = f"{INPUT} (B, {saved.spaces.obs_dim}) float32 to {OUTPUT}, within {saved.spaces.action.bounds}"
     print(f"{options.out}: {shape}; acts as the agent does at {CHECKED:,} observations")

@@ -1,7 +1,6 @@
 """The typed configuration of `rql collect`."""
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -15,13 +14,6 @@ from rql.utils.errors import ConfigError
 
 AUTO = "auto"
 """The `env.id` that leaves the environment to the behaviour policy."""
-
-
-class RunPolicy(Enum):
-    """Which policy of a run acts: the clone, or the composition with Q_R."""
-
-    bc = "bc"
-    final = "final"
 
 
 @dataclass
@@ -51,7 +43,8 @@ class RunBehaviourConfig(BehaviourConfig):
 
     run: str = MISSING
     """The folder of the run."""
-    policy: RunPolicy = RunPolicy.final
+    policy: str | None = None
+    """A policy of the run's agent, such as `bc`; null is the one that was finetuned."""
     mode: ActionMode = ActionMode.sample
 
 

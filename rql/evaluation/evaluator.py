@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from gymnasium.vector import AutoresetMode
 
-from rql.agents.agent import Agent, PolicyName
-from rql.agents.policy import Policy
-from rql.agents.state import AgentState
+from rql.agents.base import Agent
+from rql.agents.loading import Policy
 from rql.config.choices import ActionMode
 from rql.config.data_schema import EnvConfig
 from rql.config.schema import Config
@@ -32,7 +31,7 @@ class Evaluator:
 
     def __init__(
         self,
-        agent: Agent,
+        agent: Agent[Any],
         spaces: Spaces,
         config: Config,
         reward: RewardTransform,
@@ -42,14 +41,14 @@ class Evaluator:
     ) -> None:
         """`check` is called before every step, and may raise to give an evaluation up."""
         self._check = check
-        self._agent, self._view, self._config, self._reward = agent, spaces, config, reward
+        self._agent, self._spaces, self._config, self._reward = agent, spaces, config, reward
         self._reference, self._device = reference, device
         most = max(config.evaluation.episodes, config.evaluation.boundary_episodes)
         self._num_envs, self._failures = min(config.evaluation.num_envs, most), 0
         self._envs = self._make()
 
-    def at_boundary(self, state: AgentState, policy: PolicyName) -> dict[str, float]:
-        """Both modes of a policy, as at the end of a stage; the metrics of the second mode bear its name."""
+    def at_end(self, state: Any, policy: str) -> dict[str, float]:
+        """Metrics of both modes of a policy, as at the end of a stage; those of the second mode bear its name."""
         headline = self._config.evaluation.mode
         other = ActionMode.sample if headline is ActionMode.mode else ActionMode.mode
         episodes = self._config.evaluation.boundary_episodes
@@ -57,11 +56,11 @@ class Evaluator:
         named = {f"{other.name}_{name}": value for name, value in second.items()}
         return self._metrics(state, policy, headline, episodes) | named
 
-    def on_the_way(self, state: AgentState, policy: PolicyName) -> dict[str, float]:
-        """The mode `evaluation.mode` of a policy, as during a stage."""
+    def during(self, state: Any, policy: str) -> dict[str, float]:
+        """Metrics of a policy in the mode `evaluation.mode`, as during a stage."""
         return self._metrics(state, policy, self._config.evaluation.mode, self._config.evaluation.episodes)
 
-    def play(self, state: AgentState, policy: PolicyName, mode: ActionMode, episodes: int) -> EpisodeResults:
+    def play(self, state: Any, policy: str, mode: ActionMode, episodes: int) -> EpisodeResults:
         """Episodes of a policy, always from the same start states and with the same random numbers.
 
         Raises:
@@ -70,15 +69,15 @@ class Evaluator:
         seed, discount = first_episode_seed(self._config.seed), self._config.q.discount
         while True:
             draws = generator(self._config.seed, "evaluation", self._device)
-            act = Policy(self._agent, state, self._view, policy, mode is ActionMode.mode, draws).choose
+            act = Policy(self._agent, state, self._spaces, policy, mode is ActionMode.mode, draws).choose
             try:
                 return play(
-                    act, self._envs, self._view, episodes, seed, self._reward, discount, self._device, self._check
+                    act, self._envs, self._spaces, episodes, seed, self._reward, discount, self._device, self._check
                 )
             except EnvFailedError as error:
                 self._restart(error)
 
-    def film(self, state: AgentState, policy: PolicyName, camera: Camera, path: Path) -> None:
+    def film(self, state: Any, policy: str, camera: Camera, path: Path) -> None:
         """An episode of a policy in the mode `evaluation.mode`, from the start state of the first that is evaluated.
 
         Raises:
@@ -86,7 +85,7 @@ class Evaluator:
         """
         draws = generator(self._config.seed, "evaluation", self._device)
         deterministic = self._config.evaluation.mode is ActionMode.mode
-        filmed = Policy(self._agent, state, self._view, policy, deterministic, draws)
+        filmed = Policy(self._agent, state, self._spaces, policy, deterministic, draws)
 
         def act(obs: Any) -> Any:
             self._check()
@@ -112,12 +111,13 @@ class Evaluator:
         self._envs.close()
         self._envs = self._make()
 
-    def _metrics(self, state: AgentState, policy: PolicyName, mode: ActionMode, episodes: int) -> dict[str, float]:
+    def _metrics(self, state: Any, policy: str, mode: ActionMode, episodes: int) -> dict[str, float]:
         results = self.play(state, policy, mode, episodes)
         metrics = results.metrics()
-        if policy == "final":
+        value = self._agent.policies[policy].value
+        if value is not None:
             obs, action = (torch.from_numpy(x).to(self._device) for x in (results.first_obs, results.first_action))
-            q = self._agent.value(state, obs, action).cpu().numpy()
+            q = value(state, obs, action).cpu().numpy()
             metrics["overestimation"] = float((q - results.discounted).mean())
         if self._reference:
             metrics["normalized_score"] = self._reference.score(metrics["return"])

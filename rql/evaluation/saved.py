@@ -2,12 +2,11 @@
 
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from rql.agents.agent import PolicyName
-from rql.agents.policy import Policy, SavedAgent
+from rql.agents.loading import Policy, SavedAgent
 from rql.config.choices import ActionMode
 from rql.config.data_schema import FileDatasetConfig, MinariDatasetConfig
 from rql.config.schema import Config
@@ -19,7 +18,7 @@ from rql.utils.errors import DataError
 from rql.utils.random import generator
 
 Figures = dict[str, Any]
-BOTH = "both"
+ALL, BOTH = "all", "both"
 CPU = torch.device("cpu")
 
 
@@ -27,7 +26,7 @@ CPU = torch.device("cpu")
 class Plan:
     """What is played."""
 
-    policies: tuple[PolicyName, ...]
+    policies: tuple[str, ...]
     modes: tuple[ActionMode, ...]
     episodes: int
     num_envs: int
@@ -37,8 +36,16 @@ class Plan:
     def of(
         cls, saved: SavedAgent, policy: str, mode: str, episodes: int | None, num_envs: int | None, seed: int | None
     ) -> "Plan":
-        """`policy` and `mode` may be `both`; None is what the run's own evaluations had at the end of a stage."""
-        policies: tuple[PolicyName, ...] = ("bc", "final") if policy == BOTH else (cast(PolicyName, policy),)
+        """The plan that the options name; None is what the run's own evaluations had at the end of a stage.
+
+        `policy` may be `all`, and `mode` may be `both`.
+
+        Raises:
+            ConfigError: if the agent has no such policy.
+        """
+        if policy != ALL:
+            saved.check_policy(policy)
+        policies = tuple(saved.agent.policies) if policy == ALL else (policy,)
         modes = tuple(ActionMode) if mode == BOTH else (ActionMode[mode],)
         own = saved.config.evaluation
         seed = saved.config.seed if seed is None else seed
@@ -66,7 +73,7 @@ def compare(saved: SavedAgent, plan: Plan) -> list[Figures]:
 
 
 def first_episode(saved: SavedAgent, plan: Plan) -> tuple[Policy, int]:
-    """The policy that is shown, π_final if it is among those of the plan, and the seed of its environment."""
+    """The policy that is shown, the last one of the plan, and the seed of its environment."""
     deterministic = plan.modes[0] is ActionMode.mode
     draws = generator(plan.seed, "evaluation", CPU)
     policy = Policy(saved.agent, saved.state, saved.spaces, plan.policies[-1], deterministic, draws)

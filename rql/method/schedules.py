@@ -25,7 +25,7 @@ def exponential(start: float, end: float, progress: float) -> float:
     return math.exp(linear(math.log(start), math.log(end), progress))
 
 
-def progress(step: int, first: int, last: int) -> float:
+def completed(step: int, first: int, last: int) -> float:
     """The share of the way from step `first` to step `last`, in [0, 1]."""
     return min(1.0, max(0.0, (step - first) / max(1, last - first)))
 

@@ -1,11 +1,11 @@
-"""Ensembles of Q_R. Both kinds value sets of actions: E critics, B states, N actions a state → (E, B, N)."""
+"""Ensembles of Q, which value sets of actions: E critics, B states, N actions a state → (E, B, N); and V."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from rql.nn.mlp import ensemble_mlp
+from rql.nn.mlp import ensemble_mlp, mlp
 
 
 class DiscreteCritics(nn.Module):
@@ -36,3 +36,16 @@ class ContinuousCritics(nn.Module):
         pairs = torch.cat([obs.unsqueeze(1).expand(-1, number, -1), actions], dim=-1)
         values: Tensor = self.net(pairs.reshape(1, batch * number, -1).expand(self.size, -1, -1))
         return values.view(self.size, batch, number)
+
+
+class StateValue(nn.Module):
+    """V(s)."""
+
+    def __init__(self, obs_dim: int, hidden: Sequence[int], layer_norm: bool) -> None:
+        super().__init__()
+        self.net = mlp(obs_dim, hidden, 1, layer_norm)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """(..., obs_dim) → (...,)."""
+        values: Tensor = self.net(obs)
+        return values.squeeze(-1)

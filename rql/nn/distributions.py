@@ -82,6 +82,31 @@ class SquashedGaussian(NamedTuple):
         return SquashedGaussian(self.mean.unsqueeze(-2), self.log_std.unsqueeze(-2))
 
 
+class Gaussian(NamedTuple):
+    """A normal distribution of a whose mean lies in (−1, 1)^d, with independent dimensions.
+
+    Its density is that of the unbounded normal; samples are clipped to [−1, 1]^d.
+    """
+
+    mean: Tensor
+    """(..., d)."""
+    log_std: Tensor
+    """(..., d), or what broadcasts to it."""
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """An action for each standard normal `noise`, (..., d)."""
+        return (self.mean + self.log_std.exp() * noise).clamp(-1.0, 1.0)
+
+    def mode(self) -> Tensor:
+        """The mean: (..., d)."""
+        return self.mean
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """log density of actions, (..., d) → (...,)."""
+        z = (action - self.mean) * (-self.log_std).exp()
+        return (-0.5 * z.square() - self.log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+
 class Uniform(NamedTuple):
     """The uniform distribution on [−1, 1]^d, seen as that of a = tanh(u) like a `SquashedGaussian`."""
 

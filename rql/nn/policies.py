@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
-from rql.nn.distributions import Categorical, SquashedGaussian, Uniform
+from rql.nn.distributions import Categorical, Gaussian, SquashedGaussian, Uniform
 from rql.nn.mlp import mlp
 
 
@@ -41,6 +42,42 @@ class SquashedGaussianPolicy(nn.Module):
         mean, raw = self.net(obs).chunk(2, dim=-1)
         half_range = 0.5 * (self.log_std_max - self.log_std_min)
         return SquashedGaussian(mean, self.log_std_min + half_range * (1.0 + raw.tanh()))
+
+
+class GaussianPolicy(nn.Module):
+    """π(a|s) as a normal distribution around a mean in (−1, 1)^d, with one scale a dimension for all states."""
+
+    def __init__(
+        self,
+        obs_dim: int,
+        action_dim: int,
+        hidden: Sequence[int],
+        layer_norm: bool,
+        log_std_min: float,
+        log_std_max: float,
+    ) -> None:
+        super().__init__()
+        self.net = mlp(obs_dim, hidden, action_dim, layer_norm)
+        self.raw_log_std = nn.Parameter(torch.zeros(action_dim))
+        self.log_std_min, self.log_std_max = log_std_min, log_std_max
+
+    def forward(self, obs: Tensor) -> Gaussian:
+        """(..., obs_dim) → mean (..., action_dim) and log-std (action_dim,)."""
+        log_std = self.log_std_min + (self.log_std_max - self.log_std_min) * self.raw_log_std.sigmoid()
+        return Gaussian(self.net(obs).tanh(), log_std)
+
+
+class DeterministicPolicy(nn.Module):
+    """a = π(s) in (−1, 1)^d."""
+
+    def __init__(self, obs_dim: int, action_dim: int, hidden: Sequence[int], layer_norm: bool) -> None:
+        super().__init__()
+        self.net = mlp(obs_dim, hidden, action_dim, layer_norm)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """(..., obs_dim) → actions (..., action_dim)."""
+        action: Tensor = self.net(obs).tanh()
+        return action
 
 
 class UniformPolicy(nn.Module):

@@ -1,12 +1,16 @@
 """Adam (Kingma & Ba 2015) as a pure function over dictionaries of parameters."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.func import grad_and_value
 
-Params = dict[str, Tensor]
+from rql.nn.network import Params
 
+Metrics = dict[str, Tensor]
+"""Scalars, still tensors: nothing waits for them until they are logged."""
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -28,6 +32,14 @@ def learned(params: Params) -> Learned:
     return Learned(copies, first, second, torch.zeros((), device=device))
 
 
+def descend(
+    state: Learned, loss: Callable[[Params], tuple[Tensor, Metrics]], learning_rate: Tensor
+) -> tuple[Learned, Metrics]:
+    """One step of Adam down a loss, which gives its scalar value and metrics; the metrics before the step."""
+    gradients, (_, metrics) = grad_and_value(loss, has_aux=True)(state.params)
+    return adam_step(state, gradients, learning_rate), metrics
+
+
 def adam_step(state: Learned, gradients: Params, learning_rate: Tensor) -> Learned:
     """One step of Adam down `gradients`."""
     steps = state.steps + 1.0
@@ -42,8 +54,3 @@ def adam_step(state: Learned, gradients: Params, learning_rate: Tensor) -> Learn
         step = first[name] / (second[name].sqrt() * correction + EPSILON)
         params[name] = state.params[name] - size * step
     return Learned(params, first, second, steps)
-
-
-def polyak(target: Params, online: Params, tau: Tensor) -> Params:
-    """Q̄ ← (1−τ) Q̄ + τ Q."""
-    return {name: value.lerp(online[name], tau) for name, value in target.items()}

@@ -10,7 +10,7 @@ POLICIES = {"bc": "π_BC", "final": "π_final"}
 ROWS = {"bc": "π_BC", "offline": "π_final, offline", "online": "π_final, finetuned"}
 
 
-def results_table(summary: dict[str, Any], mode: str) -> Table:
+def results_table(summary: dict[str, Any], stages: Any, policies: Any, mode: str) -> Table:
     """The returns of the policies at the end of each stage.
 
     `mode` is the one behind `return`; the other one's figures bear its name. Minimum, maximum and normalised score

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from rql.agents.saving import END, Tensors, read_checkpoint, save_agent
 from rql.config.schema import Config
 from rql.data.replay_log import ReplayLog
-from rql.training.finetuning import Finetuning
-from rql.training.progress import Stage, due
-from rql.training.stages import TrainingStage
+from rql.training.online import OnlineTrainer
+from rql.training.progress import due
+from rql.training.trainer import Trainer
 from rql.utils.errors import DamagedError, RQLError
 from rql.utils.files import CHECKPOINTS
 
-ORDER: tuple[Stage, ...] = ("bc", "offline", "online")
 DAMAGED = ".damaged"
 MINUTE = 60.0
 
@@ -32,7 +31,9 @@ class Checkpoint:
 
     path: Path
     tensors: Tensors
-    stage: Stage
+    stage: str
+    order: tuple[str, ...]
+    """The stages of the agent, in their order."""
     ended: bool
     """Whether the stage had come to its end."""
     progress: dict[str, Any]
@@ -45,9 +46,10 @@ class Checkpoint:
         """How far the stage had come."""
         return int(self.progress["stage_state"]["step"])
 
-    def passed(self, stage: Stage) -> bool:
+    def passed(self, stage: str) -> bool:
         """Whether a stage was over."""
-        return ORDER.index(stage) < ORDER.index(self.stage) or (stage == self.stage and self.ended)
+        before = self.order.index(stage) < self.order.index(self.stage)
+        return before or (stage == self.stage and self.ended)
 
 
 class Checkpoints:
@@ -56,19 +58,20 @@ class Checkpoints:
     def __init__(self, directory: Path, config: Config, width: int) -> None:
         """`width` is that of a packed transition."""
         self.directory, self._config = directory / CHECKPOINTS, config
+        self._order = tuple(info.name for info in config.agent.stages)
         self._log = ReplayLog(self.directory / "replay", width)
         self._last = time.monotonic()
         self._first_rows: dict[Path, int] = {}
 
-    def is_due(self, stage: TrainingStage, before: int) -> bool:
-        """Whether the stage, which was at step `before`, should be saved where it is now."""
+    def is_due(self, trainer: Trainer, before: int) -> bool:
+        """Whether a training, which was at step `before`, should be saved where it is now."""
         waited = time.monotonic() - self._last
         every = self._config.checkpoint.steps
         return waited >= MINUTE * self._config.checkpoint.minutes or (
-            every is not None and due(before, stage.step, every, stage.total + every)
+            every is not None and due(before, trainer.step, every, trainer.total + every)
         )
 
-    def save(self, stage: TrainingStage, ended: bool, progress: dict[str, Any]) -> None:
+    def save(self, trainer: Trainer, ended: bool, progress: dict[str, Any]) -> None:
         """Save everything.
 
         Raises:
@@ -77,13 +80,14 @@ class Checkpoints:
         self._last = time.monotonic()
         self.directory.mkdir(parents=True, exist_ok=True)
         first_row = 0
-        whole = progress | {"stage": stage.name, "ended": ended, "stage_state": stage.saved_state(), "replay": None}
-        if isinstance(stage, Finetuning):
-            self._log.append(stage.replay.since(self._log.rows).cpu().numpy())
-            whole["replay"] = self._log.described() | {"kept": stage.replay.size}
-            first_row = self._log.rows - stage.replay.size
-        path = self.directory / f"{ORDER.index(stage.name)}-{stage.name}-{stage.step:010d}{END if ended else ''}.pt"
-        save_agent(path, stage.state, self._config, whole)
+        whole = progress | {"ended": ended, "stage_state": trainer.saved_state(), "replay": None}
+        if isinstance(trainer, OnlineTrainer):
+            self._log.append(trainer.replay.since(self._log.rows).cpu().numpy())
+            whole["replay"] = self._log.described() | {"kept": trainer.replay.size}
+            first_row = self._log.rows - trainer.replay.size
+        stage = trainer.info.name
+        path = self.directory / f"{self._order.index(stage)}-{stage}-{trainer.step:010d}{END if ended else ''}.pt"
+        save_agent(path, trainer.state, self._config, stage, whole)
         self._first_rows[path] = first_row
         self._prune()
 
@@ -118,12 +122,12 @@ class Checkpoints:
         checkpoint.path.unlink()
 
     def _read(self, path: Path) -> Checkpoint:
-        _, tensors, progress = read_checkpoint(path)
-        if not isinstance(progress, dict) or progress.get("stage") not in ORDER:
+        saved = read_checkpoint(path)
+        if not isinstance(saved.progress, dict) or saved.stage not in self._order:
             raise RQLError(f"{path} holds an agent and not the state of a run")
-        replay = progress["replay"]
+        replay = saved.progress["replay"]
         rows = self._log.read(replay, replay["kept"]) if replay else None
-        return Checkpoint(path, tensors, progress["stage"], progress["ended"], progress, rows)
+        return Checkpoint(path, saved.tensors, saved.stage, self._order, saved.progress["ended"], saved.progress, rows)
 
     def _newest_first(self) -> Iterator[Path]:
         return iter(sorted(self.directory.glob("*-*-*.pt"), key=lambda path: path.stem, reverse=True))
@@ -135,11 +139,12 @@ class Checkpoints:
             newer.rename(newer.with_name(newer.name + DAMAGED))
 
     def _prune(self) -> None:
-        """Keep the newest ones and those at the end of the first two stages, and the rows that they need."""
-        running = [path for path in self._newest_first() if not path.stem.endswith(END) or path.stem.startswith("2")]
+        """Keep the newest ones and those at the end of all stages but the last, and the rows that they need."""
+        last = f"{len(self._order) - 1}-"
+        running = [path for path in self._newest_first() if not path.stem.endswith(END) or path.stem.startswith(last)]
         for path in running[self._config.checkpoint.keep :]:
             path.unlink(missing_ok=True)
             self._first_rows.pop(path, None)
-        online = [path for path in self._newest_first() if path.stem.startswith("2")]
+        online = [path for path in self._newest_first() if path.stem.startswith(last)]
         if online and all(path in self._first_rows for path in online):
             self._log.forget_before(min(self._first_rows[path] for path in online))

@@ -4,15 +4,12 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
 from rql.utils.errors import RQLError
 from rql.utils.files import write_atomically
-
-if TYPE_CHECKING:  # reports read records without torch
-    from rql.training.progress import Stage
 
 METRICS_FILE, CONFIG_FILE, SUMMARY_FILE = "metrics.jsonl", "config.yaml", "summary.json"
 
@@ -59,7 +56,7 @@ class LocalRecord:
         os.fsync(self._metrics.fileno())
         return Position(os.fstat(self._metrics.fileno()).st_size, time.monotonic() - self._start)
 
-    def log(self, stage: "Stage", step: int, metrics: dict[str, float]) -> None:
+    def log(self, stage: str, step: int, metrics: dict[str, float]) -> None:
         """Add one line: `stage`, `step` (updates, or environment steps online), `time` in seconds, and the metrics."""
         line = {"stage": stage, "step": step, "time": round(time.monotonic() - self._start, 3)} | metrics
         try:

@@ -13,7 +13,7 @@ from rql.utils.errors import RQLError
 from rql.utils.extras import remedy
 
 if TYPE_CHECKING:
-    from rql.runs.observer import Pruner  # which waits for torch
+    from rql.runs.callbacks import Pruner  # which waits for torch
 
 
 def pruner_of(sweep: Path, job: Job, config: JobsConfig) -> "Pruner | None":

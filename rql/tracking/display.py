@@ -12,10 +12,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from rql.training.progress import Stage
-
-TITLES: dict[Stage, str] = {"bc": "behaviour cloning", "offline": "residual Q offline", "online": "finetuning online"}
-UNITS: dict[Stage, str] = {"bc": "updates", "offline": "updates", "online": "env steps"}
+from rql.config.agents.base import StageInfo
 
 
 class Display:
@@ -36,14 +33,14 @@ class Display:
         self._progress.start()
         self._task: TaskID | None = None
 
-    def begin(self, stage: Stage, total: int, step: int) -> None:
+    def begin(self, info: StageInfo, total: int, step: int) -> None:
         """A stage of `total` updates or environment steps begins, or goes on from one of them."""
-        self._stage, self._total, self._last = stage, total, "–"
+        self._info, self._total, self._last = info, total, "–"
         self._task = self._progress.add_task(
-            TITLES[stage], total=total, completed=step, unit=UNITS[stage], rate="–", last="–"
+            info.title, total=total, completed=step, unit=info.unit, rate="–", last="–"
         )
         if step:
-            self.say(f"{TITLES[stage]:>18}  goes on from {step:,} / {total:,} {UNITS[stage]}")
+            self.say(f"{info.title:>18}  goes on from {step:,} / {total:,} {info.unit}")
 
     def advance(self, step: int, seconds: float, mean_return: float | None) -> None:
         """The stage has come to `step` in `seconds` of training; `mean_return` is that of an evaluation just made."""
@@ -51,8 +48,8 @@ class Display:
         if mean_return is not None:
             self._last = f"{mean_return:,.1f}"
             if self._progress.disable:
-                title = f"{TITLES[self._stage]:>18}"
-                self.say(f"{title}  {step:>9,} / {self._total:,} {UNITS[self._stage]}  {rate:>8}  return {self._last}")
+                title = f"{self._info.title:>18}"
+                self.say(f"{title}  {step:>9,} / {self._total:,} {self._info.unit}  {rate:>8}  return {self._last}")
         assert self._task is not None
         self._progress.update(self._task, completed=min(step, self._total), rate=rate, last=self._last)
 

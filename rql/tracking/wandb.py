@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rql.config.agents.base import StageInfo
 from rql.config.choices import WandbMode
 from rql.config.schema import TrackingConfig
 from rql.runs.folder import Identity
 from rql.tracking.swept import tags_of, with_swept
-from rql.training.progress import Stage
 
-STEP_NAMES: dict[Stage, str] = {"bc": "bc/update", "offline": "offline/update", "online": "online/env_step"}
 INIT_SECONDS = 30.0
 FINISH_SECONDS = 300.0
 """How long a run that has ended waits for what is not uploaded yet."""
@@ -37,18 +36,18 @@ class WandbView:
             return ""
         return f"rql track sync {self._directory}" if self._run.offline else str(self._run.url)
 
-    def log(self, stage: Stage, step: int, metrics: dict[str, float]) -> None:
+    def log(self, info: StageInfo, step: int, metrics: dict[str, float]) -> None:
         """Send one line of the record, as `stage/metric` over `bc/update`, `offline/update` or `online/env_step`."""
         if self._run is not None:
-            line = {f"{stage}/{name}": value for name, value in metrics.items()} | {STEP_NAMES[stage]: step}
+            line = {f"{info.name}/{name}": value for name, value in metrics.items()} | {info.step_metric: step}
             self._attempt(lambda: self._run.log(line))
 
-    def log_video(self, stage: Stage, step: int, path: Path) -> None:
+    def log_video(self, info: StageInfo, step: int, path: Path) -> None:
         """Send the film of a stage, as `stage/video`."""
         if self._run is not None:
             import wandb
 
-            self._attempt(lambda: self._run.log({f"{stage}/video": wandb.Video(str(path)), STEP_NAMES[stage]: step}))
+            self._attempt(lambda: self._run.log({f"{info.name}/video": wandb.Video(str(path)), info.step_metric: step}))
 
     def log_policy(self, path: Path) -> None:
         """Send a file of a saved agent, as the artifact `policy-RUN_ID` of type `model`."""
@@ -95,7 +94,7 @@ class WandbView:
             logger.warning("W&B cannot be reached (%s); this run is logged offline", _first_line(error))
             wandb.teardown()
             run = self._init("offline", settings, directory, config, identity)
-        for stage, name in STEP_NAMES.items():
+        for stage, name in {"bc": "bc/update", "offline": "offline/update", "online": "online/env_step"}.items():
             run.define_metric(name, hidden=True)
             run.define_metric(f"{stage}/*", step_metric=name)
         self._run = run

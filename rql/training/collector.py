@@ -1,4 +1,4 @@
-"""Acting with π_final in the training environments."""
+"""Acting with a policy in the training environments."""
 
 import logging
 from typing import Any, NamedTuple
@@ -8,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rql.agents.agent import Agent, PolicyName
-from rql.agents.state import AgentState
+from rql.agents.base import Agent
 from rql.data.recorder import EpisodeRecorder
 from rql.data.rows import RowLayout
 from rql.data.transitions import RewardTransform
@@ -36,7 +35,7 @@ class Collector:
 
     def __init__(
         self,
-        agent: Agent,
+        agent: Agent[Any],
         envs: TrainingEnvs,
         spaces: Spaces,
         reward: RewardTransform,
@@ -50,14 +49,15 @@ class Collector:
         self._obs: NDArray[np.float32] | None = None
         self._returns = np.zeros(envs.num_envs)
 
-    def step(self, state: AgentState, policy: PolicyName) -> Collected:
+    def step(self, state: Any, policy: str) -> Collected:
         """One step of every environment. Where they had to be restarted, it brings nothing."""
         if self._obs is None:
             self._begin(self._envs.reset())
         assert self._obs is not None
-        noise = self._agent.act_noise(self._envs.num_envs, self._generator)
+        acting = self._agent.policies[policy]
+        noise = acting.noise(self._envs.num_envs, self._generator)
         obs = torch.from_numpy(self._obs).to(self._generator.device)
-        action = self._agent.act(state, obs, noise, policy, deterministic=False).cpu().numpy()
+        action = acting.act(state, obs, noise, False).cpu().numpy()
         native_action = self._view.action.to_env(action)
         try:
             native, reward, terminated, truncated, infos = self._envs.step(native_action)

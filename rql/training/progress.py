@@ -1,35 +1,33 @@
-"""What a stage tells its audience."""
+"""How far a stage has come, and the metrics of the updates on the way."""
 
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from rql.agents.state import Metrics
+from rql.optim.adam import Metrics
 from rql.utils.errors import DivergenceError
-
-Stage = Literal["bc", "offline", "online"]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A stage has come this far."""
+    """How far a stage has come."""
 
     step: int
     """Updates, or environment steps online."""
     metrics: dict[str, float]
-    """Means over the updates since the last tick."""
+    """Means over the updates since the last report."""
     evaluate: bool
     """Whether an evaluation is due."""
 
 
 class MetricMeans:
-    """The metrics of the updates since the last tick, still tensors until someone asks for their means."""
+    """The metrics of the updates since the last report, still tensors until someone asks for their means."""
 
-    def __init__(self, stage: Stage, max_q: float) -> None:
+    def __init__(self, stage: str, max_q: float) -> None:
+        """`stage` is for messages, `max_q` the largest mean of the metric `target` that passes for healthy."""
         self._stage, self._max_q = stage, max_q
         self._values: dict[str, list[Tensor]] = defaultdict(list)
 
@@ -39,7 +37,7 @@ class MetricMeans:
             self._values[name].append(value)
 
     def saved_state(self) -> dict[str, Tensor]:
-        """The values since the last tick, (n,) each."""
+        """The values since the last report, (n,) each."""
         return {name: torch.stack(values) for name, values in self._values.items()}
 
     def load(self, saved: dict[str, Tensor]) -> None:

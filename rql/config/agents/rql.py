@@ -7,7 +7,7 @@ from rql.config.agents.base import CLONING, METHOD_SECTIONS, AgentConfig, StageD
 from rql.config.registry import register
 
 
-@register("agent", "rql", implementation="rql.agents.rql:build")
+@register("agent", "rql", implementation="rql.agents.rql.build:build")
 @dataclass
 class RQLConfig(AgentConfig):
     """Residual Q-learning: π_final ∝ π_BC · exp(β Q_R). Its hyper-parameters are the sections that it reads."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rql.agents.state import Noise
+from rql.agents.base import Noise, normal, uniform
 from rql.method.actions import (
     WeightedActions,
     enumerate_actions,
@@ -28,13 +28,13 @@ class DiscreteActions:
         """The random numbers of one update: none."""
         return {}
 
-    def diagnose_noise(self, batch: int, generator: torch.Generator) -> Noise:
+    def diagnosis_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one `prior`: none."""
         return {}
 
     def act_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one action for each of `batch` states."""
-        return {"uniform": _uniform((batch, self.count), generator)}
+        return {"uniform": uniform((batch, self.count), generator)}
 
     def prior(self, bc: Categorical, actor: Categorical | None, noise: Noise) -> WeightedActions:
         """A weighted of π_BC."""
@@ -64,9 +64,9 @@ class DiscreteActions:
         weighted = enumerate_prior(bc)
         return weighted, weighted.log_weight
 
-    def sample(self, policy: Categorical, noise: Noise) -> Tensor:
-        """An action of `policy` for each state."""
-        return policy.sample(noise["uniform"])
+    def choose(self, policy: Categorical, noise: Noise, deterministic: bool) -> Tensor:
+        """The mode of `policy` for each state, or a sample."""
+        return policy.mode() if deterministic else policy.sample(noise["uniform"])
 
 
 class ContinuousActions:
@@ -84,30 +84,28 @@ class ContinuousActions:
 
     def update_noise(self, batch: int, conservative: bool, generator: torch.Generator) -> Noise:
         """The random numbers of one update; `conservative` asks for those of the CQL term too."""
-        noise = {"prior": _normal((batch, self.target_samples, self.dims), generator)}
+        noise = {"prior": normal((batch, self.target_samples, self.dims), generator)}
         if conservative:
-            noise["space_uniform"] = _uniform((batch, self.cql_samples, self.dims), generator)
-            noise["space_normal"] = _normal((batch, self.cql_samples, self.dims), generator)
-        if not self.num_candidates:
-            noise["actor"] = _normal((batch, 1, self.dims), generator)
+            noise["space_uniform"] = uniform((batch, self.cql_samples, self.dims), generator)
+            noise["space_normal"] = normal((batch, self.cql_samples, self.dims), generator)
         return noise
 
-    def diagnose_noise(self, batch: int, generator: torch.Generator) -> Noise:
+    def diagnosis_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one `prior` with samples enough to tell something."""
         samples = max(self.target_samples, DIAGNOSIS_SAMPLES)
-        return {"prior": _normal((batch, samples, self.dims), generator)}
+        return {"prior": normal((batch, samples, self.dims), generator)}
 
     def act_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one action for each of `batch` states."""
-        noise = {"normal": _normal((batch, self.dims), generator)}
+        noise = {"normal": normal((batch, self.dims), generator)}
         if self.num_candidates:
             noise |= self.candidate_noise(batch, generator)
-            noise["uniform"] = _uniform((batch, self.num_candidates), generator)
+            noise["uniform"] = uniform((batch, self.num_candidates), generator)
         return noise
 
     def candidate_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of `candidates`."""
-        return {"candidates": _normal((batch, self.num_candidates, self.dims), generator)}
+        return {"candidates": normal((batch, self.num_candidates, self.dims), generator)}
 
     def prior(self, bc: ContinuousDistribution, actor: SquashedGaussian | None, noise: Noise) -> WeightedActions:
         """A weighted of π_BC."""
@@ -142,17 +140,9 @@ class ContinuousActions:
         log_density = 0.0 if isinstance(bc, Uniform) else -0.5
         return sample_prior(bc, draws), log_density * draws.square().sum(-1)
 
-    def sample(self, policy: ContinuousDistribution, noise: Noise) -> Tensor:
-        """An action of `policy` for each state."""
-        return policy.sample(noise["normal"])
+    def choose(self, policy: ContinuousDistribution, noise: Noise, deterministic: bool) -> Tensor:
+        """The mode of `policy` for each state, or a sample."""
+        return policy.mode() if deterministic else policy.sample(noise["normal"])
 
 
 ActionModel = DiscreteActions | ContinuousActions
-
-
-def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=generator, device=generator.device)
-
-
-def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator, device=generator.device)

@@ -1,10 +1,10 @@
-"""The numbers of an update at a moment of the run."""
+"""The hyper-parameters of residual Q-learning over the steps of a run."""
 
 from collections.abc import Callable
 
 import torch
 
-from rql.agents.state import Hyperparameters
+from rql.agents.rql.residual import RQLHyperparameters
 from rql.config.schema import (
     AmortizedConfig,
     BetaConfig,
@@ -16,7 +16,7 @@ from rql.config.schema import (
     LinearBetaConfig,
     RampBetaConfig,
 )
-from rql.method.schedules import Shape, cosine, exponential, linear, progress
+from rql.method.schedules import Shape, completed, cosine, exponential, linear
 
 SHAPES: dict[type[RampBetaConfig], Shape] = {
     LinearBetaConfig: linear,
@@ -32,30 +32,30 @@ def beta_schedule(config: BetaConfig, last_step: int) -> Callable[[int], float]:
             return lambda step: config.value
         case RampBetaConfig():
             shape, end_step = SHAPES[type(config)], last_step if config.end_step is None else config.end_step
-            return lambda step: shape(config.start, config.end, progress(step, config.start_step, end_step))
+            return lambda step: shape(config.start, config.end, completed(step, config.start_step, end_step))
         case KLBetaConfig():
             return lambda step: config.initial
         case _:
             raise TypeError(f"no schedule for {type(config).__name__}")
 
 
-class HyperparameterSchedule:
-    """The hyper-parameters offline and at each online step."""
+class RQLSchedule:
+    """The hyper-parameters of residual Q-learning at each step of each stage."""
 
     def __init__(self, config: Config, device: torch.device, learning_rate_scale: float = 1.0) -> None:
-        self._config, self._device = config, device
-        self._beta = beta_schedule(config.beta, config.online.env_steps)
+        self._cql, self._last_step, self._device = config.cql, config.online.env_steps, device
+        self._beta = beta_schedule(config.beta, self._last_step)
         kl = config.beta if isinstance(config.beta, KLBetaConfig) else None
         composition = config.composition
         actor_rate = composition.learning_rate if isinstance(composition, AmortizedConfig) else 0.0
         self._budget = (kl.budget_start, kl.budget_end) if kl else (1.0, 1.0)
-        self._fixed = Hyperparameters(
+        self._fixed = RQLHyperparameters(
             bc_learning_rate=self._scalar(learning_rate_scale * config.bc.learning_rate),
             critic_learning_rate=self._scalar(learning_rate_scale * config.q.learning_rate),
             actor_learning_rate=self._scalar(learning_rate_scale * actor_rate),
             discount=self._scalar(config.q.discount),
             tau=self._scalar(config.q.tau),
-            alpha=self._scalar(config.cql.alpha),
+            alpha=self._weight(config.cql.alpha),
             beta=self._scalar(self.first_beta),
             kl_budget=self._scalar(self._budget[0]),
             kl_rate=self._scalar(kl.rate if kl else 0.0),
@@ -67,32 +67,26 @@ class HyperparameterSchedule:
         """β before the first online step."""
         return self._beta(0)
 
-    def offline(self) -> tuple[Hyperparameters, bool]:
-        """The hyper-parameters of the first two stages, and whether the CQL term is computed."""
-        return self._fixed, self._config.cql.alpha > 0.0
+    def offline(self) -> RQLHyperparameters:
+        """The hyper-parameters of cloning and of learning Q_R offline."""
+        return self._fixed
 
-    def online(self, step: int) -> tuple[Hyperparameters, bool]:
-        """The same at an online environment step."""
-        alpha = self._alpha(step)
-        share = progress(step, 0, self._config.online.env_steps)
-        moved = self._fixed._replace(
-            alpha=self._scalar(alpha),
+    def online(self, step: int) -> RQLHyperparameters:
+        """The hyper-parameters at an online environment step."""
+        share = completed(step, 0, self._last_step)
+        return self._fixed._replace(
+            alpha=self._weight(self._alpha(step)),
             beta=self._scalar(self._beta(step)),
             kl_budget=self._scalar(linear(*self._budget, share)),
         )
-        return moved, alpha > 0.0
-
-    def offline_fraction(self, step: int) -> float:
-        """The share of offline transitions in a batch at an online environment step."""
-        replay = self._config.replay
-        end = replay.offline_fraction if replay.offline_fraction_end is None else replay.offline_fraction_end
-        return linear(replay.offline_fraction, end, progress(step, 0, self._config.online.env_steps))
 
     def _alpha(self, step: int) -> float:
-        cql = self._config.cql
-        if not cql.fade_steps:
-            return cql.online_alpha
-        return linear(cql.alpha, cql.online_alpha, progress(step, 0, cql.fade_steps))
+        if not self._cql.fade_steps:
+            return self._cql.online_alpha
+        return linear(self._cql.alpha, self._cql.online_alpha, completed(step, 0, self._cql.fade_steps))
+
+    def _weight(self, alpha: float) -> torch.Tensor | None:
+        return self._scalar(alpha) if alpha > 0.0 else None
 
     def _scalar(self, value: float) -> torch.Tensor:
         return torch.tensor(value, dtype=torch.float32, device=self._device)

@@ -1,0 +1,88 @@
+"""Behaviour cloning: the baseline of everything that is finetuned."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rql.agents.base import AgentPolicy, Noise, TrainingStage, normal, scalars, uniform
+from rql.agents.networks import build_policy
+from rql.config.agents.bc import BCAgentConfig
+from rql.config.schema import Config
+from rql.data.batch import Batch
+from rql.envs.spaces import DiscreteSpec, Spaces
+from rql.method.losses import bc_loss
+from rql.nn.network import Params, apply, parameters_of
+from rql.nn.normalizer import Normalizer
+from rql.optim.adam import Learned, Metrics, descend, learned
+
+
+class BCState(NamedTuple):
+    """All of the agent that changes."""
+
+    normalizer: Normalizer
+    bc: Learned
+    updates: Tensor
+    """None: nothing is learned by reinforcement."""
+
+
+class BC:
+    """Learns π_BC by maximum likelihood."""
+
+    needs: frozenset[str] = frozenset()
+
+    def __init__(self, config: Config, spaces: Spaces, device: torch.device, learning_rate_scale: float) -> None:
+        """Build the network. Weights are drawn from torch's global generator.
+
+        Raises:
+            ConfigError: if the policy class does not suit the actions, or the network does not fit into memory.
+        """
+        self.policy, self.spaces = build_policy(config.policy, config.network, spaces, device), spaces
+        (self._learning_rate,) = scalars(device, learning_rate_scale * config.bc.learning_rate)
+
+    @property
+    def stages(self) -> Sequence[TrainingStage[BCState]]:
+        """Cloning."""
+        return [TrainingStage(info, (self.update,)) for info in BCAgentConfig.stages]
+
+    @property
+    def policies(self) -> Mapping[str, AgentPolicy[BCState]]:
+        """π_BC."""
+        return {"bc": AgentPolicy(self.act, self.act_noise)}
+
+    def init(self, normalizer: Normalizer) -> BCState:
+        """The state before any update."""
+        updates = torch.zeros((), device=normalizer.mean.device)
+        return BCState(normalizer, learned(parameters_of(self.policy)), updates)
+
+    def hparams(self, stage: str, step: int) -> Tensor:
+        """The learning rate."""
+        return self._learning_rate
+
+    def scheduled(self, state: BCState, hparams: Tensor) -> BCState:
+        """The state as it is: nothing is scheduled."""
+        return state
+
+    def update(self, state: BCState, batch: Batch, noise: Noise, hparams: Tensor) -> tuple[BCState, Metrics]:
+        """One update of π_BC: L_BC = E[−log π_BC(a|s)]."""
+        obs = state.normalizer(batch.obs)
+
+        def loss(params: Params) -> tuple[Tensor, Metrics]:
+            value = bc_loss(apply(self.policy, params, obs), batch.action)
+            return value, {"loss": value}
+
+        bc, metrics = descend(state.bc, loss, hparams)
+        return state._replace(bc=bc), metrics
+
+    def act(self, state: BCState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
+        """Actions (B,) or (B, d) at observations (B, obs_dim)."""
+        policy = apply(self.policy, state.bc.params, state.normalizer(obs))
+        action: Tensor = policy.mode() if deterministic else policy.sample(noise["action"])
+        return action
+
+    def act_noise(self, count: int, generator: torch.Generator) -> Noise:
+        """The random numbers of one `act` at `count` observations."""
+        if isinstance(self.spaces.action, DiscreteSpec):
+            return {"action": uniform((count, self.spaces.action.count), generator)}
+        return {"action": normal((count, self.spaces.action.width), generator)}

@@ -1,0 +1,91 @@
+"""Networks for an environment, as the configuration sizes them."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from rql.config.choices import PolicyClass
+from rql.config.schema import CriticNetworkConfig, NetworkConfig, PolicyConfig
+from rql.envs.spaces import DiscreteSpec, Spaces
+from rql.nn.critics import ContinuousCritics, DiscreteCritics, StateValue
+from rql.nn.policies import CategoricalPolicy, SquashedGaussianPolicy, UniformPolicy
+from rql.utils.errors import ConfigError
+from rql.utils.memory import require_memory
+
+COPIES = 5
+"""Of each parameter: itself, its target or that of π_BC, its gradient, and Adam's two moments."""
+
+
+def build_policy(policy: PolicyConfig, network: NetworkConfig, spaces: Spaces, device: torch.device) -> nn.Module:
+    """A policy network. Weights are drawn from torch's global generator.
+
+    Raises:
+        ConfigError: if the policy class does not suit the action space, or the network does not fit into memory.
+    """
+    _check_policy_class(policy.name, spaces)
+    net = network.actor
+
+    def build() -> nn.Module:
+        if isinstance(spaces.action, DiscreteSpec):
+            return CategoricalPolicy(spaces.obs_dim, spaces.action.count, net.hidden, net.layer_norm)
+        return SquashedGaussianPolicy(
+            spaces.obs_dim, spaces.action.width, net.hidden, net.layer_norm, policy.log_std_min, policy.log_std_max
+        )
+
+    return fitting("network.actor.hidden", net.hidden, build, device)
+
+
+def build_critics(net: CriticNetworkConfig, spaces: Spaces, device: torch.device) -> nn.Module:
+    """An ensemble of critics. Weights are drawn from torch's global generator.
+
+    Raises:
+        ConfigError: if it does not fit into memory.
+    """
+
+    def build() -> nn.Module:
+        sizes = net.hidden, net.layer_norm
+        if isinstance(spaces.action, DiscreteSpec):
+            return DiscreteCritics(net.ensemble_size, spaces.obs_dim, spaces.action.count, *sizes)
+        return ContinuousCritics(net.ensemble_size, spaces.obs_dim, spaces.action.width, *sizes)
+
+    return fitting("network.critic.hidden", net.hidden, build, device)
+
+
+def build_value(net: CriticNetworkConfig, spaces: Spaces, device: torch.device) -> nn.Module:
+    """A network of V(s), sized as a critic. Weights are drawn from torch's global generator.
+
+    Raises:
+        ConfigError: if it does not fit into memory.
+    """
+
+    def build() -> nn.Module:
+        return StateValue(spaces.obs_dim, net.hidden, net.layer_norm)
+
+    return fitting("network.critic.hidden", net.hidden, build, device)
+
+
+def uniform_policy(spaces: Spaces) -> UniformPolicy:
+    """The policy for which every action is as likely."""
+    discrete = isinstance(spaces.action, DiscreteSpec)
+    width = spaces.action.count if isinstance(spaces.action, DiscreteSpec) else spaces.action.width
+    return UniformPolicy(width, discrete)
+
+
+def fitting(field: str, hidden: list[int], build: Callable[[], nn.Module], device: torch.device) -> nn.Module:
+    """What `build` builds, on the device, for training.
+
+    Raises:
+        ConfigError: if the memory of the device is too small for it; it names the field.
+    """
+    with torch.device("meta"):  # shapes alone
+        count = sum(parameter.numel() for parameter in build().parameters())
+    require_memory(field, hidden, f"training its {count:,} parameters", 4 * COPIES * count, device)
+    return build().to(device)
+
+
+def _check_policy_class(name: PolicyClass, spaces: Spaces) -> None:
+    suitable = PolicyClass.categorical if isinstance(spaces.action, DiscreteSpec) else PolicyClass.squashed_gaussian
+    if name not in (PolicyClass.auto, PolicyClass.uniform, suitable):
+        allowed = f"this environment's actions need {suitable.name}, uniform or auto"
+        raise ConfigError("policy.name", name.name, allowed)

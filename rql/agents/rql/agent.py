@@ -1,0 +1,214 @@
+"""Residual Q-learning: clone π_BC, learn Q_R by TD with a conservative term, act with π_final ∝ π_BC · exp(β Q_R).
+
+docs/method.md has the equations, and the estimators with their biases.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from rql.agents.base import AgentPolicy, Diagnosis, Noise, TrainingStage, unchanged
+from rql.agents.rql.actions import ActionModel
+from rql.agents.rql.composition import Composition, single_mode
+from rql.agents.rql.residual import Residual, RQLHyperparameters, RQLState
+from rql.agents.rql.schedule import RQLSchedule
+from rql.config.agents.rql import RQLConfig
+from rql.data.batch import Batch
+from rql.method.actions import WeightedActions
+from rql.method.composition import prior_std
+from rql.method.losses import bc_loss, cql_loss, td_loss
+from rql.method.schedules import adapt_beta
+from rql.method.targets import td_target
+from rql.nn.network import Params, apply, parameters_of
+from rql.nn.normalizer import Normalizer
+from rql.optim.adam import Metrics, descend, learned
+from rql.optim.polyak import polyak
+
+SCALE_RATE = 0.005
+"""Weight of a new batch in the running scale of Q; higher at first, so that the mean has no bias."""
+NextValue = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""One of the functions of `rql.method.targets`: (q, log_weight, β) → the value of the next state."""
+
+
+class RQL:
+    """The agent of residual Q-learning."""
+
+    needs: frozenset[str] = frozenset()
+
+    def __init__(
+        self,
+        residual: Residual,
+        actions: ActionModel,
+        composition: Composition,
+        next_value: NextValue,
+        adaptive_beta: bool,
+        schedule: RQLSchedule,
+    ) -> None:
+        """`adaptive_beta` says whether β follows a KL budget; otherwise it is that of `schedule`."""
+        self.residual, self.actions, self.composition = residual, actions, composition
+        self.next_value, self.adaptive_beta, self.schedule = next_value, adaptive_beta, schedule
+
+    @property
+    def stages(self) -> Sequence[TrainingStage[RQLState]]:
+        """Cloning, Q_R offline, finetuning online."""
+        cloning, offline, online = RQLConfig.stages
+        learning = TrainingStage(offline, (self.update,), self.update_noise, self.start_residual, self.diagnosis)
+        return (
+            TrainingStage(cloning, (self.clone,)),
+            learning,
+            replace(learning, info=online, enter=unchanged, warmup_policy="bc"),
+        )
+
+    @property
+    def policies(self) -> Mapping[str, AgentPolicy[RQLState]]:
+        """π_BC and π_final."""
+        noise = self.actions.act_noise
+        return {
+            "bc": AgentPolicy(self.act_bc, noise, ranking=self.rank_bc),
+            "final": AgentPolicy(self.act_final, noise, self.value, self.rank_final),
+        }
+
+    @property
+    def diagnosis(self) -> Diagnosis[RQLState]:
+        """What an update does not need to know of π_final; see docs/metrics.md."""
+        return Diagnosis(self.diagnose, self.composition.diagnosis_noise)
+
+    def init(self, normalizer: Normalizer) -> RQLState:
+        """The state before any update."""
+        critic = learned(parameters_of(self.residual.critics))
+        device = normalizer.mean.device
+        return RQLState(
+            normalizer=normalizer,
+            bc=learned(parameters_of(self.residual.prior)),
+            critic=critic,
+            target=critic.params,
+            actor=learned(self.composition.initial()),
+            q_scale=torch.ones((), device=device),
+            beta=torch.tensor(self.schedule.first_beta, device=device),
+            updates=torch.zeros((), device=device),
+        )
+
+    def hparams(self, stage: str, step: int) -> RQLHyperparameters:
+        """β, α_CQL, the learning rates, γ and τ at a step of a stage."""
+        return self.schedule.online(step) if stage == "online" else self.schedule.offline()
+
+    def scheduled(self, state: RQLState, hparams: RQLHyperparameters) -> RQLState:
+        """The state with the β of the schedule."""
+        return state if self.adaptive_beta else state._replace(beta=hparams.beta)
+
+    def clone(
+        self, state: RQLState, batch: Batch, noise: Noise, hparams: RQLHyperparameters
+    ) -> tuple[RQLState, Metrics]:
+        """One update of π_BC by behaviour cloning: L_BC = E[−log π_BC(a|s)]."""
+        obs = state.normalizer(batch.obs)
+
+        def loss(params: Params) -> tuple[Tensor, Metrics]:
+            value = bc_loss(apply(self.residual.prior, params, obs), batch.action)
+            return value, {"loss": value}
+
+        bc, metrics = descend(state.bc, loss, hparams.bc_learning_rate)
+        return state._replace(bc=bc), metrics
+
+    def start_residual(self, state: RQLState) -> RQLState:
+        """The state as learning Q_R begins."""
+        return state._replace(actor=self.composition.enter(state.bc, state.actor))
+
+    def update_noise(self, batch: int, hparams: RQLHyperparameters, generator: torch.Generator) -> Noise:
+        """The random numbers of one `update`."""
+        noise = self.actions.update_noise(batch, hparams.alpha is not None, generator)
+        noise |= self.composition.update_noise(batch, self.adaptive_beta, generator)
+        if self.residual.ensemble.subset:
+            critics = self.residual.ensemble.size
+            noise["subset"] = torch.rand(critics, generator=generator, device=generator.device)
+        return noise
+
+    def update(
+        self, state: RQLState, batch: Batch, noise: Noise, hparams: RQLHyperparameters
+    ) -> tuple[RQLState, Metrics]:
+        """One update of Q_R and Q̄, of π_θ where there is one, then of β where it follows a KL budget."""
+        state = self.scheduled(state, hparams)
+        beta = state.beta
+        state, target, metrics = self._target(state, batch, noise, hparams)
+        state, of_critic = self._update_critic(state, batch, target, noise, hparams)
+        obs = state.normalizer(batch.obs)
+        state, of_policy = self.composition.follow(state, obs, noise, hparams, measured=self.adaptive_beta)
+        metrics |= of_critic | of_policy
+        if self.adaptive_beta:
+            adapted = adapt_beta(beta, metrics["kl"], hparams.kl_budget, hparams.kl_rate, hparams.kl_max_beta)
+            state = state._replace(beta=adapted)
+        return state, metrics | {"beta": beta, "q_scale": state.q_scale}
+
+    def act_bc(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
+        """Actions (B,) or (B, d) of π_BC at observations (B, obs_dim)."""
+        bc = self.residual.bc(state, state.normalizer(obs))
+        return self.actions.choose(bc, noise, deterministic)
+
+    def act_final(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
+        """Actions (B,) or (B, d) of π_final at observations (B, obs_dim)."""
+        return self.composition.act(state, state.normalizer(obs), noise, deterministic)
+
+    def rank_bc(self, state: RQLState, obs: Tensor) -> WeightedActions:
+        """The actions among which the mode of π_BC is."""
+        obs = state.normalizer(obs)
+        return single_mode(self.residual.bc(state, obs), obs)
+
+    def rank_final(self, state: RQLState, obs: Tensor) -> WeightedActions:
+        """The actions among which the mode of π_final is."""
+        return self.composition.ranking(state, state.normalizer(obs))
+
+    def value(self, state: RQLState, obs: Tensor, action: Tensor) -> Tensor:
+        """Q_R (B,) at observations (B, obs_dim) and actions (B,) or (B, d), as it is seen where actions are chosen."""
+        return self.residual.q(state, state.normalizer(obs), action.unsqueeze(1)).squeeze(-1)
+
+    def diagnose(self, state: RQLState, batch: Batch, noise: Noise) -> Metrics:
+        """Metrics of π_final and Q_R at the states of a batch."""
+        obs = state.normalizer(batch.obs)
+        metrics = self.composition.diagnose(state, obs, noise)
+        if self.adaptive_beta:
+            metrics.pop("kl", None)  # every update measures it
+        metrics["q_data"] = self.value(state, batch.obs, batch.action).mean()
+        metrics["bc_log_prob"] = self.residual.bc(state, obs).log_prob(batch.action).mean()
+        return metrics
+
+    def _target(
+        self, state: RQLState, batch: Batch, noise: Noise, hparams: RQLHyperparameters
+    ) -> tuple[RQLState, Tensor, Metrics]:
+        """The TD target y = r + γ^k (1−terminated) V(s') (B,), with the scale of Q brought up to date."""
+        next_obs = state.normalizer(batch.next_obs)
+        bc, actor = self.residual.bc(state, next_obs), self.composition.actor(state, next_obs)
+        weighted, prior = self.actions.target(bc, actor, noise)
+        values = self.residual.values(state.target, next_obs, weighted.actions)
+        q = self.residual.ensemble.for_target(values, noise)
+        rate = (1.0 / (state.updates + 1.0)).clamp_min(SCALE_RATE)
+        state = state._replace(
+            q_scale=state.q_scale.lerp(prior_std(q, prior.log_weight).mean(), rate),
+            updates=state.updates + 1.0,
+        )
+        next_value = self.next_value(q, weighted.log_weight, self.residual.effective_beta(state))
+        target = td_target(batch.reward, batch.terminated, next_value, hparams.discount**batch.steps)
+        return state, target, {"target": target.mean()}
+
+    def _update_critic(
+        self, state: RQLState, batch: Batch, target: Tensor, noise: Noise, hparams: RQLHyperparameters
+    ) -> tuple[RQLState, Metrics]:
+        """One step of Q_R down L_TD + α_CQL · L_CQL, and of Q̄ towards it."""
+        obs, alpha = state.normalizer(batch.obs), hparams.alpha
+        action, space = batch.action.unsqueeze(1), None
+        if alpha is not None:
+            actor = self.composition.actor(state, obs)
+            space = self.actions.space(self.residual.bc(state, obs) if actor is None else actor, noise)
+            action = torch.cat([action, space.actions], dim=1)
+
+        def loss(params: Params) -> tuple[Tensor, Metrics]:
+            q = self.residual.values(params, obs, action)
+            td = td_loss(q[..., 0], target)
+            metrics = {"td_loss": td, "td_error": (q[..., 0] - target).abs().mean()}
+            if alpha is None or space is None:
+                return td, metrics
+            cql = cql_loss(q[..., 1:], space.log_weight, q[..., 0])
+            return td + alpha * cql, metrics | {"cql_loss": cql, "alpha": alpha}
+
+        critic, metrics = descend(state.critic, loss, hparams.critic_learning_rate)
+        return state._replace(critic=critic, target=polyak(state.target, critic.params, hparams.tau)), metrics

@@ -1,0 +1,84 @@
+"""From the configuration and the spaces of an environment to the agent."""
+
+import math
+
+import torch
+
+from rql.agents.networks import build_critics, build_policy, uniform_policy
+from rql.agents.rql.actions import ActionModel, ContinuousActions, DiscreteActions
+from rql.agents.rql.agent import RQL, NextValue
+from rql.agents.rql.composition import Amortized, Composition, Resampled
+from rql.agents.rql.residual import Ensemble, Residual
+from rql.agents.rql.schedule import RQLSchedule
+from rql.config.choices import Aggregate, PolicyClass, Target
+from rql.config.schema import AmortizedConfig, Config, CriticNetworkConfig, KLBetaConfig, ResampleConfig
+from rql.envs.spaces import DiscreteSpec, Spaces
+from rql.method import targets
+from rql.utils.errors import ConfigError
+
+NEXT_VALUES: dict[Target, NextValue] = {
+    Target.max: targets.max_value,
+    Target.soft: targets.soft_value,
+    Target.expected: targets.expected_value,
+}
+
+
+def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_scale: float) -> RQL:
+    """The agent of a run. Weights are drawn from torch's global generator.
+
+    Raises:
+        ConfigError: if the policy class, the target or the KL budget does not suit the action space, or a network does
+            not fit into the memory of the device.
+    """
+    _check_kl_budget(config, spaces)
+    policy = build_policy(config.policy, config.network, spaces, device)
+    critics = build_critics(config.network.critic, spaces, device)
+    uniform = config.policy.name is PolicyClass.uniform
+    prior = uniform_policy(spaces) if uniform else policy
+    residual = Residual(prior, critics, _ensemble(config.network.critic), config.q.normalize)
+    actions = _actions(config, spaces)
+    composition: Composition = Resampled(residual, actions)
+    if isinstance(config.composition, AmortizedConfig) and isinstance(actions, ContinuousActions):
+        composition = Amortized(residual, actions, policy)
+    schedule = RQLSchedule(config, device, learning_rate_scale)
+    adaptive = isinstance(config.beta, KLBetaConfig)
+    return RQL(residual, actions, composition, _next_value(config, spaces), adaptive, schedule)
+
+
+def _next_value(config: Config, spaces: Spaces) -> NextValue:
+    """For discrete actions π_final itself acts, whose value is the soft one."""
+    if config.target.name is not Target.policy:
+        return NEXT_VALUES[config.target.name]
+    if isinstance(spaces.action, DiscreteSpec):
+        return targets.soft_value
+    if not isinstance(config.composition, AmortizedConfig):
+        raise ConfigError("target.name", "policy", "max, soft or expected, for composition=resample has no network π_θ")
+    return targets.policy_value
+
+
+def _check_kl_budget(config: Config, spaces: Spaces) -> None:
+    """The KL from N equally probable actions cannot exceed log N."""
+    if not isinstance(config.beta, KLBetaConfig):
+        return
+    if isinstance(spaces.action, DiscreteSpec):
+        count = spaces.action.count if config.policy.name is PolicyClass.uniform else None
+        what = f"log {count} actions"
+    else:
+        count = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else None
+        what = "log composition.num_candidates"
+    if count is not None and config.beta.budget_end >= math.log(count):
+        allowed = f"below {what} = {math.log(count):.2f}, the largest KL that can be reached"
+        raise ConfigError("beta.budget_end", config.beta.budget_end, allowed)
+
+
+def _actions(config: Config, spaces: Spaces) -> ActionModel:
+    if isinstance(spaces.action, DiscreteSpec):
+        return DiscreteActions(spaces.action.count)
+    candidates = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else 0
+    samples = config.target.num_samples, config.cql.num_samples, candidates
+    return ContinuousActions(spaces.action.width, *samples, on_policy=config.target.name is Target.policy)
+
+
+def _ensemble(net: CriticNetworkConfig) -> Ensemble:
+    subset = net.subset_size if net.aggregate is Aggregate.random_min else 0
+    return Ensemble(net.ensemble_size, subset, pessimistic=net.aggregate is Aggregate.min)

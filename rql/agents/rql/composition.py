@@ -1,0 +1,177 @@
+"""How π_final ∝ π_BC · exp(β Q_R) is sampled: over candidates, or by a network π_θ that follows it."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from rql.agents.base import Noise, normal
+from rql.agents.rql.actions import ActionModel, ContinuousActions
+from rql.agents.rql.residual import Residual, RQLHyperparameters, RQLState
+from rql.method.actions import WeightedActions, enumerate_prior
+from rql.method.losses import amortized_loss
+from rql.nn.distributions import Categorical, gumbel
+from rql.nn.network import Params, apply, parameters_of
+from rql.optim.adam import Learned, Metrics, descend, learned
+
+
+class Composition(Protocol):
+    """A way to sample π_final. Observations are normalised ones."""
+
+    def initial(self) -> Params:
+        """The parameters of π_θ before anything was learned; empty where there is none."""
+
+    def enter(self, bc: Learned, actor: Learned) -> Learned:
+        """π_θ as learning Q_R begins."""
+
+    def actor(self, state: RQLState, obs: Tensor) -> Any:
+        """π_θ(·|s), or None where there is none."""
+
+    def update_noise(self, batch: int, measured: bool, generator: torch.Generator) -> Noise:
+        """The random numbers of one `follow`; `measured` as there."""
+
+    def follow(
+        self, state: RQLState, obs: Tensor, noise: Noise, hparams: RQLHyperparameters, measured: bool
+    ) -> tuple[RQLState, Metrics]:
+        """What follows an update of Q_R; `measured` asks for the metric `kl`."""
+
+    def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
+        """Actions of π_final."""
+
+    def ranking(self, state: RQLState, obs: Tensor) -> WeightedActions:
+        """The actions of which the mode of π_final is the one with the highest `log_weight`."""
+
+    def diagnosis_noise(self, batch: int, generator: torch.Generator) -> Noise:
+        """The random numbers of one `diagnose`."""
+
+    def diagnose(self, state: RQLState, obs: Tensor, noise: Noise) -> Metrics:
+        """Metrics of π_final at the states of a batch."""
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Candidates of π_BC, of which softmax(log π_BC + β Q_R) takes one. With discrete actions, all are there."""
+
+    residual: Residual
+    actions: ActionModel
+
+    def initial(self) -> Params:
+        """No π_θ."""
+        return {}
+
+    def enter(self, bc: Learned, actor: Learned) -> Learned:
+        """No π_θ."""
+        return actor
+
+    def actor(self, state: RQLState, obs: Tensor) -> Any:
+        """No π_θ."""
+        return None
+
+    def update_noise(self, batch: int, measured: bool, generator: torch.Generator) -> Noise:
+        """Candidates, where the KL is measured on them."""
+        return self.actions.candidate_noise(batch, generator) if measured else {}
+
+    def follow(
+        self, state: RQLState, obs: Tensor, noise: Noise, hparams: RQLHyperparameters, measured: bool
+    ) -> tuple[RQLState, Metrics]:
+        """Nothing to update."""
+        return state, {"kl": self.diagnose(state, obs, noise)["kl"]} if measured else {}
+
+    def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
+        """The best candidate by its score, which for a sample has Gumbel noise."""
+        weighted = self.ranking(state, obs) if deterministic else self._scored(state, obs, noise)
+        best = weighted.log_weight.argmax(-1)
+        # a shape, where `len` would fix the size of the batch in an exported policy
+        return weighted.actions[torch.arange(obs.shape[0], device=obs.device), best]
+
+    def ranking(self, state: RQLState, obs: Tensor) -> WeightedActions:
+        """The candidates for the mode."""
+        weighted, log_prior = self.actions.mode_candidates(self.residual.bc(state, obs))
+        return self._with_scores(state, obs, weighted, log_prior)
+
+    def diagnosis_noise(self, batch: int, generator: torch.Generator) -> Noise:
+        """Candidates."""
+        return self.actions.candidate_noise(batch, generator)
+
+    def diagnose(self, state: RQLState, obs: Tensor, noise: Noise) -> Metrics:
+        """`kl`, `ess` and `q_policy` on candidates."""
+        return self.residual.measure(state, obs, self.actions.candidates(self.residual.bc(state, obs), noise))
+
+    def _scored(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
+        weighted = self.actions.candidates(self.residual.bc(state, obs), noise)
+        return self._with_scores(state, obs, weighted, weighted.log_weight + gumbel(noise["uniform"]))
+
+    def _with_scores(
+        self, state: RQLState, obs: Tensor, weighted: WeightedActions, log_prior: Tensor
+    ) -> WeightedActions:
+        q = self.residual.q(state, obs, weighted.actions)
+        return WeightedActions(weighted.actions, log_prior + self.residual.effective_beta(state) * q)
+
+
+@dataclass(frozen=True)
+class Amortized:
+    """A network π_θ that minimises KL(π_θ ‖ π_final). It starts as a copy of π_BC where that was cloned."""
+
+    residual: Residual
+    actions: ContinuousActions
+    policy: nn.Module
+    """The network of π_θ; that of π_BC where π_θ starts as its copy."""
+
+    def initial(self) -> Params:
+        """The parameters as they were drawn."""
+        return parameters_of(self.policy)
+
+    def enter(self, bc: Learned, actor: Learned) -> Learned:
+        """A copy of π_BC, unless that is a fixed distribution."""
+        return learned(bc.params) if self.residual.prior is self.policy else actor
+
+    def actor(self, state: RQLState, obs: Tensor) -> Any:
+        """π_θ(·|s)."""
+        return apply(self.policy, state.actor.params, obs)
+
+    def update_noise(self, batch: int, measured: bool, generator: torch.Generator) -> Noise:
+        """A reparameterised action of π_θ."""
+        return {"actor": normal((batch, 1, self.actions.dims), generator)}
+
+    def follow(
+        self, state: RQLState, obs: Tensor, noise: Noise, hparams: RQLHyperparameters, measured: bool
+    ) -> tuple[RQLState, Metrics]:
+        """One step of π_θ towards π_final; `kl` is KL(π_θ ‖ π_BC)."""
+        bc, beta = self.residual.bc(state, obs), self.residual.effective_beta(state)
+
+        def loss(params: Params) -> tuple[Tensor, Metrics]:
+            actor = apply(self.policy, params, obs)
+            latent = actor.unsqueeze().latent(noise["actor"])
+            kl = bc.kl_of(actor, latent.squeeze(1))
+            value = amortized_loss(self.residual.q(state, obs, latent.tanh()), kl, beta)
+            return value, {"actor_loss": value, "kl": kl.mean()}
+
+        actor, metrics = descend(state.actor, loss, hparams.actor_learning_rate)
+        return state._replace(actor=actor), metrics
+
+    def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
+        """The mode of π_θ, or a sample."""
+        return self.actions.choose(self.actor(state, obs), noise, deterministic)
+
+    def ranking(self, state: RQLState, obs: Tensor) -> WeightedActions:
+        """The mode of π_θ alone."""
+        return single_mode(self.actor(state, obs), obs)
+
+    def diagnosis_noise(self, batch: int, generator: torch.Generator) -> Noise:
+        """Samples enough to tell something."""
+        return self.actions.diagnosis_noise(batch, generator)
+
+    def diagnose(self, state: RQLState, obs: Tensor, noise: Noise) -> Metrics:
+        """`ess` and `q_policy` on samples of π_BC and π_θ."""
+        weighted = self.actions.prior(self.residual.bc(state, obs), self.actor(state, obs), noise)
+        metrics = self.residual.measure(state, obs, weighted)
+        del metrics["kl"]  # every update has the exact one
+        return metrics
+
+
+def single_mode(distribution: Any, obs: Tensor) -> WeightedActions:
+    """The mode of a distribution at observations (B, obs_dim) as a ranking: all actions where they are discrete."""
+    if isinstance(distribution, Categorical):
+        return enumerate_prior(distribution)
+    return WeightedActions(distribution.mode().unsqueeze(1), obs.new_zeros((len(obs), 1)))

@@ -1,0 +1,110 @@
+"""π_BC, Q_R and β: what residual Q-learning learns, and what it reads from them."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from rql.agents.base import Noise
+from rql.method import ensemble
+from rql.method.actions import WeightedActions
+from rql.method.composition import effective_sample_share, kl_from_prior
+from rql.method.targets import expected_value
+from rql.nn.network import Params, apply
+from rql.nn.normalizer import Normalizer
+from rql.optim.adam import Learned, Metrics
+
+
+class RQLState(NamedTuple):
+    """All of the agent that changes."""
+
+    normalizer: Normalizer
+    bc: Learned
+    """π_BC."""
+    critic: Learned
+    """Q_R."""
+    target: Params
+    """Q̄."""
+    actor: Learned
+    """π_θ; empty where the composition needs no network."""
+    q_scale: Tensor
+    """Running mean over states of the standard deviation of Q(s,a) over a ~ π_BC."""
+    beta: Tensor
+    updates: Tensor
+    """Updates of the critic, a float scalar."""
+
+
+class RQLHyperparameters(NamedTuple):
+    """The numbers of an update that may differ between runs or change during one, all scalars."""
+
+    bc_learning_rate: Tensor
+    critic_learning_rate: Tensor
+    actor_learning_rate: Tensor
+    discount: Tensor
+    tau: Tensor
+    alpha: Tensor | None
+    """α_CQL; None where the conservative term is not computed."""
+    beta: Tensor
+    """β of the schedule; not read where β follows a KL budget."""
+    kl_budget: Tensor
+    kl_rate: Tensor
+    kl_max_beta: Tensor
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """How the values of E critics become one: by their minimum, their mean, or the minimum of some drawn at random."""
+
+    size: int
+    """E."""
+    subset: int = 0
+    """Critics that an update draws; 0 where it takes all."""
+    pessimistic: bool = True
+    """Whether all critics become one by their minimum, and not by their mean."""
+
+    def for_target(self, q: Tensor, noise: Noise) -> Tensor:
+        """(E, …) → (…) where the TD target is computed."""
+        return ensemble.random_minimum(q, noise["subset"], self.subset) if self.subset else self.for_acting(q)
+
+    def for_acting(self, q: Tensor) -> Tensor:
+        """(E, …) → (…) where actions are chosen; nothing is drawn at random."""
+        return ensemble.minimum(q) if self.pessimistic else ensemble.mean(q)
+
+
+@dataclass(frozen=True)
+class Residual:
+    """π_BC and Q_R as functions of a state. Observations are normalised ones everywhere here."""
+
+    prior: nn.Module
+    """The network of π_BC."""
+    critics: nn.Module
+    """The ensemble Q_R, (E, B, N)."""
+    ensemble: Ensemble
+    normalize_q: bool
+    """Whether β multiplies Q divided by its running scale."""
+
+    def bc(self, state: RQLState, obs: Tensor) -> Any:
+        """π_BC(·|s) at observations (B, obs_dim)."""
+        return apply(self.prior, state.bc.params, obs)
+
+    def values(self, params: Params, obs: Tensor, actions: Tensor) -> Tensor:
+        """Q of each critic (E, B, N) at observations (B, obs_dim) and N actions for each."""
+        values: Tensor = apply(self.critics, params, obs, actions)
+        return values
+
+    def q(self, state: RQLState, obs: Tensor, actions: Tensor) -> Tensor:
+        """Q_R (B, N) as it is seen where actions are chosen."""
+        return self.ensemble.for_acting(self.values(state.critic.params, obs, actions))
+
+    def effective_beta(self, state: RQLState) -> Tensor:
+        """What multiplies Q: β, divided by the scale of Q when that is normalised."""
+        return state.beta / state.q_scale.clamp_min(1e-6) if self.normalize_q else state.beta
+
+    def measure(self, state: RQLState, obs: Tensor, weighted: WeightedActions) -> Metrics:
+        """π_final on weighted actions that stand for π_BC at observations (B, obs_dim)."""
+        composed = self.q(state, obs, weighted.actions), weighted.log_weight, self.effective_beta(state)
+        return {
+            "kl": kl_from_prior(*composed).mean(),
+            "ess": effective_sample_share(*composed).mean(),
+            "q_policy": expected_value(*composed).mean(),
+        }

@@ -1,0 +1,29 @@
+"""Implicit Q-learning."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rql.config.agents.base import AgentConfig, StageData, StageInfo
+from rql.config.registry import register
+
+
+@register("agent", "iql", implementation="rql.agents.iql:IQL")
+@dataclass
+class IQLConfig(AgentConfig):
+    """Implicit Q-learning (Kostrikov et al. 2022): no action outside the data is ever asked for its value."""
+
+    stages: ClassVar[tuple[StageInfo, ...]] = (
+        StageInfo("offline", "IQL offline", "policy", "offline", StageData.offline),
+        StageInfo("online", "finetuning online", "policy", "finetuned", StageData.online),
+    )
+    policies: ClassVar[dict[str, str]] = {"policy": "π"}
+
+    expectile: float = 0.7
+    """τ of the expectile regression of V: the higher, the nearer V is to the best action of the data."""
+    temperature: float = 3.0
+    """What multiplies the advantage in the exponent of the weight of an action."""
+    max_weight: float = 100.0
+    """The largest weight of an action in the loss of the policy."""
+    actor_learning_rate: float = 3e-4
+    log_std_min: float = -5.0
+    log_std_max: float = 2.0

@@ -1,0 +1,32 @@
+"""Normalising observations."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class Normalizer(NamedTuple):
+    """The mean and the standard deviation of observations, (obs_dim,) each."""
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, obs: NDArray[np.float32], device: torch.device) -> "Normalizer":
+        """The statistics of (N, obs_dim). A dimension that never changes is centred, and left in its own unit."""
+        std = obs.std(axis=0, dtype="float64").astype("float32")
+        std[std < 1e-3] = 1.0
+        mean = obs.mean(axis=0, dtype="float64").astype("float32")
+        return cls(torch.from_numpy(mean).to(device), torch.from_numpy(std).to(device))
+
+    @classmethod
+    def identity(cls, obs_dim: int, device: torch.device) -> "Normalizer":
+        """The normaliser that leaves observations as they are."""
+        return cls(torch.zeros(obs_dim, device=device), torch.ones(obs_dim, device=device))
+
+    def __call__(self, obs: Tensor) -> Tensor:
+        """Normalised observations, (..., obs_dim) → (..., obs_dim)."""
+        return (obs - self.mean) / self.std

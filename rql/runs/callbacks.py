@@ -1,0 +1,208 @@
+"""What happens around training: evaluations, films, records, saved agents, ends before the last step.
+
+A callback sees each report of a trainer, one callback after the other, and may add metrics or end the stage.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rql.agents.saving import AGENT_FILE, BEST_FILE, save_agent
+from rql.config.schema import Config
+from rql.evaluation.evaluator import Evaluator
+from rql.evaluation.video import Camera, best_format
+from rql.runs.record import LocalRecord
+from rql.tracking.display import Display
+from rql.tracking.wandb import WandbView
+from rql.training.progress import Progress
+from rql.training.trainer import Trainer
+from rql.utils.errors import PrunedError, RQLError
+
+Pruner = Callable[[int, float], bool]
+"""(online environment step, return of an evaluation there) → whether the run is to end."""
+VIDEOS = "videos"
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Report:
+    """A report of a trainer on its way through the callbacks."""
+
+    trainer: Trainer
+    step: int
+    metrics: dict[str, float]
+    evaluate: bool
+    """Whether an evaluation is due."""
+    ended: bool
+    """Whether the stage has come to its end."""
+
+    @classmethod
+    def of(cls, trainer: Trainer, progress: Progress) -> "Report":
+        """The report of a trainer's progress."""
+        ended = progress.step >= trainer.total
+        return cls(trainer, progress.step, dict(progress.metrics), progress.evaluate, ended)
+
+
+class Callback:
+    """Does nothing; the others do something at some of these moments."""
+
+    def begin(self, trainer: Trainer, fresh: bool) -> None:
+        """A stage begins, or goes on where `fresh` is false."""
+
+    def trained(self, seconds: float) -> None:
+        """Training took so many seconds."""
+
+    def report(self, report: Report) -> None:
+        """A trainer has come so far."""
+
+    def saved_state(self) -> Any:
+        """What a checkpoint has to hold of this callback, plain values."""
+
+    def load(self, saved: Any) -> None:
+        """Go on from `saved_state`."""
+
+
+class Evaluate(Callback):
+    """Evaluates the policy of the stage where that is due, and ends the stage where the return is high enough."""
+
+    def __init__(self, evaluator: Evaluator, goal: float | None, display: Display) -> None:
+        """`goal` is the return that ends an online stage."""
+        self._evaluator, self._goal, self._display = evaluator, goal, display
+
+    def report(self, report: Report) -> None:
+        """Add the metrics of evaluations.
+
+        Raises:
+            Preempted: if the evaluation was given up.
+        """
+        info, state = report.trainer.info, report.trainer.state
+        if report.evaluate and not report.ended:
+            report.metrics |= self._evaluator.during(state, info.policy)
+            value = report.metrics["return"]
+            if info.online and self._goal is not None and value >= self._goal:
+                report.ended = True
+        if report.ended:
+            report.metrics |= self._evaluator.at_end(state, info.policy)
+            if report.step < report.trainer.total:
+                reached = f"return {report.metrics['return']:,.1f}, goal {self._goal:,.1f}"
+                self._display.say(f"stopped at {report.step:,} {info.name} steps: {reached}")
+
+
+class Film(Callback):
+    """Films an episode at the end of each stage."""
+
+    def __init__(self, evaluator: Evaluator, camera: Camera, directory: Path, wandb: WandbView) -> None:
+        self._evaluator, self._camera, self._directory, self._wandb = evaluator, camera, directory / VIDEOS, wandb
+
+    def report(self, report: Report) -> None:
+        """Film the policy of a stage that has ended."""
+        if not report.ended:
+            return
+        info = report.trainer.info
+        path = self._directory / f"{info.name}{best_format()}"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            self._evaluator.film(report.trainer.state, info.policy, self._camera, path)
+        except Exception as error:  # a driver that gives up, a full disk: no reason to lose a run
+            logger.warning("the end of stage %s could not be filmed: %s %s", info.name, type(error).__name__, error)
+            return
+        self._wandb.log_video(info, report.step, path)
+
+
+class SaveAgent(Callback):
+    """Keeps the agent with the best evaluation after the baseline, and the one at the end of the last stage."""
+
+    def __init__(self, directory: Path, config: Config) -> None:
+        self._directory, self._config, self._best = directory, config, -math.inf
+
+    def report(self, report: Report) -> None:
+        """Save the agent where it is the best so far, or its stage has ended.
+
+        Raises:
+            RQLError: if it cannot be written.
+        """
+        value = report.metrics.get("return", -math.inf)
+        if not report.trainer.info.baseline and value > self._best:
+            self._best = value
+            self._save(BEST_FILE, report.trainer)
+        if report.ended:
+            self._save(AGENT_FILE, report.trainer)
+
+    def saved_state(self) -> float:
+        """The best return so far."""
+        return self._best
+
+    def load(self, saved: float) -> None:
+        """Go on from `saved_state`."""
+        self._best = saved
+
+    def _save(self, name: str, trainer: Trainer) -> None:
+        path = self._directory / name
+        try:
+            save_agent(path, trainer.state, self._config, trainer.info.name)
+        except OSError as error:
+            raise RQLError(f"the agent cannot be saved to {path}: {error}") from error
+
+
+class Record(Callback):
+    """Writes each report into the local record, to W&B and to the terminal, and sums the stages up."""
+
+    def __init__(self, record: LocalRecord, wandb: WandbView, display: Display) -> None:
+        self._record, self._wandb, self._display = record, wandb, display
+        self.summary: dict[str, Any] = {}
+        self._seconds = 0.0
+
+    def begin(self, trainer: Trainer, fresh: bool) -> None:
+        """Show the stage."""
+        if fresh:
+            self._seconds = 0.0
+        self._display.begin(trainer.info, trainer.total, trainer.step)
+
+    def trained(self, seconds: float) -> None:
+        """Count the time of a stage that is training alone."""
+        self._seconds += seconds
+
+    def report(self, report: Report) -> None:
+        """Record it, and the figures of a stage that has ended."""
+        info = report.trainer.info
+        self._record.log(info.name, report.step, report.metrics)
+        self._wandb.log(info, report.step, report.metrics)
+        self._display.advance(report.step, self._seconds, report.metrics.get("return"))
+        if report.ended:
+            self.summary |= {f"{info.name}/{key}": value for key, value in report.metrics.items()}
+            seconds = max(self._seconds, 1e-9)
+            self.summary[f"{info.name}/updates_per_second"] = round(report.trainer.updates / seconds, 3)
+            if info.online:
+                self.summary["env_steps_per_second"] = round(report.step / seconds, 3)
+
+    def saved_state(self) -> dict[str, Any]:
+        """How far the record has come, and what the summary holds.
+
+        Raises:
+            OSError: if the record cannot be written.
+        """
+        return {"position": tuple(self._record.position()), "summary": self.summary, "seconds": self._seconds}
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Go on from `saved_state`; the record was opened at its position."""
+        self.summary, self._seconds = dict(saved["summary"]), saved["seconds"]
+
+
+class Prune(Callback):
+    """Ends a run that does worse than the other jobs of its sweep."""
+
+    def __init__(self, prune: Pruner) -> None:
+        self._prune = prune
+
+    def report(self, report: Report) -> None:
+        """Ask after each evaluation in the environment.
+
+        Raises:
+            PrunedError: if the run is to end here.
+        """
+        asked = report.evaluate and report.trainer.info.online and not report.ended
+        if asked and self._prune(report.step, report.metrics["return"]):
+            raise PrunedError(report.step, report.metrics["return"])

@@ -1,0 +1,113 @@
+"""From the configuration to what all attempts of a run have in common: device, environment, data, reward."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import torch
+
+from rql.config.schema import Config
+from rql.data.load import load_datasets
+from rql.data.reference_scores import reference_score
+from rql.data.transitions import Reference, RewardTransform, Transitions
+from rql.envs.make import inspect_env
+from rql.envs.spaces import Spaces
+from rql.evaluation.video import Camera, open_camera
+from rql.utils.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run is made of."""
+
+    config: Config
+    device: torch.device
+    spaces: Spaces
+    env: gymnasium.Env[Any, Any]
+    """An instance of the environment that nobody steps."""
+    offline: Transitions | None
+    """D_offline; None where everything is learned online."""
+    demonstrations: Transitions | None
+    """D_bc."""
+    reward: RewardTransform
+    reference: Reference | None
+    """What a normalised score refers to."""
+    camera: Camera | None
+    """Films the end of each stage."""
+
+    @property
+    def introduction(self) -> str:
+        """What is about to happen, in a line."""
+        env, offline, cloned = self.config.env.id, self.offline, self.demonstrations
+        if offline is None or cloned is None:
+            return f"{env}: no data, a uniform prior"
+        returns = offline.returns()
+        return (
+            f"{env}: {len(offline):,} transitions, {len(offline.starts):,} episodes of return "
+            f"{returns.mean():,.1f} ± {returns.std():,.1f}; "
+            f"cloning {len(cloned.starts):,} of return {cloned.returns().mean():,.1f}"
+        )
+
+
+def build(config: Config, stack: ExitStack) -> Setup:
+    """Load and check everything before any work; `stack` closes it.
+
+    Raises:
+        RQLError: if the device, the environment or a data set cannot be used, or they do not fit together.
+    """
+    device = find_device(config.device)
+    spaces, env = inspect_env(config.env)
+    with env:
+        datasets = load_datasets(config.dataset, config.env, spaces, env)
+    offline, demonstrations = datasets or (None, None)
+    _check_batch(config, *(datasets or ()))
+    reward = _reward(config, offline)
+    camera = stack.enter_context(open_camera(config.env)) if config.tracking.log_video else None
+    reference = reference_of(config, offline)
+    return Setup(config, device, spaces, env, offline, demonstrations, reward, reference, camera)
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a run.
+
+    Raises:
+        ConfigError: if it is unknown or not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ConfigError("device", name, "one of cpu, cuda, cuda:N, auto")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError("device", name, f"torch sees {torch.cuda.device_count()} CUDA devices here")
+    return device
+
+
+def reference_of(config: Config, offline: Transitions | None) -> Reference | None:
+    """The returns of score 0 and 100: those that the data set names, or else D4RL's."""
+    if offline and offline.reference:
+        return offline.reference
+    return reference_score(offline.name if offline else None, config.env.id)
+
+
+def _reward(config: Config, offline: Transitions | None) -> RewardTransform:
+    scale = config.reward.scale
+    if config.reward.return_range:
+        assert offline is not None
+        returns = offline.returns()
+        if returns.max() == returns.min():
+            allowed = f"false, for all episodes of {offline.name} have the same return"
+            raise ConfigError("reward.return_range", True, allowed)
+        scale *= 1000.0 / float(returns.max() - returns.min())
+    return RewardTransform(scale, config.reward.shift)
+
+
+def _check_batch(config: Config, *datasets: Transitions) -> None:
+    for data in datasets:
+        if config.batch_size > len(data):
+            allowed = f"at most {len(data)}, the transitions of data set {data.name}"
+            raise ConfigError("batch_size", config.batch_size, allowed)

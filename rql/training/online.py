@@ -1,0 +1,135 @@
+"""Finetuning in the environment."""
+
+from typing import Any
+
+import torch
+
+from rql.agents.base import Agent, TrainingStage
+from rql.config.schema import Config
+from rql.data.batch import Batch
+from rql.data.journal import Journal
+from rql.data.recorder import EpisodeRecorder
+from rql.data.replay import PackedDataset, ReplayBuffer
+from rql.data.rows import RowLayout
+from rql.data.transitions import RewardTransform
+from rql.envs.spaces import Spaces
+from rql.envs.training import TrainingEnvs
+from rql.method.schedules import completed, linear
+from rql.nn.normalizer import Normalizer
+from rql.training.collector import Collector
+from rql.training.n_step import NStep
+from rql.training.progress import Progress
+from rql.training.trainer import Trainer
+from rql.utils.random import generator, stream_seed
+
+
+class OnlineTrainer(Trainer):
+    """Acts for `online.env_steps` steps, and keeps updating the agent on a mix of offline and online data.
+
+    As long as nothing was learned, the stage's warm-up policy acts; where there are no offline data, what it meets is
+    what observations are normalised by. Whole episodes go to the journal, if there is one.
+    """
+
+    def __init__(
+        self,
+        agent: Agent[Any],
+        stage: TrainingStage[Any],
+        state: Any,
+        data: PackedDataset | None,
+        envs: TrainingEnvs,
+        spaces: Spaces,
+        reward: RewardTransform,
+        journal: Journal | None,
+        config: Config,
+    ) -> None:
+        super().__init__(agent, stage, state, config.online.env_steps, config.online.eval_every, config)
+        device = state.updates.device
+        self._data, self._config = data, config
+        layout = RowLayout.of(spaces)
+        capacity = min(config.replay.capacity, self.total + envs.num_envs * config.q.n_step)
+        self.replay = ReplayBuffer(capacity, layout, device, data)
+        self.envs = envs
+        n_step = NStep(layout, config.q.n_step, config.q.discount, envs.num_envs)
+        recorder = EpisodeRecorder(journal, envs.num_envs) if journal else None
+        collect = generator(config.seed, "collect", device)
+        self._collector = Collector(agent, envs, spaces, reward, n_step, collect, recorder)
+        self._fresh = not float(state.updates)
+        self._warm, self._owed, self._returns = False, 0.0, list[float]()
+
+    def advance(self) -> Progress | None:
+        """Make one step of every environment, and the updates that follow it."""
+        before, self.step = self.step, self.step + self.envs.num_envs
+        hparams = self.agent.hparams(self.info.name, self.step)
+        self.state = self.agent.scheduled(self.state, hparams)
+        self._collect()
+        self._learn(hparams)
+        progress = self.due_progress(before, self._facts())
+        if progress is not None and self._returns:
+            progress.metrics["train_return"] = sum(self._returns) / len(self._returns)
+            self._returns = []
+        return progress
+
+    def sample(self, draws: torch.Generator) -> Batch:
+        """A batch of offline and online transitions."""
+        return self.replay.sample(self._batch_size, self._offline_fraction(), draws)
+
+    def can_sample(self) -> bool:
+        """Whether the replay buffer holds anything."""
+        return self.replay.size > 0
+
+    def saved_state(self) -> dict[str, Any]:
+        """All but the agent's state and the rows of the replay buffer, which `load` wants to be there."""
+        return super().saved_state() | {
+            "warm": self._warm,
+            "owed": self._owed,
+            "returns": self._returns,
+            "fresh": self._fresh,
+            "collector": self._collector.saved_state(),
+        }
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Go on from `saved_state`."""
+        super().load(saved)
+        self._warm, self._owed = saved["warm"], saved["owed"]
+        self._returns, self._fresh = saved["returns"], saved["fresh"]
+        self._collector.load(saved["collector"], stream_seed(self._config.seed, f"envs from step {self.step}"))
+
+    def _collect(self) -> None:
+        acting = self.stage.warmup_policy if self._fresh else None
+        collected = self._collector.step(self.state, acting or self.info.policy)
+        self.replay.append(collected.rows)
+        if self._data and len(collected.rows):
+            obs = self.replay.layout.unpack(collected.rows).obs
+            self.means.add({"out_of_range": self._data.outside_range(obs)})
+        self._returns += collected.returns
+
+    def _learn(self, hparams: Any) -> None:
+        online = self._config.online
+        # once over, the warm-up does not begin again where a run is extended
+        self._warm = self._warm or self.step > online.warmup_fraction * self.total
+        enough = self.replay.size >= (1 if self._data else self._batch_size)
+        if enough and self._warm:
+            self._owed += online.utd * self.envs.num_envs
+        for _ in range(int(self._owed)):
+            if self._fresh and not self._data:
+                self._normalize()
+            self.update(hparams)
+            self._fresh = False
+        self._owed -= int(self._owed)
+
+    def _normalize(self) -> None:
+        obs = self.replay.layout.unpack(self.replay.rows[: self.replay.size]).obs
+        self.state = self.state._replace(normalizer=Normalizer.of(obs.cpu().numpy(), obs.device))
+
+    def _offline_fraction(self) -> float:
+        """The share of offline transitions in a batch."""
+        replay = self._config.replay
+        end = replay.offline_fraction if replay.offline_fraction_end is None else replay.offline_fraction_end
+        return linear(replay.offline_fraction, end, completed(self.step, 0, self._config.online.env_steps))
+
+    def _facts(self) -> dict[str, float]:
+        return {
+            "offline_fraction": self._offline_fraction(),
+            "replay_size": float(self.replay.size),
+            "env_restarts": float(self.envs.restarts),
+        }

@@ -1,0 +1,118 @@
+"""Training an agent in one of its stages: what all stages have in common, and those that learn from data alone."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+
+from rql.agents.base import Agent, TrainingStage
+from rql.config.schema import Config
+from rql.data.batch import Batch
+from rql.data.replay import PackedDataset
+from rql.training.progress import MetricMeans, Progress, due
+from rql.utils.random import generator
+
+
+class Trainer(ABC):
+    """Trains step by step, and can be saved between any two steps."""
+
+    def __init__(
+        self, agent: Agent[Any], stage: TrainingStage[Any], state: Any, total: int, every: int, config: Config
+    ) -> None:
+        """Train from a state.
+
+        Args:
+            agent: whose stage it is.
+            stage: what is trained.
+            state: of the agent.
+            total: steps of the stage: updates, or environment steps online.
+            every: steps between evaluations; 0 waits for the last.
+            config: of the run.
+        """
+        self.agent, self.stage, self.info, self.state = agent, stage, stage.info, state
+        self.total, self.step, self.updates = total, 0, 0
+        self.means = MetricMeans(stage.info.name, config.watchdog.max_q)
+        self._every, self._log_every = every, config.tracking.log_every
+        self._batch_size, device = config.batch_size, state.updates.device
+        self._draws = generator(config.seed, stage.info.name, device)
+        self._diagnosis_draws = generator(config.seed, f"{stage.info.name} diagnosis", device)
+
+    @abstractmethod
+    def advance(self) -> Progress | None:
+        """Make one step; progress where there is something to report.
+
+        Raises:
+            DivergenceError: if the training has diverged.
+        """
+
+    @abstractmethod
+    def sample(self, draws: torch.Generator) -> Batch:
+        """A batch of transitions."""
+
+    def saved_state(self) -> dict[str, Any]:
+        """All but the agent's state that decides how the training goes on."""
+        return {
+            "step": self.step,
+            "updates": self.updates,
+            "means": self.means.saved_state(),
+            "draws": self._draws.get_state(),
+            "diagnosis_draws": self._diagnosis_draws.get_state(),
+        }
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Go on from `saved_state`."""
+        self.step, self.updates = saved["step"], saved["updates"]
+        self.means.load(saved["means"])
+        self._draws.set_state(saved["draws"])
+        self._diagnosis_draws.set_state(saved["diagnosis_draws"])
+
+    def update(self, hparams: Any) -> None:
+        """Make one update of the agent on a fresh batch."""
+        update = self.stage.cycle[self.updates % len(self.stage.cycle)]
+        noise = self.stage.noise(self._batch_size, hparams, self._draws)
+        self.state, metrics = update(self.state, self.sample(self._draws), noise, hparams)
+        self.updates += 1
+        self.means.add(metrics)
+
+    def due_progress(self, before: int, extra: dict[str, float]) -> Progress | None:
+        """Progress where it is due at this step, after step `before`, with the means and `extra` metrics."""
+        evaluate = due(before, self.step, self._every, self.total)
+        if not evaluate and not due(before, self.step, self._log_every, self.total):
+            return None
+        self._diagnose()
+        return Progress(self.step, self.means.means(self.step) | extra, evaluate)
+
+    def can_sample(self) -> bool:
+        """Whether there is anything to draw from."""
+        return True
+
+    def _diagnose(self) -> None:
+        diagnosis = self.stage.diagnosis
+        if diagnosis is not None and self.can_sample():
+            noise = diagnosis.noise(self._batch_size, self._diagnosis_draws)
+            self.means.add(diagnosis.measure(self.state, self.sample(self._diagnosis_draws), noise))
+
+
+class DatasetTrainer(Trainer):
+    """Repeats the updates of a stage on a data set."""
+
+    def __init__(
+        self, agent: Agent[Any], stage: TrainingStage[Any], state: Any, data: PackedDataset | None, config: Config
+    ) -> None:
+        """`data` may be None where the stage has no updates."""
+        section = getattr(config, stage.info.name)
+        super().__init__(agent, stage, state, section.updates, section.eval_every, config)
+        self._data = data
+
+    def advance(self) -> Progress | None:
+        """Make one update; none where the stage has none."""
+        if not self.total:
+            return Progress(0, {}, evaluate=True)
+        self.step += 1
+        self.update(self.agent.hparams(self.info.name, self.step))
+        return self.due_progress(self.step - 1, {})
+
+    def sample(self, draws: torch.Generator) -> Batch:
+        """A batch of the data set."""
+        assert self._data is not None
+        return self._data.sample(self._batch_size, draws)
