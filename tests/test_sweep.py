@@ -242,7 +242,7 @@ def test_what_cannot_be_swept_is_refused_before_any_job(
         (["status", "/no/where"], "/no/where holds no sweep"),
         (["retry", "/no/where"], "/no/where holds no sweep"),
         (["statu", "."], "invalid choice"),
-        ([], "required: command"),
+        ([], "required: COMMAND"),
     ],
 )
 def test_what_the_command_cannot_do_it_says(arguments: list[str], said: str, capsys: Any) -> None:

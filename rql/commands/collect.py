@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import hydra
 from omegaconf import DictConfig
 
+from rql.commands.shared import answers_help
 from rql.config.collect import load_collect, register_collect
 from rql.config.explain import composition_errors_in_one_sentence, fail
 from rql.config.files import configuration_folder
@@ -13,10 +14,12 @@ from rql.utils.errors import RQLError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Collect as the arguments say; the exit code. `--help` and `--cfg job` are Hydra's."""
-    register_collect()
+    """Collect as the arguments say; the exit code. Flags such as `--cfg job` are Hydra's."""
     if arguments is not None:
         sys.argv = ["rql collect", *arguments]
+    register_collect()
+    if answers_help(sys.argv[1:], "collect"):
+        return 0
     with composition_errors_in_one_sentence():
         _collect()
     return 0
