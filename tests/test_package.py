@@ -8,19 +8,13 @@ import zipfile
 
 import pytest
 from conftest import ROOT
-
-SOURCES = ["conf", "sweeps", "rql", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "run.py"]
+from install import copy_sources
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """Built from a copy of the sources, by way of the source distribution, as an index would have it."""
-    folder = tmp_path_factory.mktemp("sources")
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / name, folder / name)
+    folder = copy_sources(tmp_path_factory.mktemp("wheel") / "sources")
     build = "from setuptools import build_meta; print(build_meta.build_sdist('built'))"
     subprocess.run([sys.executable, "-c", build], cwd=folder, check=True, capture_output=True)
     (archive,) = (folder / "built").glob("rql-*.tar.gz")
