@@ -30,10 +30,12 @@ def answers_help(arguments: Sequence[str], config_name: str) -> bool:
     """
     flags = get_args_parser()
     flags.error = fail  # type: ignore[method-assign]
-    if not flags.parse_args(arguments).help:
+    options = flags.parse_args(arguments)
+    if not options.help:
         return False
+    own = [f"hydra.searchpath=['file://{Path(options.config_dir).absolute()}']"] if options.config_dir else []
     with composing():
-        print(compose(config_name, return_hydra_config=True).hydra.help.template)
+        print(compose(config_name, overrides=own, return_hydra_config=True).hydra.help.template)
     return True
 
 

@@ -1,6 +1,6 @@
-"""The optional dependencies of the package, which `pip install 'rql[NAME]'` brings."""
+"""Optional dependencies of the package."""
 
 
 def remedy(extra: str) -> str:
-    """The command that installs an extra, for an installed package and, in its folder, for a checkout."""
+    """The command that installs an extra; pip leaves the rql that is there, a wheel or a checkout, as it is."""
     return f"pip install 'rql[{extra}]'"
