@@ -171,7 +171,7 @@ def one_state(mean: float, log_std: float) -> SquashedGaussian:
 
 
 @pytest.fixture
-def laws() -> tuple[SquashedGaussian, SquashedGaussian]:
+def distributions() -> tuple[SquashedGaussian, SquashedGaussian]:
     return one_state(-0.3, -0.4), one_state(0.6, -1.0)
 
 
@@ -183,8 +183,8 @@ def density(distribution: ContinuousDistribution) -> Tensor:
     return distribution.unsqueeze().log_density(GRID.atanh()[None, :, None])[0].exp()
 
 
-def test_the_squashed_gaussian_has_the_density_of_its_samples(laws: tuple[SquashedGaussian, ...]) -> None:
-    for distribution in laws:
+def test_the_squashed_gaussian_has_the_density_of_its_samples(distributions: tuple[SquashedGaussian, ...]) -> None:
+    for distribution in distributions:
         assert (density(distribution).sum() * STEP).item() == pytest.approx(1.0, abs=1e-4)
         samples = distribution.unsqueeze().sample(normal(SAMPLES))[0, :, 0]
         assert samples.mean().item() == pytest.approx((density(distribution) * GRID).sum().item() * STEP, abs=5e-3)
@@ -200,10 +200,10 @@ def test_actions_on_the_bound_have_a_finite_log_density() -> None:
     assert torch.isfinite(distribution.log_prob(torch.tensor([[1.0]], dtype=torch.float64))).all()
 
 
-def test_the_kl_of_two_squashed_gaussians_is_the_integral(laws: tuple[SquashedGaussian, ...]) -> None:
-    p, q = density(laws[1]), density(laws[0])
+def test_the_kl_of_two_squashed_gaussians_is_the_integral(distributions: tuple[SquashedGaussian, ...]) -> None:
+    p, q = density(distributions[1]), density(distributions[0])
     integral = (p * (p.clamp_min(1e-300) / q.clamp_min(1e-300)).log()).sum().item() * STEP
-    assert laws[0].kl_of(laws[1], torch.zeros(1, 1)).item() == pytest.approx(integral, abs=1e-4)
+    assert distributions[0].kl_of(distributions[1], torch.zeros(1, 1)).item() == pytest.approx(integral, abs=1e-4)
 
 
 UNIFORM = Uniform(torch.zeros((1, 1), dtype=torch.float64))
@@ -241,9 +241,9 @@ def test_the_kl_to_the_uniform_law_and_its_gradient_are_those_of_the_integral() 
 @pytest.mark.parametrize("prior", ["clone", "uniform"])
 @pytest.mark.parametrize("beta", [0.5, 2.0])
 def test_the_value_of_the_policy_is_the_integral_and_a_lower_bound_of_the_soft_value(
-    beta: float, prior: str, laws: tuple[SquashedGaussian, SquashedGaussian]
+    beta: float, prior: str, distributions: tuple[SquashedGaussian, SquashedGaussian]
 ) -> None:
-    bc, actor = laws[0] if prior == "clone" else UNIFORM, laws[1]
+    bc, actor = distributions[0] if prior == "clone" else UNIFORM, distributions[1]
     weighted, b = sample_policy(bc, actor, normal(SAMPLES)), torch.tensor(beta, dtype=torch.float64)
     p, q = density(actor), density(bc)
     kl = (p * (p.clamp_min(1e-300) / q.clamp_min(1e-300)).log()).sum().item() * STEP
@@ -269,9 +269,9 @@ def test_with_a_uniform_prior_and_one_sample_it_is_the_backup_of_soft_actor_crit
 @pytest.mark.parametrize("beta", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("proposal", ["prior", "mixture"])
 def test_continuous_estimates_converge_to_integrals(
-    beta: float, proposal: str, distribution: str, laws: tuple[SquashedGaussian, SquashedGaussian]
+    beta: float, proposal: str, distribution: str, distributions: tuple[SquashedGaussian, SquashedGaussian]
 ) -> None:
-    bc, actor = laws[0] if distribution == "clone" else UNIFORM, laws[1]
+    bc, actor = distributions[0] if distribution == "clone" else UNIFORM, distributions[1]
     noise = normal(SAMPLES)
     weighted = sample_prior(bc, noise) if proposal == "prior" else sample_mixture(bc, actor, noise)
     assert weighted.log_weight.logsumexp(-1).item() == pytest.approx(0.0, abs=1e-9)
@@ -288,13 +288,15 @@ def test_continuous_estimates_converge_to_integrals(
     assert targets.max_value(q, weighted.log_weight, b).item() == pytest.approx(q_of(GRID).max().item(), abs=1e-3)
 
 
-def test_errors_of_the_estimates_shrink_with_the_sample(laws: tuple[SquashedGaussian, SquashedGaussian]) -> None:
+def test_errors_of_the_estimates_shrink_with_the_sample(
+    distributions: tuple[SquashedGaussian, SquashedGaussian],
+) -> None:
     beta = torch.tensor(1.0, dtype=torch.float64)
-    exact = math.log((density(laws[0]) * q_of(GRID).exp()).sum().item() * STEP)
+    exact = math.log((density(distributions[0]) * q_of(GRID).exp()).sum().item() * STEP)
 
     def error(count: int) -> float:
-        supports = [sample_mixture(*laws, normal(count, seed)) for seed in range(40)]
-        values = [targets.soft_value(q_of(s.actions[..., 0]), s.log_weight, beta).item() for s in supports]
+        samples = [sample_mixture(*distributions, normal(count, seed)) for seed in range(40)]
+        values = [targets.soft_value(q_of(s.actions[..., 0]), s.log_weight, beta).item() for s in samples]
         return float(np.sqrt(np.mean((np.array(values) - exact) ** 2)))
 
     assert error(4_000) < 0.35 * error(40)

@@ -23,7 +23,7 @@ from rql.config.explain import REQUEUE
 from rql.runs.interruption import Interruption
 from rql.sweep.callback import NOT_ALL_DONE
 from rql.sweep.identity import identity, sweep_name
-from rql.sweep.jobs import Job, Status, read, write
+from rql.sweep.jobs import Job, JobStatus, read, write
 from rql.sweep.plan import arms, jobs_of, parse, read_sweep
 from rql.utils.errors import Preempted
 
@@ -106,7 +106,7 @@ def test_a_job_that_fails_does_not_stop_the_others_and_is_run_again_by_retry(lau
     directory = launch("batch_size=100000,16", code=1)
     said = capsys.readouterr().out
     failed, done = jobs_of(directory)
-    assert (failed.status, done.status) == (Status.failed, Status.done)
+    assert (failed.status, done.status) == (JobStatus.failed, JobStatus.done)
     reason = "batch_size=100000 is not possible: at most 800, the transitions of data set"
     assert failed.error and reason in failed.error and f"{failed.id} failed: {reason}" in said
     assert "2 jobs: 1 done, 1 failed" in said
@@ -115,8 +115,8 @@ def test_a_job_that_fails_does_not_stop_the_others_and_is_run_again_by_retry(lau
     before = files_of(directory / done.id)
     assert command.main(["retry", str(directory)]) == 1
     again, _ = jobs_of(directory)
-    assert again.status is Status.failed and again.ended != "" and files_of(directory / done.id) == before
-    write(directory, Job(failed.id, failed.overrides, Status.done))
+    assert again.status is JobStatus.failed and again.ended != "" and files_of(directory / done.id) == before
+    write(directory, Job(failed.id, failed.overrides, JobStatus.done))
     assert command.main(["retry", str(directory)]) == 0
     assert "no job has failed" in capsys.readouterr().out
 
@@ -139,7 +139,7 @@ def test_two_launches_at_once_run_no_job_twice(tmp_path: Path) -> None:
     processes = [in_another_process(*arguments, f"seed=0,1,{seed}") for seed in (2, 3, 4)]
     assert all(ended(process, 120) in (0, NOT_ALL_DONE) for process in processes)  # jobs of others may not be over
     assert sorted(attempts(tmp_path / "sweep").values()) == [1, 1, 1, 1, 1]
-    assert [job.status for job in jobs_of(tmp_path / "sweep")] == [Status.done] * 5
+    assert [job.status for job in jobs_of(tmp_path / "sweep")] == [JobStatus.done] * 5
     sweep = read_sweep(tmp_path / "sweep")
     assert len(sweep.launches) == 3 and len(sweep.jobs) == 5
 
@@ -180,10 +180,10 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(number: signal.Signals, t
     os.kill(process.pid, number)
     assert ended(process, 20) == (-number if number is signal.SIGKILL else REQUEUE)
     first, second = jobs_of(directory)
-    assert (first.status, second.status) == (Status.interrupted, Status.queued)
+    assert (first.status, second.status) == (JobStatus.interrupted, JobStatus.queued)
     assert ended(in_another_process(*arguments), 120) == 0
     assert attempts(directory) == {first.id: 2, second.id: 1}
-    assert all(is_whole(directory / job.id) and job.status is Status.done for job in jobs_of(directory))
+    assert all(is_whole(directory / job.id) and job.status is JobStatus.done for job in jobs_of(directory))
 
 
 def _of_another_sweep(directory: Path) -> None:
@@ -261,7 +261,7 @@ def test_what_does_worse_than_the_others_is_pruned(launch: Launch) -> None:
     launch("seed=0,1,2", short=short)
     launch("seed=0,1,2", short=short)
     *_, pruned = jobs_of(directory)
-    assert pruned.status is Status.pruned and attempts(directory)[pruned.id] == 1
+    assert pruned.status is JobStatus.pruned and attempts(directory)[pruned.id] == 1
     last = (directory / pruned.id / "metrics.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["step"] == 12 and not (directory / pruned.id / "summary.json").exists()
 
@@ -271,7 +271,7 @@ def test_a_search_that_is_started_again_finds_what_it_did(launch: Launch, capsys
     search = ["sweep=optuna", "hydra.sweeper.n_jobs=1"]
     directory = launch(*search, "hydra.sweeper.n_trials=2", short=tiny)
     pruned = jobs_of(directory)[0]
-    write(directory, replace(pruned, status=Status.pruned))
+    write(directory, replace(pruned, status=JobStatus.pruned))
     summary = directory / pruned.id / "summary.json"
     value = json.loads(summary.read_text())["online/return"]
     summary.unlink()
@@ -334,7 +334,7 @@ def test_slurm_gets_an_array_of_jobs_that_saves_its_state_when_preempted(
     monkeypatch.setenv("SLURM_SEEN", str(tmp_path / "seen"))
     slurm = ["hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", "hydra.launcher.array_parallelism=1"]
     directory = launch("seed=0,1", *slurm)
-    assert [job.status for job in jobs_of(directory)] == [Status.done] * 2
+    assert [job.status for job in jobs_of(directory)] == [JobStatus.done] * 2
     script = (tmp_path / "seen").read_text()
     wanted = ("array=0-1%1", "partition=gpu", "time=240", "cpus-per-task=1", "signal=USR2@120", "mem=4GB")
     for line in wanted:
@@ -356,5 +356,5 @@ def test_a_signal_of_submitit_is_handed_on_when_the_state_is_saved() -> None:
 
 def test_a_job_whose_process_is_gone_is_interrupted(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    write(tmp_path, Job("a", status=Status.running))
-    assert read(tmp_path / "a").status is Status.interrupted
+    write(tmp_path, Job("a", status=JobStatus.running))
+    assert read(tmp_path / "a").status is JobStatus.interrupted

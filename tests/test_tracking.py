@@ -1,4 +1,4 @@
-"""The record of a run, and W&B as a spaces of it that may fail."""
+"""The record of a run, and W&B as a view of it that may fail."""
 
 import importlib.util
 import json
@@ -19,7 +19,7 @@ from rql.config.agents.base import CLONING
 from rql.config.choices import WandbMode
 from rql.config.schema import TrackingConfig
 from rql.evaluation.evaluator import Evaluator
-from rql.runs.folder import Command, Identity, read_command
+from rql.runs.folder import Command, Identity
 from rql.runs.record import LocalRecord, Position
 from rql.runs.run import run
 from rql.tracking.swept import tags_of, with_swept
@@ -92,24 +92,24 @@ def test_wandb_that_cannot_start_or_breaks_never_ends_a_run(
 
 
 def test_a_wandb_that_breaks_half_way_is_left_alone(tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
-    spaces = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, Identity("a1b2c3d4"))
+    view = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, Identity("a1b2c3d4"))
 
     def broken(*_: Any, **__: Any) -> None:
         raise BrokenPipeError("gone")
 
-    monkeypatch.setattr(type(spaces._run), "log", broken)
+    monkeypatch.setattr(type(view._run), "log", broken)
     with caplog.at_level(logging.WARNING):
-        spaces.log(CLONING, 1, {"loss": 1.0})
-        spaces.log(CLONING, 2, {"loss": 1.0})
+        view.log(CLONING, 1, {"loss": 1.0})
+        view.log(CLONING, 2, {"loss": 1.0})
     assert sum("gone" in message for message in caplog.messages) == 1
-    spaces.finish({}, exit_code=0)
+    view.finish({}, exit_code=0)
     wandb.teardown()
 
 
 KILL_WANDB = """
 import os, signal, subprocess
-import run, rql.runs.run as runs
-log = runs.LocalRecord.log
+import run, rql.runs.observer as observer
+log = observer.LocalRecord.log
 def log_and_kill(self, stage, step, metrics):
     log(self, stage, step, metrics)
     if stage == "offline":
@@ -118,7 +118,7 @@ def log_and_kill(self, stage, step, metrics):
             if "wandb-core" in words[0] and str(os.getpid()) in words:
                 os.kill(int(pid), signal.SIGKILL)
                 print("killed", pid)
-runs.LocalRecord.log = log_and_kill
+observer.LocalRecord.log = log_and_kill
 run.main()
 """
 
@@ -168,11 +168,6 @@ def test_a_run_that_goes_on_offline_is_a_new_segment_of_the_same_wandb_run(tmp_p
     assert 24 in steps[0] and steps[1] == [step for step in steps[1] if step and 24 <= step <= 30]
 
 
-def test_run_files_of_older_versions_have_no_swept_keys(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text(json.dumps({"config_name": "config", "overrides": ["seed=1"], "choices": {}}))
-    assert read_command(tmp_path) == Command("config", ["seed=1"], {}, {})
-
-
 def test_films_and_the_final_policy_are_kept_and_change_nothing(cli: Cli) -> None:
     kept = ["tracking=offline", "tracking.log_video=true", "tracking.log_policy=true"]
     directory, without = cli(*SHORT_EPISODES, *kept, name="kept"), cli(*SHORT_EPISODES, name="without")
@@ -217,18 +212,18 @@ def test_a_film_that_fails_later_costs_no_run_and_without_ffmpeg_it_is_a_gif(
 
 
 def test_an_upload_that_takes_too_long_at_the_end_is_given_up(tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
-    spaces = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, Identity("a1b2c3d4"))
-    settings = spaces._run.settings
+    view = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, Identity("a1b2c3d4"))
+    settings = view._run.settings
     assert settings.finish_timeout == 300.0 and settings.finish_timeout_raises and settings.init_timeout == 30.0
 
     def slow(*_: Any, **__: Any) -> None:
         raise TimeoutError("Timed out finishing run.")
 
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
-        patch.setattr(type(spaces._run), "finish", slow)
-        spaces.finish({}, exit_code=0)
+        patch.setattr(type(view._run), "finish", slow)
+        view.finish({}, exit_code=0)
     assert f"`wandb sync --include-online {tmp_path / 'wandb'}" in caplog.text
-    spaces._run.finish()
+    view._run.finish()
 
 
 @pytest.mark.parametrize("tag", ["''", "x" * 65], ids=["empty", "long"])

@@ -27,7 +27,7 @@ class AgentState(Protocol):
 
     @property
     def normalizer(self) -> Normalizer:
-        """Of observations. Without a data set it is set anew before the first update."""
+        """The normaliser of observations. Without a data set it is set anew before the first update."""
 
     @property
     def updates(self) -> Tensor:

@@ -40,7 +40,7 @@ class PolicyModule(nn.Module):
         super().__init__()
         self._act, self._state, self._spec = saved.agent.policies[which].act, saved.state, saved.spaces.action
         self.networks = nn.ModuleList()
-        """Those that the policy uses, with their parameters."""
+        """The networks that the policy uses, with their parameters."""
         if not isinstance(self._spec, DiscreteSpec):
             self._low, self._high = torch.from_numpy(self._spec.low), torch.from_numpy(self._spec.high)
 
@@ -149,7 +149,7 @@ _WRITERS: dict[str, Callable[[nn.Module, Tensor], bytes]] = {
 
 
 def _observations(saved: SavedAgent) -> Tensor:
-    """Where the agent has its data: (CHECKED, obs_dim)."""
+    """Observations as the agent has in its data: (CHECKED, obs_dim)."""
     draws = torch.randn((CHECKED, saved.spaces.obs_dim), generator=torch.Generator().manual_seed(0))
     normalizer: Normalizer = saved.state.normalizer
     return normalizer.mean + normalizer.std * draws
@@ -173,6 +173,6 @@ def _disagreements(saved: SavedAgent, which: str, obs: Tensor, action: Tensor) -
 
 
 def _distance(one: Tensor, other: Tensor) -> Tensor:
-    """Of actions, (…, d) for continuous ones and (…,) for indices: (…,)."""
+    """The distance between actions, (…, d) for continuous ones and (…,) for indices: (…,)."""
     difference = (one - other).abs()
     return difference.amax(-1) if difference.is_floating_point() else difference

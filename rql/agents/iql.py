@@ -69,7 +69,7 @@ class IQL:
 
     @property
     def stages(self) -> Sequence[TrainingStage[IQLState]]:
-        """The same updates offline and online."""
+        """The stages, which repeat one update offline and online."""
         return [TrainingStage(info, (self.update,)) for info in IQLConfig.stages]
 
     @property
@@ -84,7 +84,7 @@ class IQL:
         return IQLState(normalizer, actor, critic, value, critic.params, updates)
 
     def hparams(self, stage: str, step: int) -> IQLHyperparameters:
-        """The same at every step."""
+        """The hyper-parameters, constant over all steps."""
         return self._hparams
 
     def scheduled(self, state: IQLState, hparams: IQLHyperparameters) -> IQLState:

@@ -20,7 +20,7 @@ from rql.utils.errors import ConfigError, RQLError
 
 @dataclass(frozen=True)
 class SavedAgent:
-    """What was saved, on the CPU, and the spaces of the environment it acts in."""
+    """A saved agent on the CPU, and the spaces of the environment that it acts in."""
 
     config: Config
     agent: Agent[Any]

@@ -73,7 +73,7 @@ def uniform_policy(spaces: Spaces) -> UniformPolicy:
 
 
 def fitting(field: str, hidden: list[int], build: Callable[[], nn.Module], device: torch.device) -> nn.Module:
-    """What `build` builds, on the device, for training.
+    """The network that `build` builds, on the device of its training.
 
     Raises:
         ConfigError: if the memory of the device is too small for it; it names the field.

@@ -53,7 +53,7 @@ def save_agent(path: Path, state: Any, config: Config, stage: str, progress: Any
 
 
 class SavedState(NamedTuple):
-    """What a file holds."""
+    """The content of a saved agent."""
 
     config: Config
     stage: str

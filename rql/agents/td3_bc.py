@@ -87,7 +87,7 @@ class TD3BC:
         return TD3BCState(normalizer, actor, actor.params, critic, critic.params, updates)
 
     def hparams(self, stage: str, step: int) -> TD3BCHyperparameters:
-        """The same at every step."""
+        """The hyper-parameters, constant over all steps."""
         return self._hparams
 
     def scheduled(self, state: TD3BCState, hparams: TD3BCHyperparameters) -> TD3BCState:

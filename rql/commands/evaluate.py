@@ -101,4 +101,4 @@ def _evaluate(options: argparse.Namespace) -> None:
         content = {"path": str(options.path), "env": saved.config.env.id, "seed": plan.seed, "policies": figures}
         write_atomically(options.json, (json.dumps(content, indent=1) + "\n").encode())
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    console.print(policies_table(figures, f"{saved.config.env.id}, seed {plan.seed}"))
+    console.print(policies_table(figures, saved.config.agent.policies, f"{saved.config.env.id}, seed {plan.seed}"))

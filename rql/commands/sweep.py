@@ -35,11 +35,11 @@ def _status(options: argparse.Namespace) -> int:
 
 def _retry(options: argparse.Namespace) -> int:
     """The failed jobs as they were recorded, with the launcher of the last launch."""
-    from rql.sweep.jobs import Status
+    from rql.sweep.jobs import JobStatus
     from rql.sweep.plan import jobs_of, read_sweep
 
     last = read_sweep(options.folder).launches[-1]
-    failed = [job.id for job in jobs_of(options.folder) if job.status is Status.failed]
+    failed = [job.id for job in jobs_of(options.folder) if job.status is JobStatus.failed]
     if not failed:
         print("no job has failed")
         return 0

@@ -129,5 +129,5 @@ def _make(config: EnvConfig, index: int) -> AnyEnv:
 
 
 def first_episode_seed(seed: int) -> int:
-    """What the environment of the first episode is seeded with in the evaluations of a run; the next is one more."""
+    """The seed of the environment of the first episode in the evaluations of a run; the next episode has the next."""
     return stream_seed(seed, "evaluation envs")

@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is played."""
+    """The policies, modes and episodes of a comparison."""
 
     policies: tuple[str, ...]
     modes: tuple[ActionMode, ...]
@@ -53,7 +53,7 @@ class Plan:
 
 
 def compare(saved: SavedAgent, plan: Plan) -> list[Figures]:
-    """For each policy in each mode: `policy`, `mode`, the metrics of an evaluation (docs/metrics.md), and `returns`,
+    """Play each policy in each mode; a row for each: `policy`, `mode`, the metrics of an evaluation, and `returns`,
     one an episode. All play from the same start states.
     """
     played = replace(saved.config.evaluation, boundary_episodes=plan.episodes, episodes=1, num_envs=plan.num_envs)
@@ -81,7 +81,7 @@ def first_episode(saved: SavedAgent, plan: Plan) -> tuple[Policy, int]:
 
 
 def reference_of(config: Config) -> Reference | None:
-    """What a normalised score of a run refers to: the scores that its data set names if it is here, or D4RL's."""
+    """The returns of score 0 and 100: those that the data set of a run names if it is here, or else D4RL's."""
     match config.dataset:
         case MinariDatasetConfig(id=name) | FileDatasetConfig(path=name):
             pass

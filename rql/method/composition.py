@@ -1,4 +1,4 @@
-"""π_final(a|s) ∝ π_BC(a|s) · exp(β Q(s,a)) on a weighted, and what is measured on it.
+"""π_final(a|s) ∝ π_BC(a|s) · exp(β Q(s,a)) on weighted actions, and what is measured on them.
 
 Everywhere `q` is (B, N), `log_weight` (B, N) with weights of π_BC that sum to 1, and `beta` a scalar.
 """
@@ -7,18 +7,18 @@ from torch import Tensor
 
 
 def log_composed(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
-    """log π_final on the weighted: log w_i + β Q_i − log Z, with Z = Σ_i w_i exp(β Q_i). (B, N)."""
+    """log π_final of the weighted actions: log w_i + β Q_i − log Z, with Z = Σ_i w_i exp(β Q_i). (B, N)."""
     return (log_weight + beta * q).log_softmax(-1)
 
 
 def kl_from_prior(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
-    """KL(π_final ‖ π_BC) = E_{π_final}[β Q] − log Z in nats, on the weighted: (B,)."""
+    """KL(π_final ‖ π_BC) = E_{π_final}[β Q] − log Z in nats, on the weighted actions: (B,)."""
     log_final = log_composed(q, log_weight, beta)
     return (log_final.exp() * (log_final - log_weight)).sum(-1)
 
 
 def prior_std(q: Tensor, log_weight: Tensor) -> Tensor:
-    """The standard deviation of Q(s,a) over a ~ π_BC, on the weighted: (B,).
+    """The standard deviation of Q(s,a) over a ~ π_BC, on the weighted actions: (B,).
 
     To second order KL(π_final ‖ π_BC) = ½ β² Var Q, so that β in units of this deviation means the same for rewards
     of any scale.

@@ -15,12 +15,12 @@ def td_loss(q: Tensor, target: Tensor) -> Tensor:
     return (q - target.detach()).square().mean(-1).sum()
 
 
-def cql_loss(q_support: Tensor, log_weight: Tensor, q_data: Tensor) -> Tensor:
+def cql_loss(q_space: Tensor, log_weight: Tensor, q_data: Tensor) -> Tensor:
     """L_CQL / α = Σ_e E_s[ log Σ_a exp Q_e(s,a) − E_{a~D} Q_e(s,a) ] (Kumar et al. 2020, equation 4).
 
-    `q_support` is (E, B, N) on a weighted of the action space with `log_weight` (B, N); `q_data` is (E, B).
+    `q_space` (E, B, N) is at actions that stand for the action space with `log_weight` (B, N); `q_data` is (E, B).
     """
-    return ((q_support + log_weight).logsumexp(-1) - q_data).mean(-1).sum()
+    return ((q_space + log_weight).logsumexp(-1) - q_data).mean(-1).sum()
 
 
 def amortized_loss(q: Tensor, kl: Tensor, beta: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The value of the next state, and the TD target made of it.
 
-`q` is Q̄(s', a_i) (B, N) on a weighted with `log_weight` (B, N); `beta` is a scalar. All return (B,).
+`q` is Q̄(s', a_i) (B, N) at weighted actions with `log_weight` (B, N); `beta` is a scalar. All return (B,).
 """
 
 import math
@@ -35,7 +35,7 @@ def soft_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
 
 
 def policy_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
-    """E_{a'~π_θ} Q̄(s',a') − KL(π_θ ‖ π_BC)/β on a weighted drawn from π_θ: what π_θ itself is worth.
+    """E_{a'~π_θ} Q̄(s',a') − KL(π_θ ‖ π_BC)/β on actions drawn from π_θ: what π_θ itself is worth.
 
     For β → 0, where π_θ is π_BC, it is E_{π_θ} Q̄. Jensen's lower bound of the soft value, equal to it where π_θ is
     π_final. With a uniform prior and one sample it is the backup of soft actor-critic (Haarnoja et al. 2018b).

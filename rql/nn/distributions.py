@@ -78,7 +78,7 @@ class SquashedGaussian(NamedTuple):
         return 0.5 * (variance_ratio + distance - 1.0 - variance_ratio.log()).sum(-1)
 
     def unsqueeze(self) -> "SquashedGaussian":
-        """The same distribution with a dimension for several actions a state: (B, d) → (B, 1, d)."""
+        """The distribution with a dimension for several actions a state: (B, d) → (B, 1, d)."""
         return SquashedGaussian(self.mean.unsqueeze(-2), self.log_std.unsqueeze(-2))
 
 
@@ -146,7 +146,7 @@ class Uniform(NamedTuple):
         return policy.log_density(latent) - self.log_density(latent)
 
     def unsqueeze(self) -> "Uniform":
-        """The same distribution with a dimension for several actions a state: (B, d) → (B, 1, d)."""
+        """The distribution with a dimension for several actions a state: (B, d) → (B, 1, d)."""
         return Uniform(self.center.unsqueeze(-2))
 
 

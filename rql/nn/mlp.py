@@ -36,7 +36,7 @@ class EnsembleLinear(nn.Module):
 
 
 def ensemble_mlp(size: int, inputs: int, hidden: Sequence[int], outputs: int, layer_norm: bool) -> nn.Sequential:
-    """The same as `mlp` for `size` members: (size, rows, inputs) → (size, rows, outputs)."""
+    """`size` multi-layer perceptrons side by side: (size, rows, inputs) → (size, rows, outputs)."""
     layers: list[nn.Module] = []
     for width in hidden:
         layers.append(EnsembleLinear(size, inputs, width))

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from rql.config.agents.base import StageInfo, merged_stages
 from rql.reports.grouping import Arm, Column, Factor, find_factors, make_arms
-from rql.reports.runs import Run, Status, read_runs
+from rql.reports.runs import Run, RunStatus, read_runs
 from rql.reports.scores import Measure, Outcome, Scale, outcome, returns, scale_of
 from rql.reports.statistics import Array, Estimate, Statistic, estimate, improvement
 from rql.utils.files import code_version
@@ -27,12 +29,12 @@ class Comparison:
     runs: tuple[Run, ...]
     factors: tuple[Factor, ...]
     arms: tuple[Arm, ...]
-    """Of all runs that have a configuration, finished or not."""
+    """All runs that have a configuration, finished or not, in arms."""
     tasks: tuple[str, ...]
-    """Of the finished runs."""
+    """The tasks of the finished runs."""
     scale: Scale
     outcomes: dict[Path, Outcome]
-    """Of the finished runs: in returns where there is one task, in scores where there are several."""
+    """What the finished runs achieved: in returns where there is one task, in scores where there are several."""
     scores: dict[Path, Outcome]
     """The same in scores."""
 
@@ -46,10 +48,34 @@ class Comparison:
         """Its name."""
         return self.scale.title if len(self.tasks) > 1 else "return"
 
+    @cached_property
+    def stages(self) -> list[StageInfo]:
+        """The stages that some finished run has, each name once."""
+        evaluated = {stage.name for run in self.finished for stage in run.stages}
+        return [stage for stage in merged_stages(run.agent for run in self.finished) if stage.name in evaluated]
+
+    @cached_property
+    def compared_stages(self) -> list[StageInfo]:
+        """The stages that some finished run has beside its baseline."""
+        compared = {stage.name for run in self.finished for stage in run.compared_stages}
+        return [stage for stage in self.stages if stage.name in compared]
+
+    @cached_property
+    def policy(self) -> str:
+        """The symbol of the policy that the compared stages train, or words for it where there are several."""
+        symbols = {run.agent.symbol(stage) for run in self.finished for stage in run.compared_stages}
+        return symbols.pop() if len(symbols) == 1 else "the final policy"
+
+    @cached_property
+    def baseline(self) -> str | None:
+        """The symbol of the baseline's policy, or words for it where there are several; None where no run has one."""
+        symbols = {run.agent.symbol(run.baseline) for run in self.finished if run.baseline}
+        return None if not symbols else symbols.pop() if len(symbols) == 1 else "the baseline"
+
     @property
     def finished(self) -> list[Run]:
         """The runs that came to their end."""
-        return [run for run in self.runs if run.status is Status.finished]
+        return [run for run in self.runs if run.status is RunStatus.finished]
 
     @property
     def compared(self) -> list[Arm]:
@@ -58,7 +84,7 @@ class Comparison:
 
     def finished_of(self, arm: Arm, task: str | None = None) -> list[Run]:
         """Those of an arm, and of a task."""
-        return [run for run in arm.runs if run.status is Status.finished and task in (None, run.task)]
+        return [run for run in arm.runs if run.status is RunStatus.finished and task in (None, run.task)]
 
     def samples(self, runs: Sequence[Run], take: Take, scored: bool = False) -> list[Array]:
         """What `take` finds in the outcomes, an array (runs,) for each task that has any."""
@@ -73,9 +99,7 @@ class Comparison:
         return estimate(samples, statistic) if samples else None
 
     def improvement(self, first: Sequence[Run], second: Sequence[Run], take: Take) -> Estimate | None:
-        """P(X > Y): X is the final outcome of the first runs, Y what `take` finds in the second ones; over the tasks
-        that both have.
-        """
+        """P(X > Y) over the tasks that both have: X is how the first runs end, Y what `take` finds in the second."""
         pairs: list[tuple[Array, Array]] = []
         for task in self.tasks:
             x = self.samples([run for run in first if run.task == task], final)
@@ -84,14 +108,14 @@ class Comparison:
         return estimate([*(x for x, _ in pairs), *(y for _, y in pairs)], improvement) if pairs else None
 
 
-def final(found: Outcome) -> float:
-    """What is compared: π_final at the end of the run."""
-    return found.final
+def final(outcome: Outcome) -> float:
+    """The value at the end of a run, which is what arms are compared by."""
+    return outcome.final
 
 
-def bc(found: Outcome) -> float | None:
-    """What it started from."""
-    return found.bc
+def baseline(outcome: Outcome) -> float | None:
+    """The value of the policy that a run is compared with."""
+    return outcome.baseline
 
 
 def compare(directories: Sequence[Path], by: Sequence[str] | None) -> Comparison:
@@ -102,7 +126,7 @@ def compare(directories: Sequence[Path], by: Sequence[str] | None) -> Comparison
     """
     runs = read_runs(directories)
     configured = [run for run in runs if run.config]
-    finished = [run for run in runs if run.status is Status.finished]
+    finished = [run for run in runs if run.status is RunStatus.finished]
     factors = find_factors(configured, by)
     scale = scale_of(finished)
     tasks = tuple(sorted({run.task for run in finished}))

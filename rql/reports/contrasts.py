@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from rql.reports import statistics
-from rql.reports.comparison import Comparison, arms_by, bc, final
+from rql.reports.comparison import Comparison, arms_by, baseline, final
 from rql.reports.figures import (
     COLORS,
     ROW,
     Picture,
-    clone_line,
     color,
+    draw_baseline,
     draw_interval,
     legend,
     list_arms,
@@ -33,10 +33,10 @@ CIRCLES = 8
 """In a row of a heat map's cell."""
 
 
-def improvement_over_bc(comparison: Comparison) -> Picture | None:
-    """P(π_final > π_BC) of each arm; None where nothing was cloned."""
+def improvement_over_baseline(comparison: Comparison) -> Picture | None:
+    """The probability that an arm ends better than its baseline; None where no arm has one."""
     runs = {arm.label: comparison.finished_of(arm) for arm in comparison.compared}
-    found = {label: comparison.improvement(of, of, bc) for label, of in runs.items()}
+    found = {label: comparison.improvement(of, of, baseline) for label, of in runs.items()}
     arms = [arm for arm in comparison.compared if found[arm.label]]
     if not arms:
         return None
@@ -50,9 +50,11 @@ def improvement_over_bc(comparison: Comparison) -> Picture | None:
     axes.axvline(0.5, color="0.4", linestyle="--", linewidth=1.0)
     axes.set_xlim(-0.02, 1.02)
     list_arms(axes, arms)
-    axes.set_xlabel("P(π_final > π_BC)", fontsize=9)
-    caption = "Probability that π_final of one run is better than π_BC of one of the same arm, with 95 % intervals."
-    return Picture("improvement-bc", "Probability of improvement over π_BC", caption, figure)
+    axes.set_xlabel(f"P({comparison.policy} > {comparison.baseline})", fontsize=9)
+    policies = f"{comparison.policy} of one run is better than {comparison.baseline} of one of the same arm"
+    caption = f"Probability that {policies}, with 95 % intervals."
+    title = f"Probability of improvement over {comparison.baseline}"
+    return Picture("improvement-baseline", title, caption, figure)
 
 
 def improvement_matrix(comparison: Comparison) -> Picture | None:
@@ -101,7 +103,7 @@ def _sensitivity(comparison: Comparison, factor: Factor) -> Picture:
         shift = (number - (len(series) - 1) / 2) * min(0.16, 0.6 / len(series))
         cells = [[run for run in runs if values[run.directory] == level] for level in levels]
         _draw_series(axes, comparison, cells, shift, COLORS[number], label_of(others, setting))
-    clone_line(axes, comparison, None)
+    draw_baseline(axes, comparison, None)
     axes.set_xticks(range(len(levels)), [written(level) for level in levels])
     axes.set_xlim(-0.5, len(levels) - 0.5)
     axes.set_xlabel(factor.name, fontsize=9)

@@ -12,13 +12,12 @@ from rql.reports.runs import Run
 from rql.reports.statistics import Array, Band, bootstrap, iqm
 from rql.reports.tables import Cell, Table
 
-STAGES = ("offline", "online")
 MOST_STEPS = 200
 
 
 @dataclass(frozen=True)
 class Curve:
-    """π_final of one arm in one stage."""
+    """The learning curve of one arm in one stage."""
 
     steps: Array
     """Where all of its runs were evaluated or can be interpolated; shares of the stage over several tasks."""
@@ -33,7 +32,7 @@ def curve_of(comparison: Comparison, arm: Arm, stage: str, task: str | None) -> 
 
     Between evaluations a run is interpolated linearly; nothing is extrapolated.
     """
-    runs = [run for run in comparison.finished_of(arm, task) if run.at(stage)]
+    runs = [run for run in comparison.finished_of(arm, task) if stage in [one.name for one in run.compared_stages]]
     if not runs:
         return None
     seeds = {run.directory: _seed(comparison, run, stage, task is None) for run in runs}
@@ -51,23 +50,23 @@ def curve_of(comparison: Comparison, arm: Arm, stage: str, task: str | None) -> 
 
 
 Curves = dict[tuple[str, str | None, str], Curve]
-"""By label of the arm, task (None is all of several) and stage."""
+"""Curves by label of the arm, task (None is all of several) and name of the stage."""
 
 
 def all_curves(comparison: Comparison) -> Curves:
-    """Every curve there is."""
+    """The curves of all arms, tasks and stages."""
     tasks: tuple[str | None, ...] = (None, *comparison.tasks) if len(comparison.tasks) > 1 else comparison.tasks
     found = {
         (arm.label, task, stage): curve_of(comparison, arm, stage, task)
         for arm in comparison.compared
         for task in tasks
-        for stage in STAGES
+        for stage in [stage.name for stage in comparison.compared_stages]
     }
     return {key: curve for key, curve in found.items() if curve}
 
 
 def curves_table(curves: Curves) -> Table:
-    """The bands, for the CSV."""
+    """The bands of all curves, for the CSV."""
     rows: list[tuple[Cell, ...]] = []
     for (label, task, stage), found in curves.items():
         where = (label, task or "all tasks, share of the stage", stage)
@@ -83,7 +82,7 @@ def _rows(found: Curve) -> list[tuple[Cell, ...]]:
 
 
 def _seed(comparison: Comparison, run: Run, stage: str, share: bool) -> tuple[Array, Array]:
-    steps, values = scores.curve(run, stage, comparison.measure)
+    steps, values = scores.steps_and_values(run, stage, comparison.measure)
     scale = max(1, steps[-1]) if share else 1
     return np.array(steps, np.float64) / scale, np.array(values, np.float64)
 

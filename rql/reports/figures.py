@@ -13,13 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from rql.reports import statistics
-from rql.reports.comparison import Comparison, bc, final
-from rql.reports.curves import STAGES, Curve, Curves
+from rql.reports.comparison import Comparison, baseline, final
+from rql.reports.curves import Curve, Curves
 from rql.reports.grouping import Arm
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f3c8d", "#5a5a5a")
 """Told apart by most people who see few colours (after Okabe and Ito)."""
-AXES = {"offline": "offline updates", "online": "online environment steps"}
 BAND = 0.45
 """The opacity of all bands of a panel together: many of them must not hide the runs."""
 ROW = 0.34
@@ -86,13 +85,12 @@ def batches(comparison: Comparison) -> list[tuple[str, list[Arm]]]:
 
 
 def learning_curves(comparison: Comparison, curves: Curves) -> list[Picture]:
-    """Return over offline updates and online steps; over the shares of the stages where there are several tasks."""
+    """Return over the steps of each stage; over the shares of the stages where there are several tasks."""
     tasks = list(dict.fromkeys(task for _, task, _ in curves))
-    stages = [stage for stage in STAGES if any(key[2] == stage for key in curves)]
-    caption = (
-        f"Interquartile mean of the {comparison.unit} of π_final, with 95 % bootstrap bands; thin lines are runs; "
-        "dashed is the mean π_BC."
-    )
+    stages = [stage for stage in comparison.compared_stages if any(name == stage.name for *_, name in curves)]
+    what = f"{comparison.unit} of {comparison.policy}"
+    caption = f"Interquartile mean of the {what}, with 95 % bootstrap bands; thin lines are runs"
+    caption += f"; dashed is the mean of {comparison.baseline}." if comparison.baseline else "."
     if None in tasks:
         caption += " Over all tasks, the steps are shares of the stage."
     pictures: list[Picture] = []
@@ -103,12 +101,12 @@ def learning_curves(comparison: Comparison, curves: Curves) -> list[Picture]:
         for task, row in zip(tasks, panels, strict=True):
             for stage, axes in zip(stages, row, strict=True):
                 for arm in arms:
-                    found = curves.get((arm.label, task, stage))
+                    found = curves.get((arm.label, task, stage.name))
                     if found:
-                        draw_curve(axes, found, color(comparison, arm), wrapped(arm.label, 60), BAND / len(arms))
-                clone_line(axes, comparison, task)
-                axes.set_xlabel(f"share of the {stage} stage" if task is None else AXES[stage], fontsize=9)
-                axes.set_xlim(left=0.0 if stage == "offline" else None)
+                        draw_arm(axes, found, color(comparison, arm), wrapped(arm.label, 60), BAND / len(arms))
+                draw_baseline(axes, comparison, task)
+                axes.set_xlabel(f"share of the {stage.name} stage" if task is None else stage.axis, fontsize=9)
+                axes.set_xlim(left=None if stage.online else 0.0)
                 axes.xaxis.set_major_locator(MaxNLocator(5))
                 axes.xaxis.set_major_formatter("{x:g}" if task is None else "{x:,.0f}")
                 tidy(axes)
@@ -130,7 +128,7 @@ def _same_range(parts: Sequence[Axes]) -> None:
         axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
-def draw_curve(axes: Axes, found: Curve, color: str, label: str, band: float) -> None:
+def draw_arm(axes: Axes, found: Curve, color: str, label: str, band: float) -> None:
     """Band, mean, and runs of an arm."""
     for steps, values in found.seeds:
         axes.plot(steps, values, color=color, linewidth=0.6, alpha=0.45, marker="." if len(steps) == 1 else "")
@@ -139,11 +137,12 @@ def draw_curve(axes: Axes, found: Curve, color: str, label: str, band: float) ->
     axes.plot(found.steps, found.band.value, color=color, linewidth=1.8, marker="o", markersize=2.5, label=label)
 
 
-def clone_line(axes: Axes, comparison: Comparison, task: str | None) -> None:
-    """The mean π_BC."""
-    samples = comparison.samples([run for run in comparison.finished if task in (None, run.task)], bc)
+def draw_baseline(axes: Axes, comparison: Comparison, task: str | None) -> None:
+    """Draw the mean baseline, if any run has one."""
+    samples = comparison.samples([run for run in comparison.finished if task in (None, run.task)], baseline)
     if samples:
-        axes.axhline(float(statistics.mean(*samples)), color="0.4", linestyle="--", linewidth=1.0, label="π_BC")
+        mean = float(statistics.mean(*samples))
+        axes.axhline(mean, color="0.4", linestyle="--", linewidth=1.0, label=comparison.baseline)
 
 
 def legend(figure: Figure, panels: Sequence[Axes]) -> None:
@@ -174,15 +173,16 @@ def final_points(comparison: Comparison) -> Picture:
         found = comparison.estimate(runs, final, statistics.iqm)
         assert found is not None
         draw_interval(axes, found, row)
-    samples = comparison.samples(comparison.finished, bc)
+    samples = comparison.samples(comparison.finished, baseline)
     if samples:
         axes.axvline(float(statistics.mean(*samples)), color="0.4", linestyle="--", linewidth=1.0)
     list_arms(axes, arms)
     axes.set_xlabel(comparison.unit, fontsize=9)
     caption = (
-        f"The {comparison.unit} of π_final at the end of each run (points), their interquartile mean and its 95 % "
-        "interval; dashed is the mean π_BC."
+        f"The {comparison.unit} of {comparison.policy} at the end of each run (points), their interquartile mean "
+        "and its 95 % interval"
     )
+    caption += f"; dashed is the mean of {comparison.baseline}." if comparison.baseline else "."
     return Picture("final", "Final scores, run by run", caption, figure)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from rql.reports.runs import NO_EXPERIMENT, Run
-from rql.runs.folder import given_by
+from rql.runs.folder import values_of
 from rql.utils.errors import RQLError
 
 TASK, SEED = "env.id", "seed"
@@ -47,7 +47,7 @@ def find_factors(runs: Sequence[Run], by: Sequence[str] | None) -> list[Factor]:
 
     Found by itself, it is each key whose value differs, except `seed`, what does not make another experiment, and
     what the task decides. A group whose choice differs stands for the keys that it decides, and for all where it
-    decides all; of several that differ together the most telling one stands for all.
+    decides all; of several that differ together the shortest name, a typed one first, stands for all.
 
     Raises:
         RQLError: if `by` names something that no run has; it lists what there is.
@@ -65,8 +65,8 @@ def find_factors(runs: Sequence[Run], by: Sequence[str] | None) -> list[Factor]:
         columns = {key: column for key, column in columns.items() if not _decides(tasks, column)}
         groups = {name: choices for name, choices in groups.items() if not _decides(tasks, choices)}
     recorded = {name for run in runs for name in run.choices}
-    columns = _told_by_groups(columns, groups, recorded) | columns
-    whole = _telling_all(columns, groups)
+    columns = _groups_for_keys(columns, groups, recorded) | columns
+    whole = _group_for_all(columns, groups)
     if whole:
         return [Factor(whole, groups[whole], tuple(sorted(columns.keys() - {whole})))]
     return _collapsed(columns, _typed(runs))
@@ -126,12 +126,12 @@ def _groups(runs: Sequence[Run]) -> dict[str, Column]:
 
 
 def _typed_choices(run: Run) -> dict[str, str]:
-    given = given_by(run.overrides)
+    given = values_of(run.overrides)
     return {key: value for key, value in given.items() if not {".", "/", "~"} & {*key} and key not in run.config}
 
 
 def _typed(runs: Sequence[Run]) -> set[str]:
-    return {key for run in runs for key in given_by(run.overrides)}
+    return {key for run in runs for key in values_of(run.overrides)}
 
 
 def _varies(column: Column) -> bool:
@@ -143,13 +143,13 @@ def _decides(first: Column, second: Column) -> bool:
     return len(set(zip(first, second, strict=True))) == len(set(first))
 
 
-def _told_by_groups(
+def _groups_for_keys(
     columns: dict[str, Column], groups: dict[str, Column], recorded: Container[str]
 ) -> dict[str, Column]:
     """The groups that stand for keys, which are taken out of `columns`; and those that runs recorded as what they are,
     for a linear β and a cosine one have the same keys.
     """
-    telling: dict[str, Column] = {}
+    standing: dict[str, Column] = {}
     for name, choices in groups.items():
         if not _varies(choices) or None in choices:
             continue
@@ -158,13 +158,13 @@ def _told_by_groups(
         alone = members == twins and len(members) == 1 and Factor(name, columns[members[0]]).numeric
         if alone or not (members or twins or name in recorded):
             continue  # its one number says more than its name, or it changes nothing
-        telling[name] = choices
+        standing[name] = choices
         for key in members:
             del columns[key]
-    return telling
+    return standing
 
 
-def _telling_all(columns: dict[str, Column], groups: dict[str, Column]) -> str | None:
+def _group_for_all(columns: dict[str, Column], groups: dict[str, Column]) -> str | None:
     """The group whose choice decides everything that differs, and is decided by it: an ablation, say."""
     joint = tuple(zip(*columns.values(), strict=True))
     if len(columns) < 2:
@@ -184,14 +184,14 @@ def _collapsed(columns: dict[str, Column], typed: Iterable[str]) -> list[Factor]
     for name, column in columns.items():
         first = {value: position for position, value in reversed(list(enumerate(column)))}
         classes.setdefault(tuple(first[value] for value in column), []).append(name)
-    return [_factor(sorted(names, key=_telling(set(typed))), columns) for names in classes.values()]
+    return [_factor(sorted(names, key=_brevity(set(typed))), columns) for names in classes.values()]
 
 
 def _factor(names: Sequence[str], columns: dict[str, Column]) -> Factor:
     return Factor(names[0], columns[names[0]], tuple(names[1:]))
 
 
-def _telling(typed: set[str]) -> Callable[[str], tuple[bool, bool, int, str]]:
+def _brevity(typed: set[str]) -> Callable[[str], tuple[bool, bool, int, str]]:
     """Groups and other short names first; among them what somebody typed."""
     return lambda name: (name not in typed, "." in name, len(name), name)
 

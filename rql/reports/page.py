@@ -8,7 +8,7 @@ from string import Template
 from rql.reports.comparison import Comparison
 from rql.reports.figures import Picture
 from rql.reports.grouping import find_factors
-from rql.reports.runs import Status
+from rql.reports.runs import RunStatus
 from rql.reports.statistics import Estimate
 from rql.reports.tables import Cell, Table, text
 
@@ -65,7 +65,7 @@ def _title(comparison: Comparison) -> str:
 
 
 def _facts(comparison: Comparison) -> list[str]:
-    counts = {status: sum(run.status is status for run in comparison.runs) for status in Status}
+    counts = {status: sum(run.status is status for run in comparison.runs) for status in RunStatus}
     counted = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
     versions = list(dict.fromkeys(version for run in comparison.runs for version in run.code_versions))
     varied = "; ".join(

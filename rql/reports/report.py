@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rql.reports.comparison import Comparison, compare
-from rql.reports.contrasts import heat_maps, improvement_matrix, improvement_over_bc, sensitivities
+from rql.reports.contrasts import heat_maps, improvement_matrix, improvement_over_baseline, sensitivities
 from rql.reports.curves import Curves, all_curves, curves_table
 from rql.reports.figures import Picture, final_points, learning_curves, profiles
 from rql.reports.page import html_page, markdown_page
@@ -58,7 +58,7 @@ def make_pictures(comparison: Comparison, curves: Curves) -> list[Picture]:
         *learning_curves(comparison, curves),
         final_points(comparison),
         *profiles(comparison),
-        improvement_over_bc(comparison),
+        improvement_over_baseline(comparison),
         improvement_matrix(comparison),
         *sensitivities(comparison),
         *heat_maps(comparison),

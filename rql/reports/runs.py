@@ -7,12 +7,14 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from rql.runs.folder import CHANGEABLE, JOB_FILE, JOB_LOCK_FILE, RUN_FILE, flat, is_locked
+from rql.config.agents.base import AgentTable, StageInfo, baseline_of
+from rql.runs.folder import CHANGEABLE, JOB_FILE, JOB_LOCK_FILE, RUN_FILE, flat, is_locked, read_agent_table
 from rql.runs.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
 from rql.utils.errors import RQLError
 
@@ -27,7 +29,7 @@ NO_EXPERIMENT = (
 """Keys, and beginnings of keys, that do not make another experiment of a run."""
 
 
-class Status(Enum):
+class RunStatus(Enum):
     """How far a run has come."""
 
     finished = "finished"
@@ -60,7 +62,7 @@ class Run:
     """One run, or one job that has not become one."""
 
     directory: Path
-    status: Status
+    status: RunStatus
     reason: str = ""
     config: Plain = field(default_factory=dict)
     """By dotted key; empty where there is none."""
@@ -68,7 +70,9 @@ class Run:
     overrides: tuple[str, ...] = ()
     choices: dict[str, str] = field(default_factory=dict)
     code_versions: tuple[str, ...] = ()
-    """Of each attempt."""
+    """The version of the code at each attempt."""
+    agent: AgentTable = field(default_factory=AgentTable)
+    """The stages and policies that its run.json records; empty where it never began."""
     evaluations: tuple[Evaluation, ...] = ()
     summary: Plain = field(default_factory=dict)
 
@@ -89,9 +93,25 @@ class Run:
         mode = ["hydra.mode=RUN"] if any(override.startswith("sweep=") for override in self.overrides) else []
         return shlex.join(["python", "run.py", *name, *mode, *self.overrides])
 
-    def at(self, *stages: str) -> list[Evaluation]:
-        """The evaluations of these stages, in the order of the record."""
-        return [found for found in self.evaluations if found.stage in stages]
+    @cached_property
+    def stages(self) -> list[StageInfo]:
+        """The stages with an evaluation, in their order."""
+        evaluated = {found.stage for found in self.evaluations}
+        return [stage for stage in self.agent.stages if stage.name in evaluated]
+
+    @property
+    def baseline(self) -> StageInfo | None:
+        """The stage whose policy the later ones are compared with."""
+        return baseline_of(self.stages)
+
+    @property
+    def compared_stages(self) -> list[StageInfo]:
+        """The stages with an evaluation, without the baseline."""
+        return [stage for stage in self.stages if stage is not self.baseline]
+
+    def at(self, stage: str) -> list[Evaluation]:
+        """The evaluations of a stage, in the order of the record."""
+        return [found for found in self.evaluations if found.stage == stage]
 
 
 def read_runs(directories: Sequence[Path]) -> list[Run]:
@@ -115,11 +135,11 @@ def _without_copies(runs: Sequence[Run]) -> list[Run]:
     """A run that two sweeps made, or that was made again, is one observation and not two."""
     first: dict[str, Run] = {}
     for run in runs:
-        if run.status is Status.finished:
+        if run.status is RunStatus.finished:
             first.setdefault(_experiment(run), run)
-    copied = {run.directory: first.get(_experiment(run), run) for run in runs if run.status is Status.finished}
+    copied = {run.directory: first.get(_experiment(run), run) for run in runs if run.status is RunStatus.finished}
     return [
-        replace(run, status=Status.duplicate, reason=f"the same run as {copied[run.directory].directory}")
+        replace(run, status=RunStatus.duplicate, reason=f"the same run as {copied[run.directory].directory}")
         if copied.get(run.directory, run) is not run
         else run
         for run in runs
@@ -142,24 +162,28 @@ def _run_folders(directory: Path) -> Iterator[Path]:
 
 def read_run(directory: Path) -> Run:
     """The run, or the job, in a folder; whatever is wrong with it is its status and reason."""
-    told = _told(directory)
+    recorded = _recorded(directory)
     job = _json(directory / JOB_FILE) or {}
     if not (directory / CONFIG_FILE).exists():
         status, reason = _status_of_job(directory, job, begun=False)
         planned = job.get("config")
-        return Run(directory, status, reason, config=flat(planned) if isinstance(planned, dict) else {}, **told)
+        return Run(directory, status, reason, config=flat(planned) if isinstance(planned, dict) else {}, **recorded)
     try:
         config = yaml.load(_text(directory / CONFIG_FILE), Loader=_Loader)
         if not isinstance(config, dict):
             raise ValueError("it holds no configuration")
     except (OSError, ValueError, yaml.YAMLError) as error:
-        return Run(directory, Status.damaged, f"{CONFIG_FILE}: {_first_line(error)}", **told)
-    known: Plain = told | {"config": flat(config)}
+        return Run(directory, RunStatus.damaged, f"{CONFIG_FILE}: {_first_line(error)}", **recorded)
+    known: Plain = recorded | {"config": flat(config)}
+    try:
+        known["agent"] = read_agent_table(directory)
+    except RQLError:
+        return Run(directory, RunStatus.damaged, f"{RUN_FILE}: it does not say which stages the run has", **known)
     finished = (directory / SUMMARY_FILE).exists()
     try:
         evaluations = tuple(_evaluations(directory / METRICS_FILE, cut_off=not finished))
     except (OSError, ValueError) as error:
-        return Run(directory, Status.damaged, f"{METRICS_FILE}: {_first_line(error)}", **known)
+        return Run(directory, RunStatus.damaged, f"{METRICS_FILE}: {_first_line(error)}", **known)
     if not finished:
         return Run(directory, *_status_of_job(directory, job, begun=True), evaluations=evaluations, **known)
     return _finished(directory, evaluations, known)
@@ -171,10 +195,10 @@ def _finished(directory: Path, evaluations: tuple[Evaluation, ...], known: Plain
         if not isinstance(summary, dict):
             raise ValueError("it holds no summary")
     except (OSError, ValueError) as error:
-        return Run(directory, Status.damaged, f"{SUMMARY_FILE}: {_first_line(error)}", **known)
-    run = Run(directory, Status.finished, evaluations=evaluations, summary=summary, **known)
-    if not run.at("offline", "online"):
-        return Run(directory, Status.damaged, f"{METRICS_FILE}: no evaluation of π_final", **known)
+        return Run(directory, RunStatus.damaged, f"{SUMMARY_FILE}: {_first_line(error)}", **known)
+    run = Run(directory, RunStatus.finished, evaluations=evaluations, summary=summary, **known)
+    if not run.stages:
+        return Run(directory, RunStatus.damaged, f"{METRICS_FILE}: no evaluation of a stage in {RUN_FILE}", **known)
     return run
 
 
@@ -196,8 +220,8 @@ def _evaluations(path: Path, cut_off: bool) -> Iterator[Evaluation]:
         yield found
 
 
-def _told(directory: Path) -> Plain:
-    """What the run was told to do: `run.json`, which is nearer the truth, or else `job.json`."""
+def _recorded(directory: Path) -> Plain:
+    """The fields of a run that `run.json` has, which is nearer the truth, or else `job.json`."""
     described = _json(directory / RUN_FILE) or _json(directory / JOB_FILE) or {}
     attempts = [attempt for attempt in described.get("attempts", []) if isinstance(attempt, dict)]
     changes = [f"{key}={_hydra(now)}" for a in attempts for key, (_, now) in (a.get("changes") or {}).items()]
@@ -214,15 +238,15 @@ def _hydra(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
-def _status_of_job(directory: Path, job: Plain, begun: bool) -> tuple[Status, str]:
+def _status_of_job(directory: Path, job: Plain, begun: bool) -> tuple[RunStatus, str]:
     said, error = str(job.get("status", "")), str(job.get("error") or "").strip()
     if said in ("failed", "pruned"):
-        return Status(said), error.splitlines()[-1] if error else ""
+        return RunStatus(said), error.splitlines()[-1] if error else ""
     if not begun:
-        return Status.missing, f"its job is {said}" if said else "its job.json cannot be read"
+        return RunStatus.missing, f"its job is {said}" if said else "its job.json cannot be read"
     if said == "running" and is_locked(directory / JOB_LOCK_FILE):
-        return Status.running, ""
-    return Status.unfinished, f"it has no {SUMMARY_FILE}"
+        return RunStatus.running, ""
+    return RunStatus.unfinished, f"it has no {SUMMARY_FILE}"
 
 
 def _json(path: Path) -> Plain | None:

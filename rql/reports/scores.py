@@ -1,7 +1,8 @@
-"""What one run achieved: the returns of its policies, and what happened between them."""
+"""What one run achieved: the returns at the end of its stages, and what happened between them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rql.reports.runs import Evaluation, Run
 from rql.reports.statistics import mean_over_steps
@@ -11,24 +12,24 @@ Measure = Callable[[Run, Evaluation], float]
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one finished run; in returns or in scores. None where the run had no such stage."""
+    """What a finished run achieved, in returns or in scores."""
 
-    bc: float | None
-    """π_BC at the end of its stage."""
-    offline: float | None
-    """π_final at the end of the offline stage."""
-    finetuned: float | None
-    """π_final at the end of the online stage."""
     final: float
-    """`finetuned`, or `offline` where there was no online stage."""
+    """The value at the end of the last stage."""
+    baseline: float | None
+    """The value at the end of the baseline stage; None where the run has none."""
     jump: float | None
-    """`finetuned` − `offline`."""
-    area: float | None
-    """Mean over the online steps, by the trapezoidal rule."""
-    area_over_bc: float | None
-    worst_offline: float | None
-    """The lowest evaluation of π_final offline, less π_BC."""
-    worst_online: float | None
+    """`final` less the end of the stage before; None where that is the baseline, or there is none."""
+    ends: dict[str, float]
+    """The value at the end of each stage, the baseline's too."""
+    worst: dict[str, float]
+    """The lowest value in each stage after the baseline's."""
+    areas: dict[str, float]
+    """The mean over the steps of each online stage, by the trapezoidal rule."""
+
+    def over_baseline(self, value: float | None) -> float | None:
+        """A value less the baseline; None where there is no baseline, or no value."""
+        return None if value is None or self.baseline is None else value - self.baseline
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,23 @@ class Scale:
 
 
 def scale_of(runs: Sequence[Run]) -> Scale:
-    """The records' own scores if every evaluation has one; else, by task, 0 is the mean π_BC of these runs and 1 the
-    best π_final at the end of a run. Where none is above π_BC, the worst one is −1.
+    """The scale on which these runs are compared.
+
+    It is the records' own scores if every evaluation has one. Else, by task, 0 is the mean baseline of these runs, or
+    the worst run where none has a baseline, and 1 is the best end of a run; where none is above 0, the worst is −1.
     """
     if all(found.normalized is not None for run in runs for found in run.evaluations):
         return Scale("normalised score", None)
     references: dict[str, tuple[float, float]] = {}
     for task in {run.task for run in runs}:
-        finals = [run.at("offline", "online")[-1].value for run in runs if run.task == task]
-        clones = [run.at("bc")[-1].value for run in runs if run.task == task and run.at("bc")]
-        low = sum(clones) / len(clones) if clones else min(finals)
+        of_task = [run for run in runs if run.task == task]
+        finals = [run.at(run.stages[-1].name)[-1].value for run in of_task]
+        baselines = [run.at(run.baseline.name)[-1].value for run in of_task if run.baseline]
+        low = sum(baselines) / len(baselines) if baselines else min(finals)
         unit = max(finals) - low if max(finals) > low else low - min(finals)
         references[task] = (low, low + (unit or 1.0))
-    return Scale("score (0: π_BC, 1: the best run)", references)
+    symbols = dict.fromkeys(run.agent.symbol(run.baseline) for run in runs if run.baseline)
+    return Scale(f"score (0: {' or '.join(symbols) or 'the worst run'}, 1: the best run)", references)
 
 
 def returns(run: Run, evaluation: Evaluation) -> float:
@@ -69,44 +74,28 @@ def returns(run: Run, evaluation: Evaluation) -> float:
     return evaluation.value
 
 
-def curve(run: Run, stage: str, measure: Measure) -> tuple[list[int], list[float]]:
-    """Steps and values of π_final in a stage; online they begin at step 0 with the end of the offline stage."""
+def steps_and_values(run: Run, stage: str, measure: Measure) -> tuple[list[int], list[float]]:
+    """The steps and values of a stage, from the end of the stage before on where that trained the same policy."""
     found = run.at(stage)
     steps, values = [one.step for one in found], [measure(run, one) for one in found]
-    before = run.at("offline")
-    if stage == "online" and found and before and steps[0] > 0:
-        return [0, *steps], [measure(run, before[-1]), *values]
+    for before, after in pairwise(run.stages):
+        if after.name == stage and after.policy == before.policy and steps[0] > 0:
+            return [0, *steps], [measure(run, run.at(before.name)[-1]), *values]
     return steps, values
 
 
 def outcome(run: Run, measure: Measure) -> Outcome:
     """What a finished run achieved."""
-    bc, offline, finetuned = (_last(run, stage, measure) for stage in ("bc", "offline", "online"))
-    final = finetuned if finetuned is not None else offline
-    assert final is not None, "a finished run has an evaluation of π_final"
-    steps, values = curve(run, "online", measure)
-    area = mean_over_steps(steps, values) if values else None
+    values = {stage.name: [measure(run, one) for one in run.at(stage.name)] for stage in run.stages}
+    ends = {name: found[-1] for name, found in values.items()}
+    compared = [stage.name for stage in run.compared_stages]
+    final = ends[compared[-1]]
+    online = [stage.name for stage in run.compared_stages if stage.online]
     return Outcome(
-        bc,
-        offline,
-        finetuned,
         final,
-        _less(finetuned, offline),
-        area,
-        _less(area, bc),
-        _less(_lowest(run, "offline", measure), bc),
-        _less(_lowest(run, "online", measure), bc),
+        ends[run.baseline.name] if run.baseline else None,
+        final - ends[compared[-2]] if len(compared) > 1 else None,
+        ends,
+        {name: min(values[name]) for name in compared},
+        {name: mean_over_steps(*steps_and_values(run, name, measure)) for name in online},
     )
-
-
-def _last(run: Run, stage: str, measure: Measure) -> float | None:
-    found = run.at(stage)
-    return measure(run, found[-1]) if found else None
-
-
-def _lowest(run: Run, stage: str, measure: Measure) -> float | None:
-    return min((measure(run, one) for one in run.at(stage)), default=None)
-
-
-def _less(value: float | None, other: float | None) -> float | None:
-    return None if value is None or other is None else value - other

@@ -1,17 +1,16 @@
 """The tables of a comparison, each once for page, Markdown and CSV."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from rql.reports import statistics
-from rql.reports.comparison import Comparison, bc, final
+from rql.reports.comparison import Comparison, baseline, final
 from rql.reports.grouping import Arm
-from rql.reports.runs import Run, Status
-from rql.reports.scores import Outcome
+from rql.reports.quantities import quantities
+from rql.reports.runs import Run, RunStatus
 from rql.reports.statistics import Estimate
 
 Cell = Estimate | str | float | int | None
@@ -40,18 +39,18 @@ def make_tables(comparison: Comparison) -> list[Table]:
     if len(comparison.tasks) > 1:
         found.append(returns_by_task(comparison))
     if comparison.finished:
-        found += [stages(comparison), cost(comparison)]
+        found += [along_the_stages(comparison), cost(comparison)]
     if len(comparison.compared) > 1:
         found.append(pairs(comparison))
     return [*found, troubled(comparison), all_runs(comparison)]
 
 
 def final_scores(comparison: Comparison) -> Table:
-    """π_final at the end of the runs."""
-    unit = comparison.unit
-    gap, probability = "optimality gap of the score", "P(π_final > π_BC)"
-    header = ["arm", "runs", f"mean {unit}", f"median {unit}", f"IQM {unit}", gap, probability]
-    one_task = len(comparison.tasks) == 1
+    """How the runs of each arm end."""
+    unit, one_task = comparison.unit, len(comparison.tasks) == 1
+    header = ["arm", "runs", f"mean {unit}", f"median {unit}", f"IQM {unit}", "optimality gap of the score"]
+    header += [f"P({comparison.policy} > {comparison.baseline})"] if comparison.baseline else []
+    header += [f"IQM {comparison.scale.title}"] if one_task else []
     rows: list[tuple[Cell, ...]] = []
     for arm in comparison.arms:
         runs = comparison.finished_of(arm)
@@ -59,14 +58,14 @@ def final_scores(comparison: Comparison) -> Table:
             comparison.estimate(runs, final, how) for how in (statistics.mean, statistics.median, statistics.iqm)
         ]
         cells.append(comparison.estimate(runs, final, statistics.optimality_gap, scored=True))
-        cells.append(comparison.improvement(runs, runs, bc))
+        if comparison.baseline:
+            cells.append(comparison.improvement(runs, runs, baseline))
         if one_task:
             cells.append(comparison.estimate(runs, final, statistics.iqm, scored=True))
         rows.append((arm.label, _count(comparison, arm), *cells))
-    header += [f"IQM {comparison.scale.title}"] if one_task else []
     note = (
-        "π_final at the end of each finished run (after the online stage, or the offline one where there is no other). "
-        "In brackets: 95 % intervals from a bootstrap stratified by task; an arm with a single run of a task has none."
+        f"The {unit} of {comparison.policy} at the end of each finished run, after its last stage. In brackets: 95 % "
+        "intervals from a bootstrap stratified by task; an arm with a single run of a task has none."
     )
     return Table("final", "Final scores", note, tuple(header), tuple(rows))
 
@@ -77,59 +76,47 @@ def returns_by_task(comparison: Comparison) -> Table:
     for arm in comparison.compared:
         cells: list[Cell] = []
         for task in comparison.tasks:
-            last = [run.at("offline", "online")[-1].value for run in comparison.finished_of(arm, task)]
+            last = [run.at(run.stages[-1].name)[-1].value for run in comparison.finished_of(arm, task)]
             cells.append(statistics.estimate([np.array(last)], statistics.iqm) if last else None)
         rows.append((arm.label, *cells))
-    note = "Interquartile mean of the returns of π_final at the end of the runs, in each task's own unit."
+    note = f"Interquartile mean of the returns of {comparison.policy} at the end of the runs, in each task's own unit."
     return Table("tasks", "Final return by task", note, ("arm", *comparison.tasks), tuple(rows))
 
 
-STAGES = {
-    "bc": "π_BC",
-    "offline": "offline",
-    "finetuned": "finetuned",
-    "jump": "jump (finetuned − offline)",
-    "area": "area under the online curve",
-    "area_over_bc": "area less π_BC",
-    "worst_offline": "worst offline less π_BC",
-    "worst_online": "worst online less π_BC",
-}
-
-
-def stages(comparison: Comparison) -> Table:
+def along_the_stages(comparison: Comparison) -> Table:
     """What happened on the way."""
-
-    def cell(runs: Sequence[Run], name: str) -> Cell:
-        return comparison.estimate(runs, lambda found: getattr(found, name), statistics.mean)
-
-    rows = [(arm.label, *(cell(comparison.finished_of(arm), name) for name in STAGES)) for arm in comparison.compared]
+    columns = quantities(comparison)
+    rows = [
+        (
+            arm.label,
+            *(comparison.estimate(comparison.finished_of(arm), column.take, statistics.mean) for column in columns),
+        )
+        for arm in comparison.compared
+    ]
     note = (
-        f"Means ({comparison.unit}). The area is the mean over the online steps (trapezoidal rule, from the end of the "
-        "offline stage on). The worst is the lowest evaluation of π_final in the stage; negative is below π_BC."
+        f"Means ({comparison.unit}). The area is the mean over the steps of an online stage (trapezoidal rule, from "
+        "the end of the stage before on)."
     )
-    return Table("stages", "Along the stages", note, ("arm", *STAGES.values()), tuple(rows))
-
-
-COST = {
-    "wall_seconds": "wall time [s]",
-    "bc/updates_per_second": "BC updates/s",
-    "offline/updates_per_second": "offline updates/s",
-    "online/updates_per_second": "online updates/s",
-    "env_steps_per_second": "environment steps/s",
-}
+    if comparison.baseline:
+        note += f" The worst is the lowest evaluation in a stage; negative is below {comparison.baseline}."
+    return Table("stages", "Along the stages", note, ("arm", *(column.title for column in columns)), tuple(rows))
 
 
 def cost(comparison: Comparison) -> Table:
     """Wall time and throughput."""
+    columns = {"wall_seconds": "wall time [s]"}
+    columns |= {f"{stage.name}/updates_per_second": f"{stage.name} updates/s" for stage in comparison.stages}
+    if any(stage.online for stage in comparison.stages):
+        columns["env_steps_per_second"] = "environment steps/s"
     rows: list[tuple[Cell, ...]] = []
     for arm in comparison.compared:
         cells: list[Cell] = []
-        for key in COST:
+        for key in columns:
             found = [float(run.summary[key]) for run in comparison.finished_of(arm) if key in run.summary]
             cells.append(Estimate(sum(found) / len(found), min(found), max(found)) if found else None)
         rows.append((arm.label, *cells))
     note = "Mean over the runs; in brackets the range from the lowest to the highest. Rates count training alone."
-    return Table("cost", "Wall time and throughput", note, ("arm", *COST.values()), tuple(rows))
+    return Table("cost", "Wall time and throughput", note, ("arm", *columns.values()), tuple(rows))
 
 
 def pairs(comparison: Comparison) -> Table:
@@ -155,7 +142,7 @@ def troubled(comparison: Comparison) -> Table:
             run.command,
         )
         for run in comparison.runs
-        if run.status is not Status.finished
+        if run.status is not RunStatus.finished
     ]
     note = "None of these is in the statistics." if rows else "Every run finished."
     header = ("run", "status", "reason", "arm", "last evaluation", "command")
@@ -164,16 +151,16 @@ def troubled(comparison: Comparison) -> Table:
 
 def all_runs(comparison: Comparison) -> Table:
     """Each run with what creates it again."""
-    labels, names = _labels(comparison), [field.name for field in fields(Outcome)]
+    labels, columns = _labels(comparison), [("final", final), *((one.name, one.take) for one in quantities(comparison))]
     rows: list[tuple[Cell, ...]] = []
     for run in comparison.runs:
         found = comparison.outcomes.get(run.directory)
-        values: list[Cell] = [getattr(found, name) if found else None for name in names]
+        values: list[Cell] = [take(found) if found else None for _, take in columns]
         seed, code = run.seed, ", ".join(dict.fromkeys(run.code_versions))
-        told: list[Cell] = [labels.get(run.directory, ""), run.config.get("env.id"), seed, run.status.value]
+        described: list[Cell] = [labels.get(run.directory, ""), run.config.get("env.id"), seed, run.status.value]
         wall = run.summary.get("wall_seconds")
-        rows.append((_name(comparison, run), *told, *values, wall, code, run.command))
-    header = ("run", "arm", "task", "seed", "status", *names, "wall_seconds", "code", "command")
+        rows.append((_name(comparison, run), *described, *values, wall, code, run.command))
+    header = ("run", "arm", "task", "seed", "status", *(name for name, _ in columns), "wall_seconds", "code", "command")
     note = f"In {comparison.unit}s; the command creates the run again, with the version of the code beside it."
     return Table("runs", "All runs", note, header, tuple(rows), ("run", "command", "code"))
 

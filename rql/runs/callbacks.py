@@ -59,7 +59,7 @@ class Callback:
         """A trainer has come so far."""
 
     def saved_state(self) -> Any:
-        """What a checkpoint has to hold of this callback, plain values."""
+        """The state that a checkpoint has to hold of this callback, in plain values."""
 
     def load(self, saved: Any) -> None:
         """Go on from `saved_state`."""

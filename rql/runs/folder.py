@@ -14,6 +14,7 @@ import yaml
 from filelock import FileLock, Timeout
 from hydra.conf import HydraConf
 
+from rql.config.agents.base import AgentTable
 from rql.config.compose import choices_of
 from rql.config.schema import Config
 from rql.runs.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
@@ -22,7 +23,7 @@ from rql.utils.files import CHECKPOINTS, code_version, remove_half_written, writ
 
 RUN_FILE, LOCK_FILE = "run.json", ".lock"
 JOB_FILE, JOB_LOCK_FILE = "job.json", ".job.lock"
-"""Of a run that is a job of a sweep."""
+"""What a run that is a job of a sweep has besides."""
 CHANGEABLE = (
     "bc.eval_every",
     "checkpoint.",
@@ -76,8 +77,8 @@ def command_of(config: Config, hydra: HydraConf) -> Command:
     return Command(str(hydra.job.config_name), typed, choices_of(config))
 
 
-def given_by(overrides: Iterable[str]) -> dict[str, str]:
-    """Key or group and value, as typed."""
+def values_of(overrides: Iterable[str]) -> dict[str, str]:
+    """The value of each key and group, as typed."""
     pairs = (override.lstrip("+").partition("=") for override in overrides)
     return {key: value for key, _, value in pairs}
 
@@ -137,8 +138,17 @@ class RunFolder:
         refuse_fixed(self.directory, found)
         return found
 
-    def begin(self, command: Command, changes: Changes, resumed_from: str | None, data: dict[str, int]) -> Identity:
-        """Record that an attempt begins; `data` are the checksums of its data sets.
+    def begin(
+        self, command: Command, agent: AgentTable, changes: Changes, resumed_from: str | None, data: dict[str, int]
+    ) -> Identity:
+        """Record that an attempt begins.
+
+        Args:
+            command: what the person typed.
+            agent: the stages and policies of the run.
+            changes: what is another value than in the attempt before.
+            resumed_from: the name of the checkpoint, if it goes on from one.
+            data: the checksums of its data sets.
 
         Raises:
             RQLError: if they were others when the run began, or nothing can be written.
@@ -151,9 +161,10 @@ class RunFolder:
             "resumed_from": resumed_from,
             "changes": changes,
         }
-        described: Plain = asdict(command) | {"id": os.urandom(4).hex(), "attempts": []} | self._described()
+        begun: Plain = asdict(command) | agent.to_plain() | {"id": os.urandom(4).hex(), "data": data, "attempts": []}
+        described = begun | self._described()
         described["attempts"].append(attempt)
-        changed = [name for name, known in described.setdefault("data", data).items() if data.get(name) != known]
+        changed = [name for name, known in described["data"].items() if data.get(name) != known]
         if changed:
             what = f"the transitions of {' and of '.join(changed)} are not those that it began with"
             raise RQLError(f"the run in {self.directory} cannot go on: {what}")
@@ -203,10 +214,22 @@ def read_command(directory: Path) -> Command:
     path = directory / RUN_FILE
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
-        name, overrides, choices = described["config_name"], described["overrides"], described["choices"]
-        return Command(name, overrides, choices, described.get("swept", {}))  # older versions wrote no `swept`
+        return Command(*(described[name] for name in ("config_name", "overrides", "choices", "swept")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RQLError(f"{directory} holds no run that can go on: {path} cannot be read") from error
+
+
+def read_agent_table(directory: Path) -> AgentTable:
+    """The stages and policies of the run in a folder, of whatever agent; an empty table where none was begun.
+
+    Raises:
+        RQLError: if run.json is damaged.
+    """
+    path = directory / RUN_FILE
+    try:
+        return AgentTable.from_plain(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else AgentTable()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RQLError(f"{path} does not say which stages the run has: {error}") from error
 
 
 def refuse_fixed(directory: Path, changes: Changes) -> None:

@@ -18,9 +18,9 @@ class Position(NamedTuple):
     """A place in the record of a run."""
 
     bytes: int = 0
-    """Of `metrics.jsonl`."""
+    """The size of `metrics.jsonl`."""
     seconds: float = 0.0
-    """Since the run began, without the time between attempts."""
+    """The time since the run began, without that between attempts."""
 
 
 class LocalRecord:
@@ -46,7 +46,7 @@ class LocalRecord:
         except OSError as error:
             raise RQLError(f"the run cannot be recorded in {directory}: {error}") from error
 
-    def position(self) -> "Position":
+    def position(self) -> Position:
         """How far the record has come; up to there it is on the disk.
 
         Raises:

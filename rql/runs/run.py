@@ -12,6 +12,7 @@ import torch
 from rql.agents.base import Agent
 from rql.agents.build import build_agent
 from rql.agents.saving import AGENT_FILE
+from rql.config.agents.base import AgentTable
 from rql.config.choices import WatchdogAction
 from rql.config.compose import choices_of, to_plain
 from rql.config.schema import Config, WatchdogConfig
@@ -95,13 +96,14 @@ class Run:
         watchdog, rolled_back_to = self.setup.config.watchdog, None
         checkpoints = Checkpoints(self.folder.directory, self.setup.config, RowLayout.of(self.setup.spaces).width)
         data = {one.name: one.checksum for one in (self.setup.offline, self.setup.demonstrations) if one}
-        rollbacks = 0
+        table, rollbacks = AgentTable.of(self.setup.config.agent), 0
         while True:
             start = checkpoints.newest()
             if start:
                 rollbacks = max(rollbacks, start.progress["rollbacks"])
                 start = _extended(start, self.changes, self.setup.config)
-            identity = self.folder.begin(self.command, self.changes, start.path.name if start else None, data)
+            begun = start.path.name if start else None
+            identity = self.folder.begin(self.command, table, self.changes, begun, data)
             try:
                 return self._attempt(identity, checkpoints, start, rollbacks)
             except DivergenceError as error:

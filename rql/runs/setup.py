@@ -19,7 +19,7 @@ from rql.utils.errors import ConfigError
 
 @dataclass(frozen=True)
 class Setup:
-    """What a run is made of."""
+    """The device, environment, data and reward of a run."""
 
     config: Config
     device: torch.device
@@ -32,13 +32,13 @@ class Setup:
     """D_bc."""
     reward: RewardTransform
     reference: Reference | None
-    """What a normalised score refers to."""
+    """The returns of a normalised score of 0 and of 100."""
     camera: Camera | None
     """Films the end of each stage."""
 
     @property
     def introduction(self) -> str:
-        """What is about to happen, in a line."""
+        """A line that says what is about to happen."""
         env, offline, cloned = self.config.env.id, self.offline, self.demonstrations
         if offline is None or cloned is None:
             return f"{env}: no data, a uniform prior"

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rql.config.explain import explain, fail
 from rql.sweep.identity import sweep_name
-from rql.sweep.jobs import ENDED, Status
+from rql.sweep.jobs import ENDED, JobStatus
 from rql.utils.errors import ConfigError, RQLError
 
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -67,7 +67,7 @@ def _end(config: DictConfig) -> None:
     jobs = print_sweep(directory)
     if config.jobs.report:
         _report(directory)
-    if any(job.status not in (*ENDED, Status.running) for job in jobs):
+    if any(job.status not in (*ENDED, JobStatus.running) for job in jobs):
         sys.exit(NOT_ALL_DONE)
 
 
@@ -91,7 +91,7 @@ def _begin(config: DictConfig) -> None:
     asked = {job.id for job in jobs}
     known = [job for job in jobs_of(directory) if job.id in asked]
     done = sum(job.status in ENDED for job in known)
-    begun = sum(job.status not in (*ENDED, Status.queued) for job in known)
+    begun = sum(job.status not in (*ENDED, JobStatus.queued) for job in known)
     what = f"{len(known)} job{'s' * (len(known) != 1)}, {done} done, {begun} begun" if known else "a search"
     print(f"sweep over {', '.join(swept)}: {what}, in {directory}" if swept else f"{what}, in {directory}")
 

@@ -22,7 +22,7 @@ PATIENCE = 1.0
 """Seconds to wait for the lock of a job, which someone who asks for its state holds for a moment."""
 
 
-class Status(str, Enum):
+class JobStatus(str, Enum):
     """How far a job has come."""
 
     queued = "queued"
@@ -35,8 +35,8 @@ class Status(str, Enum):
     failed = "failed"
 
 
-ENDED = (Status.done, Status.pruned)
-"""What is not run again."""
+ENDED = (JobStatus.done, JobStatus.pruned)
+"""Jobs that are not run again."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Job:
 
     id: str
     overrides: list[str] = field(default_factory=list)
-    status: Status = Status.queued
+    status: JobStatus = JobStatus.queued
     queued: str | None = None
     started: str | None = None
     ended: str | None = None
     error: str | None = None
     """The last line of the error, if it failed."""
     config: dict[str, Any] = field(default_factory=dict)
-    """The plain configuration."""
+    """Its plain configuration."""
     choices: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -94,11 +94,11 @@ def read(folder: Path) -> Job:
     path = folder / JOB_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        job = Job(**content | {"status": Status(content["status"])})
+        job = Job(**content | {"status": JobStatus(content["status"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RQLError(f"{path} cannot be read: {error}") from error
-    if job.status is Status.running and not is_locked(folder / JOB_LOCK_FILE):
-        return replace(job, status=Status.interrupted)
+    if job.status is JobStatus.running and not is_locked(folder / JOB_LOCK_FILE):
+        return replace(job, status=JobStatus.interrupted)
     return job
 
 

@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from rql.config.compose import load
-from rql.runs.folder import JOB_FILE, given_by
+from rql.runs.folder import JOB_FILE, values_of
 from rql.runs.record import CONFIG_FILE
 from rql.sweep.identity import belongs, telling
 from rql.sweep.jobs import Job, enqueue, now, read
@@ -83,7 +83,7 @@ def arms(config_name: str, overrides: list[Override]) -> list[Job]:
         try:
             job = Job.of(load(compose(config_name, overrides=combination)), combination)
         except ConfigError as error:
-            arm = " ".join(f"{key}={value}" for key, value in given_by(combination).items() if key in swept)
+            arm = " ".join(f"{key}={value}" for key, value in values_of(combination).items() if key in swept)
             raise RQLError(f"{error} (in the job {arm}; no job was started)") from error
         found.setdefault(job.id, job)
     return list(found.values())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rql.config.schema import JobsConfig
-from rql.runs.folder import JOB_FILE
+from rql.runs.folder import JOB_FILE, read_agent_table
 from rql.runs.record import METRICS_FILE, read_metrics
 from rql.sweep.jobs import ENDED, Job, read
 from rql.utils.errors import RQLError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def pruner_of(sweep: Path, job: Job, config: JobsConfig) -> "Pruner | None":
-    """The pruner of a job, if there is to be one.
+    """What decides whether a job is to end early, or None where none does.
 
     Raises:
         RQLError: if Optuna is not installed.
@@ -54,8 +54,13 @@ def _curves(sweep: Path, own: Path) -> list[dict[int, float]]:
 
 
 def online_curve(folder: Path) -> dict[int, float]:
-    """Returns of the online evaluations so far, by step."""
+    """The returns of a job's online evaluations so far, by step.
+
+    Raises:
+        RQLError: if its record is damaged.
+    """
     if not (folder / METRICS_FILE).exists():
         return {}
-    lines = [line for line in read_metrics(folder) if line["stage"] == "online" and "return" in line]
+    online = {stage.name for stage in read_agent_table(folder).stages if stage.online}
+    lines = [line for line in read_metrics(folder) if line["stage"] in online and "return" in line]
     return {line["step"]: line["return"] for line in lines}

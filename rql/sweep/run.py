@@ -5,19 +5,17 @@ import traceback
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rql.config.compose import from_plain
 from rql.config.schema import Config
-from rql.runs.folder import JOB_FILE, Command, given_by
+from rql.runs.folder import JOB_FILE, Command, read_agent_table, values_of
 from rql.runs.record import read_summary
-from rql.sweep.jobs import ENDED, BusyError, Job, Status, enqueue, held, now, read, write
+from rql.sweep.jobs import ENDED, BusyError, Job, JobStatus, enqueue, held, now, read, write
 from rql.sweep.plan import read_sweep
 from rql.sweep.pruning import online_curve, pruner_of
 from rql.utils.errors import Preempted, PrunedError, RQLError
 
 ERROR_FILE, OUTPUT_FILE = "error.txt", "output.log"
-FINAL = ("online/return", "offline/return", "bc/return")
 
 
 def run_job(config: Config, sweep: Path, command: Command, aside: bool) -> float | None:
@@ -27,21 +25,17 @@ def run_job(config: Config, sweep: Path, command: Command, aside: bool) -> float
     `job.json` and lets the others go on. With `jobs.again` it is a job that is known, as it was recorded.
 
     Args:
-        config: of the job.
+        config: the configuration of the job.
         sweep: the folder of the sweep.
         command: what the person typed.
         aside: whether what the job prints goes to a file, for others print at the same time.
 
     Raises:
         Preempted: if a signal asks to end.
-        RQLError: if `jobs.again` names no job, or one of an older version.
+        RQLError: if `jobs.again` names no job.
     """
     if config.jobs.again:
         known = read(sweep / config.jobs.again)
-        if not known.config:
-            raise RQLError(
-                f"job {known.id} was put down by an older version: start its sweep again with its own command"
-            )
         config, command = from_plain(known.config, known.choices), replace(command, overrides=known.overrides)
     job = Job.of(config, command.overrides)
     folder = sweep / job.id
@@ -62,7 +56,7 @@ def run_job(config: Config, sweep: Path, command: Command, aside: bool) -> float
 def _run(config: Config, sweep: Path, job: Job, command: Command, aside: bool) -> float | None:
     folder = sweep / job.id
     (folder / ERROR_FILE).unlink(missing_ok=True)
-    job = replace(job, status=Status.running, started=job.started or now(), ended=None, error=None)
+    job = replace(job, status=JobStatus.running, started=job.started or now(), ended=None, error=None)
     write(sweep, job)
     group = config.tracking.group or sweep.name
     tracking = replace(config.tracking, group=group, job_type=config.tracking.job_type or "sweep")
@@ -72,26 +66,26 @@ def _run(config: Config, sweep: Path, job: Job, command: Command, aside: bool) -
             with redirect_stdout(output):
                 job = _ended(replace(config, tracking=tracking), sweep, job, command)
         except Preempted:
-            write(sweep, replace(job, status=Status.interrupted, ended=now()))
+            write(sweep, replace(job, status=JobStatus.interrupted, ended=now()))
             raise
     write(sweep, job)
     if aside:
         print(_line(sweep, job, command))
-    return None if job.status is Status.failed else _final_return(folder)
+    return None if job.status is JobStatus.failed else _final_return(folder)
 
 
 def _ended(config: Config, sweep: Path, job: Job, command: Command) -> Job:
-    """Run it; what became of it."""
+    """Run a job; the job with what became of it."""
     from rql.runs.run import run  # a job that is done need not wait for torch
 
     try:
         run(config, sweep / job.id, command, pruner_of(sweep, job, config.jobs))
     except PrunedError as pruned:
         print(f"pruned: {pruned}")
-        return replace(job, status=Status.pruned, ended=now())
+        return replace(job, status=JobStatus.pruned, ended=now())
     except Exception as error:  # whatever it is, the other jobs go on
         return _failed(sweep, job, error)
-    return replace(job, status=Status.done, ended=now())
+    return replace(job, status=JobStatus.done, ended=now())
 
 
 def _failed(sweep: Path, job: Job, error: Exception) -> Job:
@@ -99,13 +93,13 @@ def _failed(sweep: Path, job: Job, error: Exception) -> Job:
     print(f"error: {last}", file=sys.stderr)
     if not isinstance(error, RQLError):
         (sweep / job.id / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
-    return replace(job, status=Status.failed, ended=now(), error=last.strip().splitlines()[-1])
+    return replace(job, status=JobStatus.failed, ended=now(), error=last.strip().splitlines()[-1])
 
 
 def _line(sweep: Path, job: Job, command: Command) -> str:
     """The job in one line, where many print at once."""
     jobs = [read(path.parent) for path in sweep.glob(f"*/{JOB_FILE}")]
-    over = sum(other.status in (*ENDED, Status.failed) for other in jobs)
+    over = sum(other.status in (*ENDED, JobStatus.failed) for other in jobs)
     setting = " ".join(f"{key}={value}" for key, value in command.swept.items())
     value = _final_return(sweep / job.id)
     found = f", return {value:,.1f}" if value is not None and job.status in ENDED else ""
@@ -114,15 +108,16 @@ def _line(sweep: Path, job: Job, command: Command) -> str:
 
 def _swept(sweep: Path, job: Job) -> dict[str, str]:
     """The swept keys, with the values that this job has."""
-    given = given_by(job.overrides)
+    given = values_of(job.overrides)
     return {key: given[key] for key in read_sweep(sweep).swept if key in given}
 
 
 def _final_return(folder: Path) -> float | None:
-    """The return of the policy at the end of the last stage that evaluated one; of a job that was pruned, the last one
-    that was seen.
-    """
-    summary: dict[str, Any] = read_summary(folder)
+    """The return at the end of a job's last stage, or, where it was pruned, that of its last evaluation online."""
+    summary = read_summary(folder)
+    ends = [summary.get(f"{stage.name}/return") for stage in read_agent_table(folder).stages]
+    found = [float(value) for value in ends if value is not None]
+    if found:
+        return found[-1]
     curve = online_curve(folder)
-    seen = curve[max(curve)] if curve else None
-    return next((float(summary[name]) for name in FINAL if name in summary), seen)
+    return curve[max(curve)] if curve else None

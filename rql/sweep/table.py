@@ -8,12 +8,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from rql.runs.folder import given_by
+from rql.config.agents.base import StageInfo, merged_stages
+from rql.runs.folder import read_agent_table, values_of
 from rql.runs.record import read_summary
-from rql.sweep.jobs import Job, Status
+from rql.sweep.jobs import Job, JobStatus
 from rql.sweep.plan import jobs_of, read_sweep
-
-STAGES = {"bc": "π_BC", "offline": "offline", "online": "finetuned"}
 
 
 def print_sweep(directory: Path) -> list[Job]:
@@ -24,28 +23,30 @@ def print_sweep(directory: Path) -> list[Job]:
     """
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     jobs, swept = jobs_of(directory), read_sweep(directory).swept
+    stages = merged_stages(read_agent_table(directory / job.id) for job in jobs)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for title in ("job", "status"):
         table.add_column(title, no_wrap=True)
     for title in swept:
         table.add_column(title, overflow="fold")
-    for title in (*STAGES.values(), "seconds"):
+    for title in (*(stage.label for stage in stages), "seconds"):
         table.add_column(title, justify="right", overflow="fold")
     for job in jobs:
-        table.add_row(*_row(directory, job, swept))
+        table.add_row(*_row(directory, job, swept, stages))
     console.print(table)
     for job in jobs:
-        if job.status is Status.failed:
+        if job.status is JobStatus.failed:
             console.print(f"{job.id} failed: {job.error}", markup=False)
     counts = Counter(job.status.value for job in jobs)
-    listed = ", ".join(f"{counts[status.value]} {status.value}" for status in Status if counts[status.value])
+    listed = ", ".join(f"{counts[status.value]} {status.value}" for status in JobStatus if counts[status.value])
     console.print(f"{len(jobs)} jobs: {listed}, in {directory}", markup=False)
     return jobs
 
 
-def _row(directory: Path, job: Job, swept: list[str]) -> list[str]:
-    given = given_by(job.overrides)
+def _row(directory: Path, job: Job, swept: list[str], stages: list[StageInfo]) -> list[str]:
+    given = values_of(job.overrides)
     summary = read_summary(directory / job.id)
-    returns = [f"{summary[f'{stage}/return']:,.1f}" if f"{stage}/return" in summary else "" for stage in STAGES]
+    ends = [summary.get(f"{stage.name}/return") for stage in stages]
+    returns = ["" if value is None else f"{value:,.1f}" for value in ends]
     seconds = f"{summary['wall_seconds']:.0f}" if summary else ""
     return [job.id, job.status.value, *(given.get(key, "") for key in swept), *returns, seconds]

@@ -33,23 +33,23 @@ class Display:
         self._progress.start()
         self._task: TaskID | None = None
 
-    def begin(self, info: StageInfo, total: int, step: int) -> None:
-        """A stage of `total` updates or environment steps begins, or goes on from one of them."""
-        self._info, self._total, self._last = info, total, "–"
+    def begin(self, stage: StageInfo, total: int, step: int) -> None:
+        """Show a stage of `total` updates or environment steps, of which `step` were made before."""
+        self._stage, self._total, self._last = stage, total, "–"
         self._task = self._progress.add_task(
-            info.title, total=total, completed=step, unit=info.unit, rate="–", last="–"
+            stage.title, total=total, completed=step, unit=stage.unit, rate="–", last="–"
         )
         if step:
-            self.say(f"{info.title:>18}  goes on from {step:,} / {total:,} {info.unit}")
+            self.say(f"{stage.title:>18}  goes on from {step:,} / {total:,} {stage.unit}")
 
     def advance(self, step: int, seconds: float, mean_return: float | None) -> None:
-        """The stage has come to `step` in `seconds` of training; `mean_return` is that of an evaluation just made."""
+        """Show that the stage came to `step` in `seconds` of training, and the mean return of an evaluation there."""
         rate = f"{step / max(1e-9, seconds):,.0f}/s"
         if mean_return is not None:
             self._last = f"{mean_return:,.1f}"
             if self._progress.disable:
-                title = f"{self._info.title:>18}"
-                self.say(f"{title}  {step:>9,} / {self._total:,} {self._info.unit}  {rate:>8}  return {self._last}")
+                progress = f"{step:>9,} / {self._total:,} {self._stage.unit}"
+                self.say(f"{self._stage.title:>18}  {progress}  {rate:>8}  return {self._last}")
         assert self._task is not None
         self._progress.update(self._task, completed=min(step, self._total), rate=rate, last=self._last)
 

@@ -1,4 +1,4 @@
-"""Weights & Biases as a spaces of the local record. Whatever goes wrong with it, the run goes on."""
+"""Weights & Biases as a view of the local record. Whatever goes wrong with it, the run goes on."""
 
 import logging
 import os
@@ -26,6 +26,7 @@ class WandbView:
     def __init__(self, settings: TrackingConfig, directory: Path, config: dict[str, Any], identity: Identity) -> None:
         self._directory = directory
         self._run: Any = None
+        self._defined: set[StageInfo] = set()
         if settings.mode is not WandbMode.disabled:
             self._attempt(lambda: self._start(settings, directory, config, identity))
 
@@ -36,18 +37,17 @@ class WandbView:
             return ""
         return f"rql track sync {self._directory}" if self._run.offline else str(self._run.url)
 
-    def log(self, info: StageInfo, step: int, metrics: dict[str, float]) -> None:
-        """Send one line of the record, as `stage/metric` over `bc/update`, `offline/update` or `online/env_step`."""
+    def log(self, stage: StageInfo, step: int, metrics: dict[str, float]) -> None:
+        """Send one line of the record, as `stage/metric` over the stage's steps, such as `online/env_step`."""
         if self._run is not None:
-            line = {f"{info.name}/{name}": value for name, value in metrics.items()} | {info.step_metric: step}
-            self._attempt(lambda: self._run.log(line))
+            self._attempt(lambda: self._log(stage, step, metrics))
 
-    def log_video(self, info: StageInfo, step: int, path: Path) -> None:
+    def log_video(self, stage: StageInfo, step: int, path: Path) -> None:
         """Send the film of a stage, as `stage/video`."""
         if self._run is not None:
             import wandb
 
-            self._attempt(lambda: self._run.log({f"{info.name}/video": wandb.Video(str(path)), info.step_metric: step}))
+            self._attempt(lambda: self._log(stage, step, {"video": wandb.Video(str(path))}))
 
     def log_policy(self, path: Path) -> None:
         """Send a file of a saved agent, as the artifact `policy-RUN_ID` of type `model`."""
@@ -60,6 +60,13 @@ class WandbView:
             self._attempt(lambda: self._run.summary.update(summary))
         if self._run is not None:
             self._attempt(lambda: self._close(exit_code))
+
+    def _log(self, stage: StageInfo, step: int, values: dict[str, Any]) -> None:
+        if stage not in self._defined:
+            self._run.define_metric(stage.step_metric, hidden=True)
+            self._run.define_metric(f"{stage.name}/*", step_metric=stage.step_metric)
+            self._defined.add(stage)
+        self._run.log({f"{stage.name}/{name}": value for name, value in values.items()} | {stage.step_metric: step})
 
     def _close(self, exit_code: int) -> None:
         try:
@@ -94,9 +101,6 @@ class WandbView:
             logger.warning("W&B cannot be reached (%s); this run is logged offline", _first_line(error))
             wandb.teardown()
             run = self._init("offline", settings, directory, config, identity)
-        for stage, name in {"bc": "bc/update", "offline": "offline/update", "online": "online/env_step"}.items():
-            run.define_metric(name, hidden=True)
-            run.define_metric(f"{stage}/*", step_metric=name)
         self._run = run
 
     @staticmethod

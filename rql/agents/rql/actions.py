@@ -1,4 +1,4 @@
-"""What differs between discrete and continuous actions: the supports, and the random numbers they need."""
+"""What differs between discrete and continuous actions: which actions stand for an expectation, and their noise."""
 
 import torch
 from torch import Tensor
@@ -37,18 +37,18 @@ class DiscreteActions:
         return {"uniform": uniform((batch, self.count), generator)}
 
     def prior(self, bc: Categorical, actor: Categorical | None, noise: Noise) -> WeightedActions:
-        """A weighted of π_BC."""
+        """Actions that stand for π_BC."""
         return enumerate_prior(bc)
 
     def target(
         self, bc: Categorical, actor: Categorical | None, noise: Noise
     ) -> tuple[WeightedActions, WeightedActions]:
-        """The supports for the target at the next states of a batch, and for the scale of Q."""
+        """Actions that stand for π_BC at the next states of a batch: for the target, and for the scale of Q."""
         weighted = enumerate_prior(bc)
         return weighted, weighted
 
     def space(self, policy: Categorical, noise: Noise) -> WeightedActions:
-        """A weighted of the whole action space at the states of a batch."""
+        """Actions that stand for the whole action space at the states of a batch."""
         return enumerate_actions(policy)
 
     def candidate_noise(self, batch: int, generator: torch.Generator) -> Noise:
@@ -56,7 +56,7 @@ class DiscreteActions:
         return {}
 
     def candidates(self, bc: Categorical, noise: Noise) -> WeightedActions:
-        """The weighted that π_final acts on."""
+        """The candidates that π_final chooses from."""
         return enumerate_prior(bc)
 
     def mode_candidates(self, bc: Categorical) -> tuple[WeightedActions, Tensor]:
@@ -108,13 +108,13 @@ class ContinuousActions:
         return {"candidates": normal((batch, self.num_candidates, self.dims), generator)}
 
     def prior(self, bc: ContinuousDistribution, actor: SquashedGaussian | None, noise: Noise) -> WeightedActions:
-        """A weighted of π_BC."""
+        """Actions that stand for π_BC."""
         return sample_prior(bc, noise["prior"]) if actor is None else sample_mixture(bc, actor, noise["prior"])
 
     def target(
         self, bc: ContinuousDistribution, actor: SquashedGaussian | None, noise: Noise
     ) -> tuple[WeightedActions, WeightedActions]:
-        """The supports for the target at the next states of a batch, and for the scale of Q: the same actions."""
+        """Actions that stand for π_BC at the next states of a batch: for the target, and for the scale of Q."""
         if actor is None or not self.on_policy:
             weighted = self.prior(bc, actor, noise)
             return weighted, weighted
@@ -122,11 +122,11 @@ class ContinuousActions:
         return weighted, weighted._replace(log_weight=weighted.log_weight.log_softmax(-1))
 
     def space(self, policy: ContinuousDistribution, noise: Noise) -> WeightedActions:
-        """A weighted of the whole action space at the states of a batch."""
+        """Actions that stand for the whole action space at the states of a batch."""
         return sample_actions(policy, noise["space_uniform"], noise["space_normal"])
 
     def candidates(self, bc: ContinuousDistribution, noise: Noise) -> WeightedActions:
-        """The weighted that π_final acts on when it resamples."""
+        """The candidates that π_final chooses from."""
         return sample_prior(bc, noise["candidates"])
 
     def mode_candidates(self, bc: ContinuousDistribution) -> tuple[WeightedActions, Tensor]:

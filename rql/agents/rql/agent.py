@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rql.agents.base import AgentPolicy, Diagnosis, Noise, TrainingStage, unchanged
 from rql.agents.rql.actions import ActionModel
-from rql.agents.rql.composition import Composition, single_mode
+from rql.agents.rql.composition import Resampled, single_mode
 from rql.agents.rql.residual import Residual, RQLHyperparameters, RQLState
 from rql.agents.rql.schedule import RQLSchedule
 from rql.config.agents.rql import RQLConfig
@@ -41,7 +41,7 @@ class RQL:
         self,
         residual: Residual,
         actions: ActionModel,
-        composition: Composition,
+        composition: Resampled,
         next_value: NextValue,
         adaptive_beta: bool,
         schedule: RQLSchedule,
@@ -72,7 +72,7 @@ class RQL:
 
     @property
     def diagnosis(self) -> Diagnosis[RQLState]:
-        """What an update does not need to know of π_final; see docs/metrics.md."""
+        """Metrics of π_final that an update does not need; see docs/metrics.md."""
         return Diagnosis(self.diagnose, self.composition.diagnosis_noise)
 
     def init(self, normalizer: Normalizer) -> RQLState:

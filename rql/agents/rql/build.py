@@ -7,7 +7,7 @@ import torch
 from rql.agents.networks import build_critics, build_policy, uniform_policy
 from rql.agents.rql.actions import ActionModel, ContinuousActions, DiscreteActions
 from rql.agents.rql.agent import RQL, NextValue
-from rql.agents.rql.composition import Amortized, Composition, Resampled
+from rql.agents.rql.composition import Amortized, Resampled
 from rql.agents.rql.residual import Ensemble, Residual
 from rql.agents.rql.schedule import RQLSchedule
 from rql.config.choices import Aggregate, PolicyClass, Target
@@ -37,7 +37,7 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
     prior = uniform_policy(spaces) if uniform else policy
     residual = Residual(prior, critics, _ensemble(config.network.critic), config.q.normalize)
     actions = _actions(config, spaces)
-    composition: Composition = Resampled(residual, actions)
+    composition: Resampled = Resampled(residual, actions)
     if isinstance(config.composition, AmortizedConfig) and isinstance(actions, ContinuousActions):
         composition = Amortized(residual, actions, policy)
     schedule = RQLSchedule(config, device, learning_rate_scale)
@@ -46,7 +46,7 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
 
 
 def _next_value(config: Config, spaces: Spaces) -> NextValue:
-    """For discrete actions π_final itself acts, whose value is the soft one."""
+    """The value of the next state. For discrete actions π_final itself acts, whose value is the soft one."""
     if config.target.name is not Target.policy:
         return NEXT_VALUES[config.target.name]
     if isinstance(spaces.action, DiscreteSpec):

@@ -1,7 +1,7 @@
 """How π_final ∝ π_BC · exp(β Q_R) is sampled: over candidates, or by a network π_θ that follows it."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,86 +16,56 @@ from rql.nn.network import Params, apply, parameters_of
 from rql.optim.adam import Learned, Metrics, descend, learned
 
 
-class Composition(Protocol):
-    """A way to sample π_final. Observations are normalised ones."""
-
-    def initial(self) -> Params:
-        """The parameters of π_θ before anything was learned; empty where there is none."""
-
-    def enter(self, bc: Learned, actor: Learned) -> Learned:
-        """π_θ as learning Q_R begins."""
-
-    def actor(self, state: RQLState, obs: Tensor) -> Any:
-        """π_θ(·|s), or None where there is none."""
-
-    def update_noise(self, batch: int, measured: bool, generator: torch.Generator) -> Noise:
-        """The random numbers of one `follow`; `measured` as there."""
-
-    def follow(
-        self, state: RQLState, obs: Tensor, noise: Noise, hparams: RQLHyperparameters, measured: bool
-    ) -> tuple[RQLState, Metrics]:
-        """What follows an update of Q_R; `measured` asks for the metric `kl`."""
-
-    def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
-        """Actions of π_final."""
-
-    def ranking(self, state: RQLState, obs: Tensor) -> WeightedActions:
-        """The actions of which the mode of π_final is the one with the highest `log_weight`."""
-
-    def diagnosis_noise(self, batch: int, generator: torch.Generator) -> Noise:
-        """The random numbers of one `diagnose`."""
-
-    def diagnose(self, state: RQLState, obs: Tensor, noise: Noise) -> Metrics:
-        """Metrics of π_final at the states of a batch."""
-
-
 @dataclass(frozen=True)
 class Resampled:
-    """Candidates of π_BC, of which softmax(log π_BC + β Q_R) takes one. With discrete actions, all are there."""
+    """Candidates of π_BC, of which softmax(log π_BC + β Q_R) takes one. With discrete actions, all are there.
+
+    Observations are normalised ones everywhere in this module.
+    """
 
     residual: Residual
     actions: ActionModel
 
     def initial(self) -> Params:
-        """No π_θ."""
+        """The parameters of π_θ before anything was learned; empty, for there is none."""
         return {}
 
     def enter(self, bc: Learned, actor: Learned) -> Learned:
-        """No π_θ."""
+        """π_θ as learning Q_R begins."""
         return actor
 
     def actor(self, state: RQLState, obs: Tensor) -> Any:
-        """No π_θ."""
+        """π_θ(·|s); None, for there is none."""
         return None
 
     def update_noise(self, batch: int, measured: bool, generator: torch.Generator) -> Noise:
-        """Candidates, where the KL is measured on them."""
+        """The random numbers of one `follow`: candidates, where the KL is measured on them."""
         return self.actions.candidate_noise(batch, generator) if measured else {}
 
     def follow(
         self, state: RQLState, obs: Tensor, noise: Noise, hparams: RQLHyperparameters, measured: bool
     ) -> tuple[RQLState, Metrics]:
-        """Nothing to update."""
+        """What follows an update of Q_R: nothing, or the metric `kl` where it is `measured`."""
         return state, {"kl": self.diagnose(state, obs, noise)["kl"]} if measured else {}
 
     def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
-        """The best candidate by its score, which for a sample has Gumbel noise."""
+        """Actions of π_final: the best candidate by its score, which for a sample has Gumbel noise."""
         weighted = self.ranking(state, obs) if deterministic else self._scored(state, obs, noise)
         best = weighted.log_weight.argmax(-1)
         # a shape, where `len` would fix the size of the batch in an exported policy
         return weighted.actions[torch.arange(obs.shape[0], device=obs.device), best]
 
     def ranking(self, state: RQLState, obs: Tensor) -> WeightedActions:
-        """The candidates for the mode."""
+        """The actions of which the mode of π_final is the one with the highest `log_weight`."""
         weighted, log_prior = self.actions.mode_candidates(self.residual.bc(state, obs))
         return self._with_scores(state, obs, weighted, log_prior)
 
     def diagnosis_noise(self, batch: int, generator: torch.Generator) -> Noise:
-        """Candidates."""
+        """The random numbers of one `diagnose`: candidates."""
         return self.actions.candidate_noise(batch, generator)
 
     def diagnose(self, state: RQLState, obs: Tensor, noise: Noise) -> Metrics:
-        """`kl`, `ess` and `q_policy` on candidates."""
+        """The metrics `kl`, `ess` and `q_policy`, on candidates."""
         return self.residual.measure(state, obs, self.actions.candidates(self.residual.bc(state, obs), noise))
 
     def _scored(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
@@ -110,10 +80,9 @@ class Resampled:
 
 
 @dataclass(frozen=True)
-class Amortized:
+class Amortized(Resampled):
     """A network π_θ that minimises KL(π_θ ‖ π_final). It starts as a copy of π_BC where that was cloned."""
 
-    residual: Residual
     actions: ContinuousActions
     policy: nn.Module
     """The network of π_θ; that of π_BC where π_θ starts as its copy."""

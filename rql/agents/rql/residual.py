@@ -97,7 +97,7 @@ class Residual:
         return self.ensemble.for_acting(self.values(state.critic.params, obs, actions))
 
     def effective_beta(self, state: RQLState) -> Tensor:
-        """What multiplies Q: β, divided by the scale of Q when that is normalised."""
+        """The factor of Q in the exponent: β, divided by the scale of Q when that is normalised."""
         return state.beta / state.q_scale.clamp_min(1e-6) if self.normalize_q else state.beta
 
     def measure(self, state: RQLState, obs: Tensor, weighted: WeightedActions) -> Metrics:

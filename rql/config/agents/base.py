@@ -1,8 +1,9 @@
 """What is known of an agent before torch is imported: its stages, and how its policies are called."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class StageData(Enum):
@@ -63,6 +64,59 @@ class AgentConfig:
     """The symbol of each policy."""
     reads: ClassVar[frozenset[str]] = frozenset()
     """Which of `METHOD_SECTIONS` decide what the agent does; the others are not part of its experiments."""
+
+
+@dataclass(frozen=True)
+class AgentTable:
+    """The stages and policies of an agent, as run.json records them for whoever reads the run."""
+
+    stages: tuple[StageInfo, ...] = ()
+    """In their order."""
+    policies: dict[str, str] = field(default_factory=dict)
+    """The symbol of each policy."""
+
+    @classmethod
+    def of(cls, agent: AgentConfig) -> "AgentTable":
+        """The table of an agent that is installed here."""
+        return cls(agent.stages, agent.policies)
+
+    @classmethod
+    def from_plain(cls, content: dict[str, Any]) -> "AgentTable":
+        """The table that `to_plain` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: if it is no such table.
+        """
+        stages = [StageInfo(**stage | {"data": StageData(stage["data"])}) for stage in content["stages"]]
+        return cls(tuple(stages), dict(content["policies"]))
+
+    def to_plain(self) -> dict[str, Any]:
+        """The table as JSON has it."""
+        stages = [asdict(stage) | {"data": stage.data.value} for stage in self.stages]
+        return {"stages": stages, "policies": dict(self.policies)}
+
+    def symbol(self, stage: StageInfo) -> str:
+        """The symbol of the policy that a stage trains."""
+        return self.policies.get(stage.policy, stage.policy)
+
+
+def baseline_of(stages: Sequence[StageInfo]) -> StageInfo | None:
+    """The stage whose policy the later ones are compared with; None where none is, or none comes after it."""
+    return next((stage for stage in stages[:-1] if stage.baseline), None)
+
+
+def merged_stages(tables: Iterable[AgentTable]) -> list[StageInfo]:
+    """The stages of several agents, each name once, in an order that is that of each agent where they agree."""
+    merged: list[StageInfo] = []
+    for table in tables:
+        place = len(merged)
+        for stage in reversed(table.stages):
+            names = [other.name for other in merged]
+            if stage.name in names:
+                place = names.index(stage.name)
+            else:
+                merged.insert(place, stage)
+    return merged
 
 
 METHOD_SECTIONS = ("policy", "bc", "cql", "beta", "composition", "target")

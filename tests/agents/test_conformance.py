@@ -1,0 +1,280 @@
+"""What every agent must do, over the registry of agents: a new one is tested as soon as it is registered."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from conftest import (
+    TINY,
+    Cli,
+    box_spaces,
+    compose_config,
+    episode,
+    first_state,
+    metrics_of,
+    summary_of,
+    write_minari,
+)
+from gymnasium import spaces as gym_spaces
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from rql.agents.base import Agent, TrainingStage
+from rql.agents.build import build_agent
+from rql.agents.saving import filled, read_checkpoint, save_agent
+from rql.config.explain import REQUEUE
+from rql.config.registry import choices
+from rql.config.schema import Config
+from rql.data.batch import Batch
+from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces
+from rql.runs.interruption import Interruption
+from rql.utils.errors import ConfigError, Preempted
+
+AGENTS = sorted(choices()["agent"])
+OBS, DIMS, ROWS = 3, 2, 8
+CPU = torch.device("cpu")
+SPACES = {
+    "continuous": box_spaces(OBS, ContinuousSpec(-np.ones(DIMS, np.float32), np.ones(DIMS, np.float32), (DIMS,))),
+    "discrete": box_spaces(OBS, DiscreteSpec(4, 0)),
+}
+SMALL = ["network.actor.hidden=[8]", "network.critic.hidden=[8]"]
+
+
+class Case:
+    """An agent of random weights at the start of each of its stages, and a batch."""
+
+    def __init__(self, name: str, spaces: Spaces, seed: int = 0) -> None:
+        self.config: Config = compose_config(f"agent={name}", *SMALL)
+        torch.manual_seed(seed)
+        self.spaces = spaces
+        self.agent: Agent[Any] = build_agent(self.config, spaces, CPU)
+        self.draws = torch.Generator().manual_seed(seed)
+        obs, next_obs = (torch.randn(ROWS, OBS, generator=self.draws) for _ in range(2))
+        reward = torch.randn(ROWS, generator=self.draws)
+        terminated = torch.tensor([1.0] + [0.0] * (ROWS - 1))
+        self.batch = Batch(obs, self._action(), reward, next_obs, terminated, torch.ones(ROWS))
+
+    def stages(self) -> list[tuple[TrainingStage[Any], Any]]:
+        """Each stage with a state at its start."""
+        state, found = first_state(self.agent, self.spaces), []
+        for stage in self.agent.stages:
+            state = stage.enter(state)
+            found.append((stage, state))
+        return found
+
+    def inputs(self, stage: TrainingStage[Any], state: Any) -> tuple[Any, Batch, Any, Any]:
+        """What an update of a stage takes."""
+        hparams = self.agent.hparams(stage.info.name, 1)
+        return state, self.batch, stage.noise(ROWS, hparams, self.draws), hparams
+
+    def _action(self) -> Tensor:
+        if isinstance(self.spaces.action, DiscreteSpec):
+            return torch.randint(self.spaces.action.count, (ROWS,), generator=self.draws)
+        return torch.rand(ROWS, DIMS, generator=self.draws) * 1.8 - 0.9
+
+
+def tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def same(one: Any, other: Any) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(tensors(one), tensors(other), strict=True))
+
+
+def with_hparams(update: Any, hparams: Any) -> Any:
+    """An update as a function of what the members of a population have for themselves."""
+    return lambda state, batch, noise: update(state, batch, noise, hparams)
+
+
+@pytest.fixture(params=[(name, kind) for name in AGENTS for kind in SPACES], ids=lambda pair: "-".join(pair))
+def pair(request: Any) -> tuple[str, Spaces]:
+    """An agent's name and the spaces that it is built for."""
+    name, kind = request.param
+    return name, SPACES[kind]
+
+
+def case_of(pair: tuple[str, Spaces], seed: int = 0) -> Case | None:
+    """The case, or None where the agent refuses these actions by name, as it must then."""
+    try:
+        return Case(*pair, seed)
+    except ConfigError as error:
+        assert str(error).startswith(f"agent={pair[0]} is not possible: ")
+        return None
+
+
+def test_its_stages_and_policies_are_those_of_its_table(pair: tuple[str, Spaces]) -> None:
+    if case := case_of(pair):
+        assert [stage.info for stage in case.agent.stages] == list(case.config.agent.stages)
+        assert case.agent.policies.keys() == case.config.agent.policies.keys()
+        for stage in case.agent.stages:
+            assert {stage.info.policy, stage.warmup_policy or stage.info.policy} <= case.agent.policies.keys()
+
+
+def test_an_update_is_a_pure_function_that_changes_the_state(pair: tuple[str, Spaces]) -> None:
+    if case := case_of(pair):
+        for stage, state in case.stages():
+            for update in stage.cycle:
+                inputs = case.inputs(stage, state)
+                before = pytree.tree_map(lambda leaf: leaf.clone(), (inputs[0], inputs[1]))
+                first, second = update(*inputs), update(*inputs)
+                assert same(first, second) and same(before, (inputs[0], inputs[1]))
+                assert not same(first[0], state) and type(first[0]) is type(state)
+                assert all(value.ndim == 0 and value.isfinite() for value in first[1].values())
+
+
+def test_a_population_trained_by_vmap_is_its_members_trained_alone(pair: tuple[str, Spaces]) -> None:
+    members = [case for seed in (0, 1) if (case := case_of(pair, seed))]
+    for number in range(len(members[0].agent.stages) if members else 0):
+        stage = members[0].stages()[number][0]
+        inputs = [case.inputs(*case.stages()[number]) for case in members]
+        stacked = pytree.tree_map(lambda *parts: torch.stack(parts), *[one[:3] for one in inputs])
+        for update in stage.cycle:
+            together = torch.vmap(with_hparams(update, inputs[0][3]))(*stacked)
+            for member, one in enumerate(inputs):
+                alone = update(*one)
+                for a, b in zip(tensors(alone), tensors(together), strict=True):
+                    torch.testing.assert_close(a, b[member], rtol=1e-4, atol=1e-5)
+
+
+def test_terminated_stops_bootstrapping_and_the_next_observation_counts_elsewhere(pair: tuple[str, Spaces]) -> None:
+    if case := case_of(pair):
+        for stage, state in case.stages():
+            if stage.info.baseline:
+                continue
+            inputs = case.inputs(stage, state)
+            other = case.batch._replace(next_obs=case.batch.next_obs + 1.0)
+            for flag in (torch.ones(ROWS), torch.zeros(ROWS)):
+                losses = [
+                    stage.cycle[0](state, batch._replace(terminated=flag), *inputs[2:])[1]["td_loss"]
+                    for batch in (case.batch, other)
+                ]
+                assert (losses[0] == losses[1]) == bool(flag[0])
+
+
+def test_its_policies_act_within_the_space(pair: tuple[str, Spaces]) -> None:
+    if case := case_of(pair):
+        _, state = case.stages()[-1]
+        for policy in case.agent.policies.values():
+            noise = policy.noise(ROWS, case.draws)
+            modes = [policy.act(state, case.batch.obs, {}, True) for _ in range(2)]
+            sample = policy.act(state, case.batch.obs, noise, False)
+            assert torch.equal(*modes)
+            for action in (modes[0], sample):
+                assert action.shape == case.batch.action.shape and action.dtype == case.batch.action.dtype
+                assert not case.spaces.action.outside(action.numpy()).any()
+            if policy.value is not None:
+                assert policy.value(state, case.batch.obs, sample).shape == (ROWS,)
+
+
+def test_a_file_holds_the_whole_state(pair: tuple[str, Spaces], tmp_path: Path) -> None:
+    if case := case_of(pair):
+        stage, state = case.stages()[-1]
+        trained, _ = stage.cycle[-1](*case.inputs(stage, state))
+        save_agent(tmp_path / "agent.pt", trained, case.config, stage.info.name)
+        read = read_checkpoint(tmp_path / "agent.pt")
+        assert read.stage == stage.info.name and read.config == case.config
+        assert same(filled(state, read.tensors), trained)
+
+
+class Corridor(gymnasium.Env[Any, Any]):
+    """A walk along a line of length 1 by up to 0.1 a step: its left end pays 0.1, its right end 1."""
+
+    observation_space = gym_spaces.Box(-2.0, 2.0, (1,), np.float32)
+    action_space = gym_spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.place, self.steps = 0.5, 0
+        return self._obs(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.place += 0.1 * float(np.clip(action[0], -1.0, 1.0))
+        self.steps += 1
+        left, right = self.place <= 0.0, self.place >= 1.0
+        return self._obs(), 0.1 * left + 1.0 * right, left or right, self.steps >= 40, {}
+
+    def _obs(self) -> Any:
+        return np.array([2.0 * self.place - 1.0], dtype=np.float32)
+
+
+gymnasium.register("RQLTestLine-v0", entry_point=lambda **_: Corridor())
+LINE = [
+    *("env.id=RQLTestLine-v0", "dataset=minari", "tracking=disabled", "batch_size=64", "q.tau=0.05", "q.discount=0.9"),
+    *("network.actor.hidden=[32]", "network.critic.hidden=[32]", "bc.updates=300", "bc.learning_rate=0.01"),
+    *("q.learning_rate=0.01", "offline.updates=400", "offline.eval_every=0", "online.env_steps=800"),
+    *("online.warmup_fraction=0.1", "online.eval_every=0", "evaluation.boundary_episodes=10"),
+]
+OF_AGENT = {
+    "rql": ["beta=linear", "beta.start=1", "beta.end=5", "composition.learning_rate=0.01"],
+    "iql": ["agent.expectile=0.9", "agent.temperature=10", "agent.actor_learning_rate=0.01"],
+    "td3_bc": ["agent.alpha=10", "agent.actor_learning_rate=0.003"],
+}
+
+
+@pytest.fixture
+def line_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Walks that more often go left."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    rng, env, episodes = np.random.default_rng(0), Corridor(), []
+    for _ in range(60):
+        towards = 1.0 if rng.random() < 0.4 else -1.0
+        obs, actions, rewards, ends = [env.reset()[0]], list[Any](), list[float](), list[bool]()
+        while not ends or not ends[-1]:
+            action = np.clip(rng.normal(0.4 * towards, 0.5, 1), -1.0, 1.0).astype(np.float32)
+            following, reward, terminated, truncated, _ = env.step(action)
+            obs.append(following)
+            actions.append(action)
+            rewards.append(reward)
+            ends.append(terminated or truncated)
+        cut = env.steps >= 40
+        flags = {"terminations": [*ends[:-1], not cut], "truncations": [*ends[:-1], cut]}
+        fields = {"observations": np.array(obs), "rewards": rewards} | flags
+        episodes.append(episode(len(actions), 1, np.array(actions), **fields))
+    write_minari(tmp_path, "line-v0", episodes, Corridor.observation_space, Corridor.action_space)
+    return "line-v0"
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_it_learns_the_end_of_a_corridor_that_pays(name: str, line_data: str, cli: Cli) -> None:
+    directory = cli(*LINE, f"agent={name}", *OF_AGENT.get(name, []), f"dataset.id={line_data}")
+    summary, stages = summary_of(directory), choices()["agent"][name].schema.stages
+    for info in stages:
+        expected = 0.0 if info.baseline else 0.9
+        assert summary[f"{info.name}/return"] >= expected, info.name
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_a_run_that_is_cut_off_anywhere_goes_on_as_if_nothing_had_happened(
+    name: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = [*TINY, f"agent={name}", "seed=1"]
+    whole = metrics_of(cli(*overrides, name="whole"))
+    left = [4, 9, 7, 12]
+
+    def check(self: Interruption) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            left.pop(0)
+            raise Preempted("SIGTERM")
+
+    monkeypatch.setattr(Interruption, "check", check)
+    while len(left) > 1:
+        try:
+            directory = cli(*overrides, name="cut off")
+        except SystemExit as stop:
+            assert stop.code == REQUEUE
+        else:
+            break
+    left[:] = [10**9]
+    directory = cli(*overrides, name="cut off")
+    attempts = json.loads((directory / "run.json").read_text())["attempts"]
+    assert len(attempts) > 1
+    assert without_times(metrics_of(directory)) == without_times(whole)
+
+
+def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in line.items() if key != "time"} for line in lines]
