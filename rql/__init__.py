@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from rql.commands.train import TrainedRun, train
     from rql.utils.errors import RQLError
 
+from rql.config.registry import register
+
 __version__ = "0.1.0"
-__all__ = ["Policy", "RQLError", "TrainedRun", "evaluate", "load_policy", "train"]
+__all__ = ["Policy", "RQLError", "TrainedRun", "evaluate", "load_policy", "register", "train"]
 
 _MODULES = {
     "Policy": "rql.agents.loading",

@@ -17,7 +17,7 @@ from conftest import ROOT, TINY, Cli, Collect, metrics_of, small_files
 from test_journal import some_episodes
 
 from rql.commands.data import main as data_command
-from rql.config.data_schema import EnvConfig, MinariDatasetConfig
+from rql.config.data import EnvConfig, MinariDatasetConfig
 from rql.data.journal import Journal, read_episodes
 from rql.data.load import load_datasets
 from rql.data.sources.minari import journal_path

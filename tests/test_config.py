@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from conftest import ROOT, TINY, Cli, compose_config
 
-from rql.config.data_schema import MinariDatasetConfig
+from rql.config.data import MinariDatasetConfig
 from rql.config.registry import choices
 
 GROUPS = sorted(

@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import TimeAwareObservation
 
 from rql.config.choices import Vectorization
-from rql.config.data_schema import EnvConfig
+from rql.config.data import EnvConfig
 from rql.envs.make import env_of_spec, inspect_env, make_env, make_vector_env, spec_of
 from rql.envs.spaces import describe
 from rql.envs.vector import last_observations

@@ -15,7 +15,7 @@ from test_agent import CPU, transitions
 
 from rql.agents.build import build_agent
 from rql.config.choices import Vectorization
-from rql.config.data_schema import EnvConfig
+from rql.config.data import EnvConfig
 from rql.data.reference_scores import reference_score
 from rql.data.rows import RowLayout
 from rql.data.transitions import RewardTransform

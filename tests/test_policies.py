@@ -25,7 +25,7 @@ from rql.agents.exporting import FORMATS, load_exported
 from rql.agents.loading import open_agent
 from rql.agents.saving import save_agent
 from rql.commands import evaluate, export
-from rql.config.data_schema import EnvConfig
+from rql.config.data import EnvConfig
 from rql.envs.make import inspect_env
 from rql.envs.spaces import entry
 from rql.utils.errors import RQLError

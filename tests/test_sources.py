@@ -18,7 +18,7 @@ import pytest
 from conftest import TINY, Cli, episode, metrics_of, write_minari
 from gymnasium import spaces as gym_spaces
 
-from rql.config.data_schema import (
+from rql.config.data import (
     BCDataConfig,
     DatasetConfig,
     DemoDatasetConfig,

@@ -75,11 +75,11 @@ def test_the_identity_of_a_job_is_what_decides_what_it_finds() -> None:
 
 
 def test_the_folder_of_a_sweep_stays_as_values_are_added() -> None:
-    base = {"seed": 0, "q": {"tau": 0.1}, "beta": {"end": 1.0}, "threads": 1}
+    base = {"seed": 0, "q.tau": 0.1, "beta": "linear", "beta.end": 1.0}
     name = sweep_name(base, ["beta"], None)
     assert name.startswith("beta+seed-")
-    assert name == sweep_name(base | {"seed": 3, "threads": 2, "beta": {"value": 2}}, ["seed", "beta"], None)
-    assert name != sweep_name(base | {"q": {"tau": 0.2}}, ["beta"], None)
+    assert name == sweep_name({"seed": 3, "q.tau": 0.1, "beta": "constant", "beta.value": 2}, ["seed", "beta"], None)
+    assert name != sweep_name(base | {"q.tau": 0.2}, ["beta"], None)
     assert sweep_name(base, ["beta"], "grid").startswith("grid-")
 
 

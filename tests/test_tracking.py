@@ -17,7 +17,7 @@ from test_run import without_times
 
 from rql.config.agents.base import CLONING
 from rql.config.choices import WandbMode
-from rql.config.schema import TrackingConfig
+from rql.config.running import TrackingConfig
 from rql.evaluation.evaluator import Evaluator
 from rql.runs.folder import Command, Identity
 from rql.runs.record import LocalRecord, Position

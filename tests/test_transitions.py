@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import box_spaces, transitions_of
 
-from rql.config.data_schema import SubsetConfig
+from rql.config.data import SubsetConfig
 from rql.data.replay import PackedDataset, ReplayBuffer
 from rql.data.rows import RowLayout
 from rql.data.transitions import RewardTransform, Transitions, mix, n_step, subset

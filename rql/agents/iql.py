@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rql.agents.base import AgentPolicy, Noise, TrainingStage, normal, scalars, uniform
-from rql.agents.networks import build_critics, build_value, fitting
+from rql.agents.networks import actor_net, build_critics, build_value, fitting
 from rql.config.agents.iql import IQLConfig
 from rql.config.schema import Config
 from rql.data.batch import Batch
@@ -150,8 +150,8 @@ class IQL:
         return values.squeeze(-1)
 
     def _policy(self, config: Config, own: IQLConfig) -> nn.Module:
-        net, spec = config.network.actor, self.spaces.action
+        network, obs_dim, spec = config.network.actor, self.spaces.obs_dim, self.spaces.action
         if isinstance(spec, DiscreteSpec):
-            return CategoricalPolicy(self.spaces.obs_dim, spec.count, net.hidden, net.layer_norm)
-        limits = own.log_std_min, own.log_std_max
-        return GaussianPolicy(self.spaces.obs_dim, spec.width, net.hidden, net.layer_norm, *limits)
+            return CategoricalPolicy(actor_net(network, obs_dim, spec.count))
+        net = actor_net(network, obs_dim, spec.width)
+        return GaussianPolicy(net, spec.width, own.log_std_min, own.log_std_max)

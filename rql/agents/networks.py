@@ -1,4 +1,4 @@
-"""Networks for an environment, as the configuration sizes them."""
+"""Networks for an environment, as the configuration sizes and builds them."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from rql.config.choices import PolicyClass
-from rql.config.schema import CriticNetworkConfig, NetworkConfig, PolicyConfig
+from rql.config.networks import ActorNetworkConfig, CriticNetworkConfig, NetworkConfig, PolicyConfig
+from rql.config.registry import implementation_of
 from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.nn.critics import ContinuousCritics, DiscreteCritics, StateValue
 from rql.nn.policies import CategoricalPolicy, SquashedGaussianPolicy, UniformPolicy
@@ -24,45 +25,55 @@ def build_policy(policy: PolicyConfig, network: NetworkConfig, spaces: Spaces, d
         ConfigError: if the policy class does not suit the action space, or the network does not fit into memory.
     """
     _check_policy_class(policy.name, spaces)
-    net = network.actor
 
     def build() -> nn.Module:
         if isinstance(spaces.action, DiscreteSpec):
-            return CategoricalPolicy(spaces.obs_dim, spaces.action.count, net.hidden, net.layer_norm)
-        return SquashedGaussianPolicy(
-            spaces.obs_dim, spaces.action.width, net.hidden, net.layer_norm, policy.log_std_min, policy.log_std_max
-        )
+            return CategoricalPolicy(actor_net(network.actor, spaces.obs_dim, spaces.action.count))
+        net = actor_net(network.actor, spaces.obs_dim, 2 * spaces.action.width)
+        return SquashedGaussianPolicy(net, policy.log_std_min, policy.log_std_max)
 
-    return fitting("network.actor.hidden", net.hidden, build, device)
+    return fitting("network.actor.hidden", network.actor.hidden, build, device)
 
 
-def build_critics(net: CriticNetworkConfig, spaces: Spaces, device: torch.device) -> nn.Module:
+def build_critics(network: CriticNetworkConfig, spaces: Spaces, device: torch.device) -> nn.Module:
     """An ensemble of critics. Weights are drawn from torch's global generator.
 
     Raises:
         ConfigError: if it does not fit into memory.
     """
+    size, action = network.ensemble_size, spaces.action
 
     def build() -> nn.Module:
-        sizes = net.hidden, net.layer_norm
-        if isinstance(spaces.action, DiscreteSpec):
-            return DiscreteCritics(net.ensemble_size, spaces.obs_dim, spaces.action.count, *sizes)
-        return ContinuousCritics(net.ensemble_size, spaces.obs_dim, spaces.action.width, *sizes)
+        if isinstance(action, DiscreteSpec):
+            return DiscreteCritics(critic_net(network, size, spaces.obs_dim, action.count), size)
+        return ContinuousCritics(critic_net(network, size, spaces.obs_dim + action.width, 1), size)
 
-    return fitting("network.critic.hidden", net.hidden, build, device)
+    return fitting("network.critic.hidden", network.hidden, build, device)
 
 
-def build_value(net: CriticNetworkConfig, spaces: Spaces, device: torch.device) -> nn.Module:
-    """A network of V(s), sized as a critic. Weights are drawn from torch's global generator.
+def build_value(network: CriticNetworkConfig, spaces: Spaces, device: torch.device) -> nn.Module:
+    """A network of V(s), built as a critic is. Weights are drawn from torch's global generator.
 
     Raises:
         ConfigError: if it does not fit into memory.
     """
 
     def build() -> nn.Module:
-        return StateValue(spaces.obs_dim, net.hidden, net.layer_norm)
+        return StateValue(critic_net(network, 1, spaces.obs_dim, 1))
 
-    return fitting("network.critic.hidden", net.hidden, build, device)
+    return fitting("network.critic.hidden", network.hidden, build, device)
+
+
+def actor_net(network: ActorNetworkConfig, inputs: int, outputs: int) -> nn.Module:
+    """The network inside a policy: (..., inputs) → (..., outputs)."""
+    net: nn.Module = implementation_of("network/actor", network)(network, inputs, outputs)
+    return net
+
+
+def critic_net(network: CriticNetworkConfig, size: int, inputs: int, outputs: int) -> nn.Module:
+    """The networks inside an ensemble of critics: (size, rows, inputs) → (size, rows, outputs)."""
+    net: nn.Module = implementation_of("network/critic", network)(network, size, inputs, outputs)
+    return net
 
 
 def uniform_policy(spaces: Spaces) -> UniformPolicy:

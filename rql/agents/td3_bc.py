@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rql.agents.base import AgentPolicy, Noise, TrainingStage, normal, scalars
-from rql.agents.networks import build_critics, fitting
+from rql.agents.networks import actor_net, build_critics, fitting
 from rql.config.agents.td3_bc import TD3BCConfig
 from rql.config.schema import Config
 from rql.data.batch import Batch
@@ -61,8 +61,12 @@ class TD3BC:
         assert isinstance(own, TD3BCConfig)
         if isinstance(spec, DiscreteSpec):
             raise ConfigError("agent", "td3_bc", f"rql, iql or bc: the actions of {config.env.id} are discrete")
-        sizes = spaces.obs_dim, spec.width, net.actor.hidden, net.actor.layer_norm
-        self.actor = fitting("network.actor.hidden", net.actor.hidden, lambda: DeterministicPolicy(*sizes), device)
+        hidden, width = net.actor.hidden, spec.width
+
+        def build() -> DeterministicPolicy:
+            return DeterministicPolicy(actor_net(net.actor, spaces.obs_dim, width))
+
+        self.actor = fitting("network.actor.hidden", hidden, build, device)
         self.critics = build_critics(net.critic, spaces, device)
         self.dims, self.delay, self.exploration_noise = spec.width, own.policy_delay, own.exploration_noise
         rates = learning_rate_scale * own.actor_learning_rate, learning_rate_scale * config.q.learning_rate

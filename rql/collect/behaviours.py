@@ -23,14 +23,15 @@ from rql.config.collect import (
     SB3BehaviourConfig,
     ScriptedBehaviourConfig,
 )
-from rql.config.data_schema import EnvConfig
-from rql.config.registry import choice_of
+from rql.config.data import EnvConfig
+from rql.config.registry import choice_of, implementation_of
 from rql.data.demonstrators import CONTROLLERS
 from rql.data.sources.minari import check_spaces
 from rql.envs.spaces import DiscreteSpec, Spaces, leaves_of
 from rql.utils.errors import ConfigError, RQLError
 from rql.utils.extras import remedy
 
+Env = gymnasium.Env[Any, Any]
 Act = Callable[[Any, np.random.Generator], NDArray[Any]]
 """Observations of n environments, stacked leaf by leaf → n actions of the environment."""
 
@@ -61,25 +62,19 @@ def env_of(config: CollectConfig) -> EnvConfig:
     return replace(own, kwargs=trained.kwargs | config.env.kwargs)
 
 
-def build_behaviour(
-    config: BehaviourConfig, env_config: EnvConfig, spaces: Spaces, env: gymnasium.Env[Any, Any]
-) -> Behaviour:
+def build_behaviour(config: BehaviourConfig, env_config: EnvConfig, spaces: Spaces, env: Env) -> Behaviour:
     """The policy of a configuration.
 
     Raises:
         RQLError: if it cannot be read, or does not suit the environment.
     """
-    match config:
-        case RandomBehaviourConfig():
-            return Behaviour(lambda obs, rng: _uniform(spaces, _count(obs), rng), "uniformly random actions")
-        case ScriptedBehaviourConfig():
-            return _scripted(config, env_config, spaces)
-        case RunBehaviourConfig():
-            return _trained(config, spaces)
-        case SB3BehaviourConfig():
-            return _sb3(config, env)
-        case _:
-            raise TypeError(f"no behaviour for {type(config).__name__}")
+    behaviour: Behaviour = implementation_of("behaviour", config)(config, env_config, spaces, env)
+    return behaviour
+
+
+def random_actions(config: RandomBehaviourConfig, env_config: EnvConfig, spaces: Spaces, env: Env) -> Behaviour:
+    """The policy of `behaviour=random`."""
+    return Behaviour(lambda obs, rng: _uniform(spaces, _count(obs), rng), "uniformly random actions")
 
 
 def _uniform(spaces: Spaces, count: int, rng: np.random.Generator) -> NDArray[Any]:
@@ -88,11 +83,16 @@ def _uniform(spaces: Spaces, count: int, rng: np.random.Generator) -> NDArray[An
     return spaces.action.to_env(rng.uniform(-1.0, 1.0, (count, spaces.action.width)))
 
 
-def _scripted(config: ScriptedBehaviourConfig, env: EnvConfig, spaces: Spaces) -> Behaviour:
-    if env.id not in CONTROLLERS:
-        allowed = f"{env.id} has no scripted controller, {', '.join(CONTROLLERS)} have"
+def scripted_actions(config: ScriptedBehaviourConfig, env_config: EnvConfig, spaces: Spaces, env: Env) -> Behaviour:
+    """The policy of `behaviour=scripted`.
+
+    Raises:
+        ConfigError: if no controller is known for the environment.
+    """
+    if env_config.id not in CONTROLLERS:
+        allowed = f"{env_config.id} has no scripted controller, {', '.join(CONTROLLERS)} have"
         raise ConfigError("behaviour", "scripted", allowed)
-    controller = CONTROLLERS[env.id]
+    controller = CONTROLLERS[env_config.id]
 
     def act(obs: Any, rng: np.random.Generator) -> NDArray[Any]:
         actions = np.stack([controller(one) for one in obs])
@@ -103,7 +103,12 @@ def _scripted(config: ScriptedBehaviourConfig, env: EnvConfig, spaces: Spaces) -
     return Behaviour(act, f"scripted controller, {config.random_chance:.0%} of the steps random")
 
 
-def _trained(config: RunBehaviourConfig, spaces: Spaces) -> Behaviour:
+def trained_policy(config: RunBehaviourConfig, env_config: EnvConfig, spaces: Spaces, env: Env) -> Behaviour:
+    """The policy of `behaviour=run`.
+
+    Raises:
+        RQLError: if it cannot be read, or does not suit the environment.
+    """
     path = find_agent(Path(config.run))
     saved = read_checkpoint(path)
     agent, state = restore_agent(saved, spaces)
@@ -124,7 +129,12 @@ def _trained(config: RunBehaviourConfig, spaces: Spaces) -> Behaviour:
     return Behaviour(act, described, _hash(path))
 
 
-def _sb3(config: SB3BehaviourConfig, env: gymnasium.Env[Any, Any]) -> Behaviour:
+def sb3_policy(config: SB3BehaviourConfig, env_config: EnvConfig, spaces: Spaces, env: Env) -> Behaviour:
+    """The policy of `behaviour=sb3`.
+
+    Raises:
+        RQLError: if it cannot be read, or does not suit the environment.
+    """
     if not config.trusted:
         allowed = f"true, once you know that {config.path} is safe: opening it runs the code that it may carry"
         raise ConfigError("behaviour.trusted", False, allowed)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rql.collect.behaviours import Behaviour, build_behaviour, env_of
 from rql.collect.rollout import collect
 from rql.config.collect import CollectConfig
-from rql.config.data_schema import EnvConfig
+from rql.config.data import EnvConfig
 from rql.data.journal import Journal
 from rql.data.load import minari_root
 from rql.data.reference_scores import reference_score

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import hydra
 from omegaconf import DictConfig
 
-from rql.commands.shared import answers_help
+from rql.commands.shared import answers_help, errors_in_one_sentence
 from rql.config.collect import load_collect, register_collect
 from rql.config.explain import composition_errors_in_one_sentence, fail
 from rql.config.files import configuration_folder
+from rql.config.imports import import_named
 from rql.utils.errors import RQLError
 
 
@@ -17,9 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Collect as the arguments say; the exit code. Flags such as `--cfg job` are Hydra's."""
     if arguments is not None:
         sys.argv = ["rql collect", *arguments]
-    register_collect()
-    if answers_help(sys.argv[1:], "collect"):
-        return 0
+    with errors_in_one_sentence():
+        register_collect(import_named(sys.argv[1:], configuration_folder()))
+        if answers_help(sys.argv[1:], "collect"):
+            return 0
     with composition_errors_in_one_sentence():
         _collect()
     return 0

@@ -15,10 +15,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from rql.commands.shared import answers_help
+from rql.commands.shared import answers_help, errors_in_one_sentence
 from rql.config.compose import load, register_schemas
 from rql.config.explain import composition_errors_in_one_sentence, explain, fail
 from rql.config.files import composing, configuration_folder
+from rql.config.imports import import_named
 from rql.config.launchers import SIDE_BY_SIDE, register_launchers
 from rql.config.schema import Config
 from rql.runs.folder import Command, command_of
@@ -45,9 +46,9 @@ def train(overrides: Sequence[str] = (), directory: str | PathLike[str] | None =
 
     Raises:
         RQLError: for whatever the user can put right, in one sentence.
-        KeyboardInterrupt: after a checkpoint; the same call with the same directory goes on.
+        KeyboardInterrupt: if a signal asks to end, after a checkpoint; the same call and directory go on.
     """
-    register_schemas()
+    register_schemas(import_named(overrides, configuration_folder()))
     try:
         with composing():
             composed = compose("config", overrides=list(overrides), return_hydra_config=True)
@@ -78,9 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the arguments say; the exit code. Flags such as `--cfg job` are Hydra's."""
     if arguments is not None:
         sys.argv = ["rql train", *arguments]
-    register_schemas()
-    if answers_help(sys.argv[1:], "config"):
-        return 0
+    with errors_in_one_sentence():
+        register_schemas(import_named(sys.argv[1:], configuration_folder()))
+        if answers_help(sys.argv[1:], "config"):
+            return 0
     register_launchers()
     with composition_errors_in_one_sentence(), launcher_errors_in_one_sentence():
         _train()

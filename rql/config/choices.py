@@ -27,15 +27,6 @@ class Aggregate(Enum):
     random_min = "random_min"
 
 
-class Target(Enum):
-    """The value of the next state in the TD target."""
-
-    max = "max"
-    soft = "soft"
-    expected = "expected"
-    policy = "policy"
-
-
 class Unfinished(Enum):
     """What becomes of an episode whose last step is neither terminated nor truncated."""
 

@@ -1,15 +1,18 @@
 """The typed configuration of `rql collect`."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig
 
 from rql.config.choices import ActionMode
 from rql.config.compose import register_schemas, typed
-from rql.config.data_schema import DatasetConfig, EnvConfig
+from rql.config.data import DatasetConfig, EnvConfig
 from rql.config.registry import register
+from rql.config.settings import at_least, between, checks_of, section, setting
+from rql.config.validate import refuse_impossible
 from rql.utils.errors import ConfigError
 
 AUTO = "auto"
@@ -21,22 +24,22 @@ class BehaviourConfig:
     """The policy that acts, μ in the literature."""
 
 
-@register("behaviour", "random")
+@register("behaviour", "random", "rql.collect.behaviours:random_actions")
 @dataclass
 class RandomBehaviourConfig(BehaviourConfig):
     """Actions drawn uniformly."""
 
 
-@register("behaviour", "scripted")
+@register("behaviour", "scripted", "rql.collect.behaviours:scripted_actions")
 @dataclass
 class ScriptedBehaviourConfig(BehaviourConfig):
     """The controller of `dataset=demo`."""
 
-    random_chance: float = 0.0
+    random_chance: float = between(0.0, 0, 1)
     """The probability that a step is left to a uniformly drawn action."""
 
 
-@register("behaviour", "run")
+@register("behaviour", "run", "rql.collect.behaviours:trained_policy")
 @dataclass
 class RunBehaviourConfig(BehaviourConfig):
     """A policy that `run.py` trained."""
@@ -46,9 +49,10 @@ class RunBehaviourConfig(BehaviourConfig):
     policy: str | None = None
     """A policy of the run's agent, such as `bc`; null is the one that was finetuned."""
     mode: ActionMode = ActionMode.sample
+    """Its most probable action, or one that is drawn."""
 
 
-@register("behaviour", "sb3")
+@register("behaviour", "sb3", "rql.collect.behaviours:sb3_policy")
 @dataclass
 class SB3BehaviourConfig(BehaviourConfig):
     """A policy that stable-baselines3 trained."""
@@ -58,6 +62,7 @@ class SB3BehaviourConfig(BehaviourConfig):
     algorithm: str = "SAC"
     """Its class in stable_baselines3."""
     mode: ActionMode = ActionMode.sample
+    """Its most probable action, or one that is drawn."""
     trusted: bool = False
     """Such a file may carry code, which runs as it is opened; say that you know where yours is from."""
 
@@ -68,23 +73,29 @@ class CollectConfig:
 
     id: str = MISSING
     """The Minari id of the data set that is made."""
-    steps: int | None = None
+    steps: int | None = at_least(None, 1)
     """Whole episodes until there are so many steps."""
-    episodes: int | None = None
-    env: EnvConfig = field(default_factory=EnvConfig)
+    episodes: int | None = at_least(None, 1)
+    """So many whole episodes."""
+    env: EnvConfig = section(EnvConfig)
     dataset: DatasetConfig = MISSING
     """`dataset.root` is where the data set is written; what else `env` brings here is not read."""
     behaviour: BehaviourConfig = MISSING
-    seed: int = 0
+    seed: int = at_least(0, 0)
     """Episode i starts from the state of seed `seed` + i."""
     author: str | None = None
+    """Of the data set, in its metadata."""
     description: str | None = None
-    threads: int = 1
+    """Of the data set, in its metadata."""
+    threads: int = at_least(1, 1)
+    """CPU threads for torch."""
+    imports: list[str] = setting([])
+    """Modules of your own, imported before anything else, that register choices; on PYTHONPATH or right here."""
 
 
-def register_collect() -> None:
-    """Make the schemas known to Hydra."""
-    register_schemas()
+def register_collect(folders: Sequence[Path] = ()) -> None:
+    """Make the schemas known to Hydra; `folders` as in `register_schemas`."""
+    register_schemas(folders)
     store = ConfigStore.instance()
     store.store(name="collect_schema", node=CollectConfig)
 
@@ -96,22 +107,10 @@ def load_collect(composed: DictConfig) -> CollectConfig:
         ConfigError: if a value cannot work.
     """
     config = typed(composed, CollectConfig)
-    for name, count in (("steps", config.steps), ("episodes", config.episodes)):
-        _require(count is None or count > 0, name, count, "at least 1")
-    one = (config.steps is None) != (config.episodes is None)
-    _require(one, "steps", config.steps, f"either steps or episodes must be given (episodes={config.episodes})")
-    _require(config.seed >= 0, "seed", config.seed, "at least 0")
-    _require(config.threads >= 1, "threads", config.threads, "at least 1")
-    _require(config.env.num_envs >= 1, "env.num_envs", config.env.num_envs, "at least 1")
-    behaviour = config.behaviour
-    if isinstance(behaviour, ScriptedBehaviourConfig):
-        chance = behaviour.random_chance
-        _require(0.0 <= chance <= 1.0, "behaviour.random_chance", chance, "in [0, 1]")
-    if config.env.id == AUTO and not isinstance(behaviour, RunBehaviourConfig):
+    refuse_impossible(checks_of(config))
+    if (config.steps is None) == (config.episodes is None):
+        allowed = f"either steps or episodes must be given (episodes={config.episodes})"
+        raise ConfigError("steps", config.steps, allowed)
+    if config.env.id == AUTO and not isinstance(config.behaviour, RunBehaviourConfig):
         raise ConfigError("env.id", AUTO, "only behaviour=run knows its environment; env=CHOICE or env.id=ID names one")
     return config
-
-
-def _require(possible: bool, name: str, value: Any, allowed: str) -> None:
-    if not possible:
-        raise ConfigError(name, value, allowed)

@@ -1,31 +1,38 @@
 """Between Hydra and the dataclasses."""
 
 import dataclasses
+from collections.abc import Sequence
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from rql.config import agents, schema  # noqa: F401  agents make themselves known
-from rql.config.registry import choice_of, choices
+from rql.config import schema
+from rql.config.imports import import_known
+from rql.config.listing import register_listing
+from rql.config.registry import choice_of, choices, schema_of
 from rql.config.validate import validate
 from rql.utils.errors import ConfigError
 
 T = TypeVar("T")
 
 
-def register_schemas() -> None:
+def register_schemas(folders: Sequence[Path] = ()) -> None:
     """Make the schemas known to Hydra, so that a typo or a wrong type is an error as the configuration is composed.
 
-    A choice that a user registered needs no file: without one it has the defaults of its dataclass.
+    Args:
+        folders: where YAML files lie; a choice of a user's that has none has the defaults of its dataclass.
     """
+    register_listing()
     store = ConfigStore.instance()
     store.store(name="schema", node=schema.Config)
     for group, named in choices().items():
         for name, choice in named.items():
             store.store(group=f"schema/{group}", name=name, node=choice.schema)
-            if not choice.schema.__module__.startswith("rql."):
+            file = any((folder / group / f"{name}.yaml").exists() for folder in folders)
+            if not file and not choice.schema.__module__.startswith("rql."):
                 store.store(group=group, name=name, node=choice.schema)
 
 
@@ -44,8 +51,9 @@ def typed(composed: DictConfig, expected: type[T]) -> T:
     """The composed configuration as dataclasses.
 
     Raises:
-        ConfigError: if a value is missing or a key is not known.
+        ConfigError: if a value is missing, a key is not known, or a module in `imports` cannot be imported.
     """
+    import_known(composed.imports)  # in a process of its own, as jobs of a sweep may be
     missing = OmegaConf.missing_keys(composed)
     if missing:
         raise ConfigError(min(missing), "???", "it has no default and must be given")
@@ -60,7 +68,19 @@ def typed(composed: DictConfig, expected: type[T]) -> T:
 
 def choices_of(config: schema.Config) -> dict[str, str]:
     """Which choice of each group with schemas of its own the configuration has."""
-    return {group: choice_of(group, getattr(config, group)).name for group in choices() if hasattr(config, group)}
+    parts = {group: _part(config, group) for group in choices()}
+    return {group: choice_of(group, part).name for group, part in parts.items() if part is not None}
+
+
+def composed_choices(composed: DictConfig) -> dict[str, str]:
+    """The same of a configuration that Hydra composed, and that may lack values."""
+    parts = {group: OmegaConf.select(composed, group.replace("/", ".")) for group in choices()}
+    return {
+        group: choice.name
+        for group, part in parts.items()
+        for choice in choices()[group].values()
+        if choice.schema is OmegaConf.get_type(part)
+    }
 
 
 def from_plain(plain: dict[str, Any], chosen: dict[str, str]) -> schema.Config:
@@ -70,12 +90,23 @@ def from_plain(plain: dict[str, Any], chosen: dict[str, str]) -> schema.Config:
         ConfigError: if a value cannot work.
         OmegaConfBaseException: if a key or a type does not fit.
     """
+    import_known(plain.get("imports") or [])
     typed = OmegaConf.structured(schema.Config)
     for group, name in chosen.items():
-        typed[group] = OmegaConf.structured(choices()[group][name].schema)
+        known = schema_of(group, name, None)
+        if known is None:
+            raise ConfigError(group, name, "a choice that is registered here; imports=[MODULE] brings your own")
+        OmegaConf.update(typed, group.replace("/", "."), OmegaConf.structured(known), merge=False)
     merged = OmegaConf.merge(typed, plain)
     assert isinstance(merged, DictConfig)
     return load(merged)
+
+
+def _part(config: Any, group: str) -> Any:
+    """The part of a configuration that a group chooses, or None where it has none."""
+    for name in group.split("/"):
+        config = getattr(config, name, None)
+    return config
 
 
 def _paths(tree: Any, prefix: str = "") -> set[str]:

@@ -52,6 +52,12 @@ def choice_of(group: str, config: Any) -> Choice:
     return next(choice for choice in _groups[group].values() if choice.schema is type(config))
 
 
+def schema_of(group: str, name: str | None, otherwise: Any) -> Any:
+    """The dataclass of a choice by its name; `otherwise` where there is no such group or choice."""
+    choice = _groups.get(group, {}).get(name or "")
+    return choice.schema if choice else otherwise
+
+
 def implementation_of(group: str, config: Any) -> Any:
     """The code behind the choice that a part of the configuration is."""
     implementation = choice_of(group, config).implementation

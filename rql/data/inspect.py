@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium import spaces as gym_spaces
 
 from rql.config.choices import Unfinished
-from rql.config.data_schema import EnvConfig
+from rql.config.data import EnvConfig
 from rql.data.episodes import Packer, Source, SpacePair
 from rql.data.sources.d4rl import FlatSource
 from rql.data.transitions import Transitions

@@ -8,19 +8,12 @@ from typing import Any
 
 import gymnasium
 
-from rql.config.data_schema import (
-    DatasetConfig,
-    DemoDatasetConfig,
-    EnvConfig,
-    FileDatasetConfig,
-    MinariDatasetConfig,
-    NoDatasetConfig,
-)
+from rql.config.data import DatasetConfig, EnvConfig, NoDatasetConfig
+from rql.config.registry import implementation_of
 from rql.data.cache import cache_folder, open_cached
 from rql.data.episodes import Source
 from rql.data.sources.d4rl import SUFFIXES, FlatSource
-from rql.data.sources.demo import demo_dataset
-from rql.data.sources.minari import MinariSource, check_spaces, open_minari
+from rql.data.sources.minari import check_spaces, open_minari
 from rql.data.transitions import Transitions, mix, subset
 from rql.envs.make import FROM_DATASET, env_of_spec
 from rql.envs.spaces import Spaces
@@ -72,8 +65,6 @@ def resolve_env(dataset: DatasetConfig, env: EnvConfig) -> EnvConfig:
     """
     if env.id != FROM_DATASET:
         return env
-    if isinstance(dataset, DemoDatasetConfig):
-        raise ConfigError("env.id", env.id, "an environment, for dataset=demo makes its data in it")
     with minari_root(dataset.root):
         source = _main_source(dataset, env)
     if source.env_spec is None:
@@ -82,17 +73,8 @@ def resolve_env(dataset: DatasetConfig, env: EnvConfig) -> EnvConfig:
 
 
 def _main_source(config: DatasetConfig, env_config: EnvConfig) -> Source:
-    match config:
-        case DemoDatasetConfig():
-            return MinariSource(*demo_dataset(env_config, config.episodes, config.seed))
-        case MinariDatasetConfig():
-            return open_minari(config.id, config.download)
-        case FileDatasetConfig():
-            if Path(config.path).suffix not in SUFFIXES:
-                raise ConfigError("dataset.path", config.path, f"a file {', '.join(SUFFIXES)}")
-            return FlatSource(Path(config.path).expanduser())
-        case _:
-            raise TypeError(f"no source for {type(config).__name__}")
+    source: Source = implementation_of("dataset", config)(config, env_config)
+    return source
 
 
 @contextmanager

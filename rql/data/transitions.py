@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rql.config.data_schema import SubsetConfig
+from rql.config.data import SubsetConfig
 from rql.data.rows import RowLayout, Rows
 from rql.utils.errors import DataError
 

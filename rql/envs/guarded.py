@@ -14,7 +14,7 @@ import gymnasium
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from rql.config.choices import Vectorization
-from rql.config.data_schema import EnvConfig
+from rql.config.data import EnvConfig
 
 AnyEnv = gymnasium.Env[Any, Any]
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from rql.config.choices import Vectorization
-from rql.config.data_schema import EnvConfig
+from rql.config.data import EnvConfig
 from rql.envs.goals import GoalSuccess, is_goal_env
 from rql.envs.spaces import Spaces, describe
 from rql.utils.errors import ConfigError

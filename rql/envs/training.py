@@ -6,7 +6,7 @@ from typing import Any
 
 from gymnasium.vector import AutoresetMode
 
-from rql.config.data_schema import EnvConfig
+from rql.config.data import EnvConfig
 from rql.envs.guarded import EnvFailedError, GuardedEnvs
 from rql.envs.make import make_env
 from rql.envs.restorable import Restorable

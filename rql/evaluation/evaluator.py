@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from rql.agents.base import Agent
 from rql.agents.loading import Policy
 from rql.config.choices import ActionMode
-from rql.config.data_schema import EnvConfig
+from rql.config.data import EnvConfig
 from rql.config.schema import Config
 from rql.data.transitions import Reference, RewardTransform
 from rql.envs.guarded import AnyEnv, EnvFailedError, GuardedEnvs

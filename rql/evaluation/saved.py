@@ -8,7 +8,7 @@ import torch
 
 from rql.agents.loading import Policy, SavedAgent
 from rql.config.choices import ActionMode
-from rql.config.data_schema import FileDatasetConfig, MinariDatasetConfig
+from rql.config.data import FileDatasetConfig, MinariDatasetConfig
 from rql.config.schema import Config
 from rql.data.load import minari_root, open_source
 from rql.data.reference_scores import reference_score

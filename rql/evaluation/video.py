@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rql.config.data_schema import EnvConfig
+from rql.config.data import EnvConfig
 from rql.envs.make import make_env
 from rql.utils.errors import RQLError
 from rql.utils.extras import remedy

@@ -6,8 +6,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from rql.config.method import ConstantBetaConfig, KLBetaConfig, RampBetaConfig
+
 Shape = Callable[[float, float, float], float]
 """(start, end, progress ∈ [0, 1]) → value."""
+Schedule = Callable[[int], float]
+"""Online environment step → value."""
 
 
 def linear(start: float, end: float, progress: float) -> float:
@@ -28,6 +32,36 @@ def exponential(start: float, end: float, progress: float) -> float:
 def completed(step: int, first: int, last: int) -> float:
     """The share of the way from step `first` to step `last`, in [0, 1]."""
     return min(1.0, max(0.0, (step - first) / max(1, last - first)))
+
+
+def constant_beta(config: ConstantBetaConfig, last_step: int) -> Schedule:
+    """β of `beta=constant`."""
+    return lambda step: config.value
+
+
+def linear_beta(config: RampBetaConfig, last_step: int) -> Schedule:
+    """β of `beta=linear`."""
+    return _ramp(linear, config, last_step)
+
+
+def cosine_beta(config: RampBetaConfig, last_step: int) -> Schedule:
+    """β of `beta=cosine`."""
+    return _ramp(cosine, config, last_step)
+
+
+def exponential_beta(config: RampBetaConfig, last_step: int) -> Schedule:
+    """β of `beta=exponential`."""
+    return _ramp(exponential, config, last_step)
+
+
+def first_kl_beta(config: KLBetaConfig, last_step: int) -> Schedule:
+    """β of `beta=kl` before `adapt_beta` moves it."""
+    return lambda step: config.initial
+
+
+def _ramp(shape: Shape, config: RampBetaConfig, last_step: int) -> Schedule:
+    end_step = last_step if config.end_step is None else config.end_step
+    return lambda step: shape(config.start, config.end, completed(step, config.start_step, end_step))
 
 
 def adapt_beta(beta: Tensor, kl: Tensor, budget: Tensor, rate: Tensor, highest: Tensor) -> Tensor:

@@ -1,20 +1,16 @@
 """Ensembles of Q, which value sets of actions: E critics, B states, N actions a state → (E, B, N); and V."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
-
-from rql.nn.mlp import ensemble_mlp, mlp
 
 
 class DiscreteCritics(nn.Module):
     """Q(s, ·) for all discrete actions at once."""
 
-    def __init__(self, size: int, obs_dim: int, num_actions: int, hidden: Sequence[int], layer_norm: bool) -> None:
+    def __init__(self, net: nn.Module, size: int) -> None:
+        """`net` maps (E, B, obs_dim) to (E, B, number of actions); `size` is E."""
         super().__init__()
-        self.size = size
-        self.net = ensemble_mlp(size, obs_dim, hidden, num_actions, layer_norm)
+        self.size, self.net = size, net
 
     def forward(self, obs: Tensor, actions: Tensor) -> Tensor:
         """obs (B, obs_dim) and actions (B, N) int64 → (E, B, N)."""
@@ -25,10 +21,10 @@ class DiscreteCritics(nn.Module):
 class ContinuousCritics(nn.Module):
     """Q(s, a) for actions in [−1, 1]^d."""
 
-    def __init__(self, size: int, obs_dim: int, action_dim: int, hidden: Sequence[int], layer_norm: bool) -> None:
+    def __init__(self, net: nn.Module, size: int) -> None:
+        """`net` maps observations and actions side by side, (E, B, obs_dim + d), to (E, B, 1); `size` is E."""
         super().__init__()
-        self.size = size
-        self.net = ensemble_mlp(size, obs_dim + action_dim, hidden, 1, layer_norm)
+        self.size, self.net = size, net
 
     def forward(self, obs: Tensor, actions: Tensor) -> Tensor:
         """obs (B, obs_dim) and actions (B, N, d) → (E, B, N)."""
@@ -41,11 +37,12 @@ class ContinuousCritics(nn.Module):
 class StateValue(nn.Module):
     """V(s)."""
 
-    def __init__(self, obs_dim: int, hidden: Sequence[int], layer_norm: bool) -> None:
+    def __init__(self, net: nn.Module) -> None:
+        """`net` maps (1, B, obs_dim) to (1, B, 1), as an ensemble of one."""
         super().__init__()
-        self.net = mlp(obs_dim, hidden, 1, layer_norm)
+        self.net = net
 
     def forward(self, obs: Tensor) -> Tensor:
-        """(..., obs_dim) → (...,)."""
-        values: Tensor = self.net(obs)
-        return values.squeeze(-1)
+        """(B, obs_dim) → (B,)."""
+        values: Tensor = self.net(obs.unsqueeze(0))
+        return values.reshape(-1)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from rql.config.networks import ActorNetworkConfig, CriticNetworkConfig
+
 
 def mlp(inputs: int, hidden: Sequence[int], outputs: int, layer_norm: bool) -> nn.Sequential:
     """Linear → (layer norm) → ReLU for each hidden width, then a linear layer: (..., inputs) → (..., outputs)."""
@@ -43,3 +45,13 @@ def ensemble_mlp(size: int, inputs: int, hidden: Sequence[int], outputs: int, la
         layers += _activation(width, layer_norm)
         inputs = width
     return nn.Sequential(*layers, EnsembleLinear(size, inputs, outputs))
+
+
+def actor_mlp(config: ActorNetworkConfig, inputs: int, outputs: int) -> nn.Module:
+    """The network of `network/actor=mlp`: (..., inputs) → (..., outputs)."""
+    return mlp(inputs, config.hidden, outputs, config.layer_norm)
+
+
+def critic_mlp(config: CriticNetworkConfig, size: int, inputs: int, outputs: int) -> nn.Module:
+    """The networks of `network/critic=mlp`: (size, rows, inputs) → (size, rows, outputs)."""
+    return ensemble_mlp(size, inputs, config.hidden, outputs, config.layer_norm)

@@ -1,20 +1,18 @@
 """Policy networks: (normalised) observations in, a distribution over actions out."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from rql.nn.distributions import Categorical, Gaussian, SquashedGaussian, Uniform
-from rql.nn.mlp import mlp
 
 
 class CategoricalPolicy(nn.Module):
-    """π(a|s) over `num_actions` discrete actions."""
+    """π(a|s) over discrete actions."""
 
-    def __init__(self, obs_dim: int, num_actions: int, hidden: Sequence[int], layer_norm: bool) -> None:
+    def __init__(self, net: nn.Module) -> None:
+        """`net` maps observations to logits."""
         super().__init__()
-        self.net = mlp(obs_dim, hidden, num_actions, layer_norm)
+        self.net = net
 
     def forward(self, obs: Tensor) -> Categorical:
         """(..., obs_dim) → logits (..., num_actions)."""
@@ -24,17 +22,10 @@ class CategoricalPolicy(nn.Module):
 class SquashedGaussianPolicy(nn.Module):
     """π(a|s) over [−1, 1]^d: a squashed Gaussian whose mean and scale both depend on the state."""
 
-    def __init__(
-        self,
-        obs_dim: int,
-        action_dim: int,
-        hidden: Sequence[int],
-        layer_norm: bool,
-        log_std_min: float,
-        log_std_max: float,
-    ) -> None:
+    def __init__(self, net: nn.Module, log_std_min: float, log_std_max: float) -> None:
+        """`net` maps observations to 2 d numbers: d means, and what decides d scales."""
         super().__init__()
-        self.net = mlp(obs_dim, hidden, 2 * action_dim, layer_norm)
+        self.net = net
         self.log_std_min, self.log_std_max = log_std_min, log_std_max
 
     def forward(self, obs: Tensor) -> SquashedGaussian:
@@ -47,17 +38,10 @@ class SquashedGaussianPolicy(nn.Module):
 class GaussianPolicy(nn.Module):
     """π(a|s) as a normal distribution around a mean in (−1, 1)^d, with one scale a dimension for all states."""
 
-    def __init__(
-        self,
-        obs_dim: int,
-        action_dim: int,
-        hidden: Sequence[int],
-        layer_norm: bool,
-        log_std_min: float,
-        log_std_max: float,
-    ) -> None:
+    def __init__(self, net: nn.Module, action_dim: int, log_std_min: float, log_std_max: float) -> None:
+        """`net` maps observations to d numbers, whose tanh is the mean."""
         super().__init__()
-        self.net = mlp(obs_dim, hidden, action_dim, layer_norm)
+        self.net = net
         self.raw_log_std = nn.Parameter(torch.zeros(action_dim))
         self.log_std_min, self.log_std_max = log_std_min, log_std_max
 
@@ -70,9 +54,10 @@ class GaussianPolicy(nn.Module):
 class DeterministicPolicy(nn.Module):
     """a = π(s) in (−1, 1)^d."""
 
-    def __init__(self, obs_dim: int, action_dim: int, hidden: Sequence[int], layer_norm: bool) -> None:
+    def __init__(self, net: nn.Module) -> None:
+        """`net` maps observations to d numbers, whose tanh is the action."""
         super().__init__()
-        self.net = mlp(obs_dim, hidden, action_dim, layer_norm)
+        self.net = net
 
     def forward(self, obs: Tensor) -> Tensor:
         """(..., obs_dim) → actions (..., action_dim)."""

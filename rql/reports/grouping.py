@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
-from rql.reports.runs import NO_EXPERIMENT, Run
+from rql.config.roles import decides
+from rql.reports.runs import Run
 from rql.runs.folder import values_of
 from rql.utils.errors import RQLError
 
@@ -55,11 +56,12 @@ def find_factors(runs: Sequence[Run], by: Sequence[str] | None) -> list[Factor]:
     leaves, groups = _leaves(runs), _groups(runs)
     if by is not None:
         return [_named(name, runs, leaves, groups) for name in by]
+    groups = _deciding(groups, runs)
     tasks, seeds = _leaf(runs, TASK), _leaf(runs, SEED)
     columns = {
         key: column
-        for key, column in leaves.items()
-        if _varies(column) and not key.startswith(NO_EXPERIMENT) and key != SEED and column != seeds
+        for key, column in _deciding(leaves, runs).items()
+        if _varies(column) and key != SEED and column != seeds
     }
     if _varies(tasks):
         columns = {key: column for key, column in columns.items() if not _decides(tasks, column)}
@@ -114,6 +116,14 @@ def _leaf(runs: Sequence[Run], key: str) -> Column:
     return tuple(_plain(run.config[key]) if key in run.config else None for run in runs)
 
 
+def _deciding(columns: dict[str, Column], runs: Sequence[Run]) -> dict[str, Column]:
+    """The columns with None for each run of whose experiment the key, or the group, is no part."""
+    return {
+        key: tuple(value if decides(key, run.choices) else None for value, run in zip(column, runs, strict=True))
+        for key, column in columns.items()
+    }
+
+
 def _plain(value: object) -> Value:
     return value if isinstance(value, str | int | float) else json.dumps(value)
 
@@ -153,7 +163,11 @@ def _groups_for_keys(
     for name, choices in groups.items():
         if not _varies(choices) or None in choices:
             continue
-        members = [key for key, column in columns.items() if key.startswith(f"{name}.") and _decides(choices, column)]
+        members = [
+            key
+            for key, column in columns.items()
+            if key.startswith(f"{name.replace('/', '.')}.") and _decides(choices, column)
+        ]
         twins = [key for key, column in columns.items() if _same_parts(choices, column)]
         alone = members == twins and len(members) == 1 and Factor(name, columns[members[0]]).numeric
         if alone or not (members or twins or name in recorded):

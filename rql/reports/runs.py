@@ -14,19 +14,13 @@ from typing import Any
 import yaml
 
 from rql.config.agents.base import AgentTable, StageInfo, baseline_of
-from rql.runs.folder import CHANGEABLE, JOB_FILE, JOB_LOCK_FILE, RUN_FILE, flat, is_locked, read_agent_table
+from rql.config.roles import experiment, flat
+from rql.runs.folder import JOB_FILE, JOB_LOCK_FILE, RUN_FILE, is_locked, read_agent_table
 from rql.runs.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
 from rql.utils.errors import RQLError
 
 Plain = dict[str, Any]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
-
-NO_EXPERIMENT = (
-    "resume",
-    *(key for key in CHANGEABLE if key not in ("online.env_steps", "online.stop_return", "evaluation.")),
-    *("evaluation.episodes", "evaluation.boundary_episodes", "evaluation.num_envs"),
-)
-"""Keys, and beginnings of keys, that do not make another experiment of a run."""
 
 
 class RunStatus(Enum):
@@ -147,9 +141,7 @@ def _without_copies(runs: Sequence[Run]) -> list[Run]:
 
 
 def _experiment(run: Run) -> str:
-    """All that decides what a run finds, seed included."""
-    keys = {key: value for key, value in run.config.items() if not key.startswith(NO_EXPERIMENT)}
-    return json.dumps([keys, run.choices], sort_keys=True)
+    return json.dumps(experiment(run.config, run.choices), sort_keys=True)
 
 
 def _run_folders(directory: Path) -> Iterator[Path]:

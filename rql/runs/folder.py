@@ -16,6 +16,7 @@ from hydra.conf import HydraConf
 
 from rql.config.agents.base import AgentTable
 from rql.config.compose import choices_of
+from rql.config.roles import Chosen, flat, is_read, may_change
 from rql.config.schema import Config
 from rql.runs.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
 from rql.utils.errors import RQLError
@@ -23,28 +24,7 @@ from rql.utils.files import CHECKPOINTS, code_version, remove_half_written, writ
 
 RUN_FILE, LOCK_FILE = "run.json", ".lock"
 JOB_FILE, JOB_LOCK_FILE = "job.json", ".job.lock"
-"""What a run that is a job of a sweep has besides."""
-CHANGEABLE = (
-    "bc.eval_every",
-    "checkpoint.",
-    "dataset.cache",
-    "dataset.root",
-    "device",
-    "env.max_restarts",
-    "env.step_timeout",
-    "env.vectorization",
-    "evaluation.",
-    "jobs.",
-    "offline.eval_every",
-    "online.env_steps",
-    "online.eval_every",
-    "online.save_replay",
-    "online.stop_return",
-    "threads",
-    "tracking.",
-    "watchdog.",
-)
-"""Keys, and beginnings of keys, that may change in the middle of a run."""
+"""Files of a run that is a job of a sweep."""
 
 Changes = dict[str, tuple[Any, Any]]
 Plain = dict[str, Any]
@@ -133,9 +113,9 @@ class RunFolder:
         Raises:
             RQLError: if one of them cannot change in the middle of a run.
         """
-        found = difference(read_config(self.directory), config)
-        found |= difference(read_command(self.directory).choices, choices)
-        refuse_fixed(self.directory, found)
+        found = difference(read_config(self.directory), config, choices)
+        found |= difference(read_command(self.directory).choices, choices, choices)
+        refuse_fixed(self.directory, found, choices)
         return found
 
     def begin(
@@ -163,6 +143,7 @@ class RunFolder:
         }
         begun: Plain = asdict(command) | agent.to_plain() | {"id": os.urandom(4).hex(), "data": data, "attempts": []}
         described = begun | self._described()
+        described["choices"] = command.choices  # those that the agent does not read may have changed
         described["attempts"].append(attempt)
         changed = [name for name, known in described["data"].items() if data.get(name) != known]
         if changed:
@@ -232,29 +213,21 @@ def read_agent_table(directory: Path) -> AgentTable:
         raise RQLError(f"{path} does not say which stages the run has: {error}") from error
 
 
-def refuse_fixed(directory: Path, changes: Changes) -> None:
+def refuse_fixed(directory: Path, changes: Changes, choices: Chosen) -> None:
     """Refuse what would make another run of it.
 
     Raises:
         RQLError: if one of the changes cannot be made in the middle of a run.
     """
-    fixed = {key: values for key, values in changes.items() if not key.startswith(CHANGEABLE)}
+    fixed = {key: values for key, values in changes.items() if not may_change(key, choices)}
     if fixed:
         listed = ", ".join(f"{key} ({then} → {now})" for key, (then, now) in fixed.items())
         remedy = "hydra.run.dir=FOLDER names another place"
         raise RQLError(f"{directory} holds a run that began with other values: {listed}; {remedy}")
 
 
-def difference(then: Plain, now: Plain) -> Changes:
-    """The dotted keys whose values differ, `resume` aside."""
+def difference(then: Plain, now: Plain, choices: Chosen) -> Changes:
+    """The dotted keys whose values differ, `resume` and what the agent does not read aside."""
     before, after = flat(then), flat(now)
-    keys = [key for key in before | after if key != "resume" and before.get(key) != after.get(key)]
-    return {key: (before.get(key), after.get(key)) for key in keys}
-
-
-def flat(tree: Any, prefix: str = "") -> Plain:
-    """The leaves of a plain configuration by their dotted keys; an empty dictionary is a leaf."""
-    if not isinstance(tree, dict) or not tree:
-        return {prefix: tree}
-    parts = ((f"{prefix}.{key}" if prefix else str(key), value) for key, value in tree.items())
-    return {path: leaf for name, value in parts for path, leaf in flat(value, name).items()}
+    keys = [key for key in before | after if key != "resume" and is_read(key, choices)]
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}

@@ -5,7 +5,8 @@ from pathlib import Path
 from hydra import compose
 from omegaconf import OmegaConf
 
-from rql.config.compose import choices_of, from_plain, load, to_plain
+from rql.config.compose import choices_of, from_plain, load, register_schemas, to_plain
+from rql.config.imports import import_known, searched_folders
 from rql.config.schema import Config
 from rql.runs.folder import Command, difference, read_command, read_config, refuse_fixed
 from rql.utils.errors import ConfigError
@@ -22,12 +23,15 @@ def resumed(directory: Path, command: Command) -> tuple[Config, Path, Command]:
     if not directory.is_dir():
         raise ConfigError("resume", str(directory), "auto, never, or the folder of a run")
     stored, began = read_config(directory), read_command(directory)
+    import_known(stored.get("imports") or [])
+    register_schemas(searched_folders())  # with the choices that these modules have added
     together = Command(began.config_name, [*began.overrides, *command.overrides], began.choices, began.swept)
     if command.overrides:
         then = to_plain(load(compose(began.config_name, overrides=began.overrides)))
         now = load(compose(began.config_name, overrides=together.overrides))
-        changes = difference(then, to_plain(now)) | difference(began.choices, choices_of(now))
-        refuse_fixed(directory, changes)
+        chosen = choices_of(now)
+        changes = difference(then, to_plain(now), chosen) | difference(began.choices, chosen, chosen)
+        refuse_fixed(directory, changes, chosen)
         changed = OmegaConf.create(stored)
         for key, (_, value) in changes.items():
             OmegaConf.update(changed, key, value, force_add=True)

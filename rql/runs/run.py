@@ -15,7 +15,8 @@ from rql.agents.saving import AGENT_FILE
 from rql.config.agents.base import AgentTable
 from rql.config.choices import WatchdogAction
 from rql.config.compose import choices_of, to_plain
-from rql.config.schema import Config, WatchdogConfig
+from rql.config.running import WatchdogConfig
+from rql.config.schema import Config
 from rql.data.journal import Journal
 from rql.data.load import minari_root, resolve_env
 from rql.data.rows import RowLayout

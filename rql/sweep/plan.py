@@ -13,10 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from rql.config.compose import load
+from rql.config.compose import composed_choices, load
+from rql.config.roles import experiment
 from rql.runs.folder import JOB_FILE, values_of
 from rql.runs.record import CONFIG_FILE
-from rql.sweep.identity import belongs, telling
+from rql.sweep.identity import is_swept
 from rql.sweep.jobs import Job, enqueue, now, read
 from rql.utils.errors import ConfigError, RQLError
 from rql.utils.files import write_atomically
@@ -39,7 +40,7 @@ class Sweep:
     """What lies in `sweep.json`."""
 
     base: dict[str, Any]
-    """What is not swept: dotted keys and values."""
+    """What is not swept: keys and groups, with their values."""
     swept: list[str]
     jobs: list[str]
     """Identities, in the order in which they were asked for."""
@@ -64,10 +65,11 @@ def fixed_overrides(overrides: list[Override]) -> list[str]:
 
 
 def base_of(config_name: str, overrides: list[Override]) -> dict[str, Any]:
-    """The plain configuration without what is swept; it may lack values that only the swept keys give."""
-    plain = OmegaConf.to_container(compose(config_name, overrides=fixed_overrides(overrides)), enum_to_str=True)
+    """The experiment without what is swept; it may lack values that only the swept keys give."""
+    composed = compose(config_name, overrides=fixed_overrides(overrides))
+    plain = OmegaConf.to_container(composed, enum_to_str=True)
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return experiment({str(key): value for key, value in plain.items()}, composed_choices(composed))
 
 
 def arms(config_name: str, overrides: list[Override]) -> list[Job]:
@@ -95,7 +97,7 @@ def open_sweep(directory: Path, base: dict[str, Any], swept: list[str], jobs: li
     Raises:
         RQLError: if another sweep or a run lies in the folder, or it cannot be written.
     """
-    asked = Sweep(telling(base), swept, [job.id for job in jobs], [launch])
+    asked = Sweep(base, swept, [job.id for job in jobs], [launch])
     _together(directory, asked)  # before anything is touched
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -156,7 +158,7 @@ def _together(directory: Path, asked: Sweep) -> Sweep:
             f"{directory} holds a sweep over {', '.join(known.swept)}, and not {', '.join(asked.swept)}; {other}"
         )
     keys = [key for key in known.base | asked.base if known.base.get(key) != asked.base.get(key)]
-    changed = sorted(key for key in keys if not belongs(key, [*before, *now]))
+    changed = sorted(key for key in keys if not is_swept(key, [*before, *now]))
     if changed:
         listed = ", ".join(f"{key} ({known.base.get(key)} → {asked.base.get(key)})" for key in changed)
         raise RQLError(f"{directory} holds a sweep with other values: {listed}; {other}")

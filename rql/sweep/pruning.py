@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rql.config.schema import JobsConfig
+from rql.config.running import JobsConfig
 from rql.runs.folder import JOB_FILE, read_agent_table
 from rql.runs.record import METRICS_FILE, read_metrics
 from rql.sweep.jobs import ENDED, Job, read

@@ -4,8 +4,8 @@ import hashlib
 import math
 from typing import Any
 
-from rql.config.validate import TAG_LENGTH
-from rql.runs.folder import flat
+from rql.config.roles import flat
+from rql.config.running import TAG_LENGTH
 
 Plain = dict[str, Any]
 

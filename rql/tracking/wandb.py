@@ -9,7 +9,7 @@ from typing import Any
 
 from rql.config.agents.base import StageInfo
 from rql.config.choices import WandbMode
-from rql.config.schema import TrackingConfig
+from rql.config.running import TrackingConfig
 from rql.runs.folder import Identity
 from rql.tracking.swept import tags_of, with_swept
 

@@ -110,7 +110,7 @@ def test_iql(batch: Batch) -> None:
     state = state._replace(
         actor=with_params(state.actor, actor_params()),
         critic=with_params(state.critic, critic_params(modules.q_funcs)),
-        value=with_params(state.value, policy_params(modules.value_func)),
+        value=with_params(state.value, critic_params([modules.value_func])),
         target=critic_params(modules.targ_q_funcs),
     )
     (update,) = agent.stages[0].cycle
@@ -122,7 +122,7 @@ def test_iql(batch: Batch) -> None:
         assert ours["actor_loss"].item() == pytest.approx(theirs["actor_loss"], rel=TOLERANCE)
     assert_close(state.actor.params, actor_params())
     assert_close(state.critic.params, critic_params(modules.q_funcs))
-    assert_close(state.value.params, policy_params(modules.value_func))
+    assert_close(state.value.params, critic_params([modules.value_func]))
     assert_close(state.target, critic_params(modules.targ_q_funcs))
 
 

@@ -10,17 +10,14 @@ from rql.agents.rql.agent import RQL, NextValue
 from rql.agents.rql.composition import Amortized, Resampled
 from rql.agents.rql.residual import Ensemble, Residual
 from rql.agents.rql.schedule import RQLSchedule
-from rql.config.choices import Aggregate, PolicyClass, Target
-from rql.config.schema import AmortizedConfig, Config, CriticNetworkConfig, KLBetaConfig, ResampleConfig
+from rql.config.choices import Aggregate, PolicyClass
+from rql.config.method import AmortizedConfig, KLBetaConfig, PolicyTargetConfig, ResampleConfig
+from rql.config.networks import CriticNetworkConfig
+from rql.config.registry import implementation_of
+from rql.config.schema import Config
 from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.method import targets
 from rql.utils.errors import ConfigError
-
-NEXT_VALUES: dict[Target, NextValue] = {
-    Target.max: targets.max_value,
-    Target.soft: targets.soft_value,
-    Target.expected: targets.expected_value,
-}
 
 
 def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_scale: float) -> RQL:
@@ -47,13 +44,14 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
 
 def _next_value(config: Config, spaces: Spaces) -> NextValue:
     """The value of the next state. For discrete actions π_final itself acts, whose value is the soft one."""
-    if config.target.name is not Target.policy:
-        return NEXT_VALUES[config.target.name]
+    next_value: NextValue = implementation_of("target", config.target)
+    if not isinstance(config.target, PolicyTargetConfig):
+        return next_value
     if isinstance(spaces.action, DiscreteSpec):
         return targets.soft_value
     if not isinstance(config.composition, AmortizedConfig):
-        raise ConfigError("target.name", "policy", "max, soft or expected, for composition=resample has no network π_θ")
-    return targets.policy_value
+        raise ConfigError("target", "policy", "max, soft or expected, for composition=resample has no network π_θ")
+    return next_value
 
 
 def _check_kl_budget(config: Config, spaces: Spaces) -> None:
@@ -76,7 +74,7 @@ def _actions(config: Config, spaces: Spaces) -> ActionModel:
         return DiscreteActions(spaces.action.count)
     candidates = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else 0
     samples = config.target.num_samples, config.cql.num_samples, candidates
-    return ContinuousActions(spaces.action.width, *samples, on_policy=config.target.name is Target.policy)
+    return ContinuousActions(spaces.action.width, *samples, on_policy=isinstance(config.target, PolicyTargetConfig))
 
 
 def _ensemble(net: CriticNetworkConfig) -> Ensemble:

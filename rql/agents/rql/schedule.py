@@ -1,42 +1,12 @@
 """The hyper-parameters of residual Q-learning over the steps of a run."""
 
-from collections.abc import Callable
-
 import torch
 
 from rql.agents.rql.residual import RQLHyperparameters
-from rql.config.schema import (
-    AmortizedConfig,
-    BetaConfig,
-    Config,
-    ConstantBetaConfig,
-    CosineBetaConfig,
-    ExponentialBetaConfig,
-    KLBetaConfig,
-    LinearBetaConfig,
-    RampBetaConfig,
-)
-from rql.method.schedules import Shape, completed, cosine, exponential, linear
-
-SHAPES: dict[type[RampBetaConfig], Shape] = {
-    LinearBetaConfig: linear,
-    CosineBetaConfig: cosine,
-    ExponentialBetaConfig: exponential,
-}
-
-
-def beta_schedule(config: BetaConfig, last_step: int) -> Callable[[int], float]:
-    """β as a function of the online environment step; where β is adaptive, its initial value."""
-    match config:
-        case ConstantBetaConfig():
-            return lambda step: config.value
-        case RampBetaConfig():
-            shape, end_step = SHAPES[type(config)], last_step if config.end_step is None else config.end_step
-            return lambda step: shape(config.start, config.end, completed(step, config.start_step, end_step))
-        case KLBetaConfig():
-            return lambda step: config.initial
-        case _:
-            raise TypeError(f"no schedule for {type(config).__name__}")
+from rql.config.method import AmortizedConfig, KLBetaConfig
+from rql.config.registry import implementation_of
+from rql.config.schema import Config
+from rql.method.schedules import Schedule, completed, linear
 
 
 class RQLSchedule:
@@ -44,7 +14,7 @@ class RQLSchedule:
 
     def __init__(self, config: Config, device: torch.device, learning_rate_scale: float = 1.0) -> None:
         self._cql, self._last_step, self._device = config.cql, config.online.env_steps, device
-        self._beta = beta_schedule(config.beta, self._last_step)
+        self._beta: Schedule = implementation_of("beta", config.beta)(config.beta, self._last_step)
         kl = config.beta if isinstance(config.beta, KLBetaConfig) else None
         composition = config.composition
         actor_rate = composition.learning_rate if isinstance(composition, AmortizedConfig) else 0.0

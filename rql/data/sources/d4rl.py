@@ -10,8 +10,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from rql.config.data import EnvConfig, FileDatasetConfig
 from rql.data.episodes import Episode, Source
-from rql.utils.errors import DataError
+from rql.utils.errors import ConfigError, DataError
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -19,6 +20,18 @@ REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("timeouts", "next_observations")
 HDF5_SUFFIXES = (".hdf5", ".h5")
 SUFFIXES = (*HDF5_SUFFIXES, ".npz")
+
+
+def open_file(config: FileDatasetConfig, env_config: EnvConfig) -> "FlatSource":
+    """The data set of `dataset=d4rl` and of `dataset=npz`.
+
+    Raises:
+        ConfigError: if the path has another ending.
+        DataError: if there is no such file, or it may not be read.
+    """
+    if Path(config.path).suffix not in SUFFIXES:
+        raise ConfigError("dataset.path", config.path, f"a file {', '.join(SUFFIXES)}")
+    return FlatSource(Path(config.path).expanduser())
 
 
 class FlatSource(Source):

@@ -8,11 +8,11 @@ import gymnasium
 import numpy as np
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
-from rql.config.data_schema import EnvConfig
+from rql.config.data import DemoDatasetConfig, EnvConfig
 from rql.data.demonstrators import CONTROLLERS, Controller
-from rql.data.sources.minari import dataset_folder
+from rql.data.sources.minari import MinariSource, dataset_folder
 from rql.data.writing import EPISODE_OVERHEAD, describe_set, write_set
-from rql.envs.make import make_env
+from rql.envs.make import FROM_DATASET, make_env
 from rql.utils.errors import ConfigError, DataError
 
 RECIPE = 1
@@ -21,6 +21,18 @@ BLOCK = 10
 """Steps that the controller keeps control, or leaves it to chance."""
 WORST = 0.5
 """The chance of a random block in the least skilful episode; the best has none."""
+
+
+def open_demo(config: DemoDatasetConfig, env_config: EnvConfig) -> MinariSource:
+    """The data set of `dataset=demo`.
+
+    Raises:
+        ConfigError: if no controller is known for the environment.
+        RQLError: if it cannot be written.
+    """
+    if env_config.id == FROM_DATASET:
+        raise ConfigError("env.id", env_config.id, "an environment, for dataset=demo makes its data in it")
+    return MinariSource(*demo_dataset(env_config, config.episodes, config.seed))
 
 
 def demo_dataset(config: EnvConfig, episodes: int, seed: int) -> tuple[str, Path]:

@@ -14,6 +14,7 @@ from minari import MinariDataset
 from minari.dataset.minari_dataset import DATASET_ID_RE
 from minari.storage.datasets_root_dir import get_dataset_path
 
+from rql.config.data import EnvConfig, MinariDatasetConfig
 from rql.data.episodes import Episode, Source, SpacePair
 from rql.data.transitions import Reference
 from rql.envs.spaces import map_leaves
@@ -74,6 +75,15 @@ class MinariSource(Source):
 
     def _unreadable(self, error: Exception) -> DataError:
         return DataError(f"data set {self.label} cannot be read: {type(error).__name__}: {error}")
+
+
+def open_configured(config: MinariDatasetConfig, env_config: EnvConfig) -> MinariSource:
+    """The data set of `dataset=minari`.
+
+    Raises:
+        DataError: as `open_minari`.
+    """
+    return open_minari(config.id, config.download)
 
 
 def open_minari(id: str, download: bool) -> MinariSource:

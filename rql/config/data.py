@@ -1,12 +1,14 @@
-"""The typed configuration of environments, data sets and rewards; the rest is in `rql.config.schema`."""
+"""The typed configuration of environments, data sets and rewards."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING
 
-from rql.config.choices import Unfinished, Vectorization
+from rql.config.choices import PolicyClass, Unfinished, Vectorization
 from rql.config.registry import register
+from rql.config.settings import Check, Role, WholeConfig, at_least, finite, fraction, positive, section, setting
 
 
 @dataclass
@@ -19,12 +21,13 @@ class EnvConfig:
     """Keyword arguments for `gymnasium.make`."""
     obs_keys: list[str] | None = None
     """Which entries of a dictionary observation the agent sees; null is observation and desired_goal, or all."""
-    num_envs: int = 1
+    num_envs: int = at_least(1, 1)
     """Environments that collect in parallel during online finetuning."""
-    vectorization: Vectorization = Vectorization.sync
-    step_timeout: float = 60.0
+    vectorization: Vectorization = setting(Vectorization.sync, Role.how)
+    """Whether they run one after the other in this process, or in a process each."""
+    step_timeout: float = positive(60.0, Role.how)
     """Seconds after which an environment in a process of its own is taken for hanging."""
-    max_restarts: int = 10
+    max_restarts: int = at_least(10, 0, Role.how)
     """How often environments that raise or hang are made anew before the run gives up."""
 
 
@@ -32,15 +35,15 @@ class EnvConfig:
 class SubsetConfig:
     """Which episodes of a data set are kept; the filters act in this order."""
 
-    top_fraction: float = 1.0
+    top_fraction: float = fraction(1.0)
     """This fraction of the episodes, those with the highest return."""
     min_return: float | None = None
     """Episodes of at least this return."""
-    episodes: int | None = None
+    episodes: int | None = at_least(None, 1)
     """So many episodes, drawn at random."""
-    transitions: int | None = None
+    transitions: int | None = at_least(None, 1)
     """Whole episodes, drawn at random until they hold so many transitions."""
-    seed: int = 0
+    seed: int = at_least(0, 0)
     """Of these draws."""
 
 
@@ -58,7 +61,7 @@ class PartConfig(SubsetConfig):
 
     source: str = MISSING
     """A Minari id, or the path of a .hdf5 or .npz file."""
-    weight: float = 1.0
+    weight: float = positive(1.0)
     """Draws from this part for each draw from the main one, on average."""
 
 
@@ -66,36 +69,40 @@ class PartConfig(SubsetConfig):
 class DatasetConfig:
     """D_offline, and D_bc where it is another set."""
 
-    keep: SubsetConfig = field(default_factory=SubsetConfig)
+    keep: SubsetConfig = section(SubsetConfig)
     """Filters of D_offline, before anything is mixed into it."""
-    mix: list[PartConfig] = field(default_factory=list)
+    mix: list[PartConfig] = setting([])
     """Further data sets that batches of D_offline are drawn from, with their weights."""
-    bc: BCDataConfig = field(default_factory=BCDataConfig)
+    bc: BCDataConfig = section(BCDataConfig)
+    """What π_BC is cloned from."""
     unfinished: Unfinished = Unfinished.refuse
     """What becomes of an episode whose last step has no end flag."""
-    root: str | None = None
+    root: str | None = setting(None, Role.how)
     """The folder of the Minari data sets; null is Minari's own, which MINARI_DATASETS_PATH names."""
-    download: bool = True
+    download: bool = setting(True, Role.how)
     """Fetch a Minari data set that is not there yet."""
-    cache: str | None = None
+    cache: str | None = setting(None, Role.how)
     """The folder of converted data sets; null is `rql` in the user's cache folder, which XDG_CACHE_HOME names."""
 
 
-@register("dataset", "demo")
+@register("dataset", "demo", "rql.data.sources.demo:open_demo")
 @dataclass
 class DemoDatasetConfig(DatasetConfig):
     """Demonstrations of a scripted controller of uneven skill, made on first use."""
 
-    episodes: int = 100
-    seed: int = 0
+    episodes: int = at_least(100, 1)
+    """How many there are."""
+    seed: int = at_least(0, 0)
+    """Of the controller's chance and the start states."""
 
 
-@register("dataset", "minari")
+@register("dataset", "minari", "rql.data.sources.minari:open_configured")
 @dataclass
 class MinariDatasetConfig(DatasetConfig):
     """A Minari data set by its id."""
 
     id: str = MISSING
+    """Such as `mujoco/hopper/medium-v0`."""
 
 
 @dataclass
@@ -103,18 +110,19 @@ class FileDatasetConfig(DatasetConfig):
     """A file with the keys of D4RL."""
 
     path: str = MISSING
+    """The file."""
 
 
-@register("dataset", "d4rl")
+@register("dataset", "d4rl", "rql.data.sources.d4rl:open_file")
 @dataclass
 class D4RLDatasetConfig(FileDatasetConfig):
-    """HDF5."""
+    """An HDF5 file with the keys of D4RL."""
 
 
-@register("dataset", "npz")
+@register("dataset", "npz", "rql.data.sources.d4rl:open_file")
 @dataclass
 class NPZDatasetConfig(FileDatasetConfig):
-    """Numpy's .npz."""
+    """A file of numpy's, .npz, with the keys of D4RL."""
 
 
 @register("dataset", "none")
@@ -122,12 +130,32 @@ class NPZDatasetConfig(FileDatasetConfig):
 class NoDatasetConfig(DatasetConfig):
     """No data: everything is learned online."""
 
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Whether nothing needs data, and the first update need not wait for ever."""
+        without = "without a data set (dataset=none)"
+        uniform = config.policy.name is PolicyClass.uniform
+        yield "policy.name", config.policy.name.name, uniform, f"policy=uniform {without}"
+        yield "offline.updates", config.offline.updates, config.offline.updates == 0, f"0 {without}"
+        share, end = config.replay.offline_fraction, config.replay.offline_fraction_end
+        yield "replay.offline_fraction", share, share == 0.0, f"0 {without}; replay=online_only sets it"
+        yield "replay.offline_fraction_end", end, end in (None, 0.0), f"null {without}"
+        steps, capacity, batch = config.online.env_steps, config.replay.capacity, config.batch_size
+        first = f"at least batch_size={batch}, what the first update waits for {without}"
+        yield "online.env_steps", steps, steps >= batch, first
+        yield "replay.capacity", capacity, capacity >= batch, first
+        yield "dataset.mix", len(self.mix), not self.mix, f"empty {without}"
+        yield "dataset.bc.source", self.bc.source, self.bc.source is None, f"null {without}"
+        yield "reward.return_range", True, not config.reward.return_range, f"false {without}"
+        yield "env.id", config.env.id, config.env.id != "from_dataset", f"an environment {without}"
+
 
 @dataclass
 class RewardConfig:
     """The reward that Q_R learns from, offline and online: scale · r + shift. Returns are reported of r itself."""
 
-    scale: float = 1.0
-    shift: float = 0.0
+    scale: float = positive(1.0)
+    """What rewards are multiplied by."""
+    shift: float = finite(0.0)
+    """What is then added."""
     return_range: bool = False
     """Let 1000 / (highest − lowest return of D_offline) multiply the scale, as is usual for D4RL locomotion."""

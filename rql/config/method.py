@@ -1,0 +1,186 @@
+"""The typed configuration of the method: β, the conservative term, the composition, the TD target, learning Q."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from rql.config.registry import register
+from rql.config.settings import Check, WholeConfig, at_least, between, positive
+
+
+@dataclass
+class BetaConfig:
+    """β in π_final ∝ π_BC · exp(β Q). Offline it keeps its first value; the schedule runs over online steps."""
+
+
+@register("beta", "constant", "rql.method.schedules:constant_beta")
+@dataclass
+class ConstantBetaConfig(BetaConfig):
+    """β(t) = value."""
+
+    value: float = at_least(MISSING, 0)
+    """β at every step."""
+
+
+@dataclass
+class RampBetaConfig(BetaConfig):
+    """β moves from `start` to `end`; never down, for Q is trusted more as it learns."""
+
+    start: float = at_least(MISSING, 0)
+    """β offline and until `start_step`."""
+    end: float = at_least(MISSING, 0)
+    """β from `end_step` on."""
+    start_step: int = at_least(0, 0)
+    """Online environment step at which β starts to move."""
+    end_step: int | None = at_least(None, 1)
+    """Online environment step at which β reaches `end`; null is the last one."""
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Whether β goes up, and has the time to."""
+        yield "beta.end", self.end, self.start <= self.end < math.inf, f"at least beta.start={self.start}"
+        if self.end_step is not None:
+            later = self.end_step > self.start_step
+            yield "beta.end_step", self.end_step, later, f"after beta.start_step={self.start_step}"
+        elif last := config.online.env_steps:
+            allowed = f"before the schedule ends at online.env_steps={last}"
+            yield "beta.start_step", self.start_step, self.start_step < last, allowed
+
+
+@register("beta", "linear", "rql.method.schedules:linear_beta")
+@dataclass
+class LinearBetaConfig(RampBetaConfig):
+    """In a straight line."""
+
+
+@register("beta", "cosine", "rql.method.schedules:cosine_beta")
+@dataclass
+class CosineBetaConfig(RampBetaConfig):
+    """Slowly, fast, slowly."""
+
+
+@register("beta", "exponential", "rql.method.schedules:exponential_beta")
+@dataclass
+class ExponentialBetaConfig(RampBetaConfig):
+    """By the same factor at every step."""
+
+    start: float = positive(MISSING)
+    """β offline and until `start_step`."""
+
+
+@register("beta", "kl", "rql.method.schedules:first_kl_beta")
+@dataclass
+class KLBetaConfig(BetaConfig):
+    """Adapts β so that the measured KL(π_final ‖ π_BC) follows a budget in nats."""
+
+    initial: float = positive(MISSING)
+    """β before the first update."""
+    budget_start: float = positive(MISSING)
+    """The budget offline, and at the first online step."""
+    budget_end: float = positive(MISSING)
+    """The budget at the last online step; linear in between."""
+    rate: float = positive(0.003)
+    """Relative change of β in one update when the KL is off by the whole budget."""
+    max: float = positive(100.0)
+    """The largest β."""
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Whether the budget grows, and β can."""
+        low, high = self.budget_start, self.budget_end
+        yield "beta.budget_end", high, low <= high < math.inf, f"at least beta.budget_start={low}"
+        yield "beta.max", self.max, self.initial <= self.max, f"at least beta.initial={self.initial}"
+
+
+@dataclass
+class CQLConfig:
+    """The conservative term L_CQL."""
+
+    alpha: float = at_least(MISSING, 0)
+    """Weight α_CQL of the conservative term offline."""
+    online_alpha: float = at_least(0.0, 0)
+    """Its weight after the switch to online finetuning."""
+    fade_steps: int = at_least(0, 0)
+    """Online environment steps over which α moves linearly from `alpha` to `online_alpha`; 0 is at once."""
+    num_samples: int = at_least(10, 1)
+    """Actions from each proposal (uniform and policy) in the estimate of log ∫ exp Q; continuous actions only."""
+
+
+@dataclass
+class CompositionConfig:
+    """How π_final is sampled. Discrete actions need no estimate: their composition is an exact sum either way."""
+
+
+@register("composition", "resample")
+@dataclass
+class ResampleConfig(CompositionConfig):
+    """N candidates from π_BC, one of them by softmax(β Q)."""
+
+    num_candidates: int = at_least(32, 2)
+    """Actions drawn from π_BC, of which softmax(β Q) picks one."""
+
+
+@register("composition", "amortized")
+@dataclass
+class AmortizedConfig(CompositionConfig):
+    """A network π_θ, at first a copy of π_BC, that minimises KL(π_θ ‖ π_final)."""
+
+    learning_rate: float = positive(3e-4)
+    """Of the network π_θ that follows π_final."""
+
+
+@dataclass
+class TargetConfig:
+    """The value of the next state in the TD target."""
+
+    num_samples: int = at_least(10, 1)
+    """Actions in the estimate of the next state's value; continuous actions only."""
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Whether there are enough actions for the spread of Q over them, which one action does not have."""
+        yield "target.num_samples", self.num_samples, self.num_samples >= 2, "at least 2"
+
+
+@register("target", "max", "rql.method.targets:max_value")
+@dataclass
+class MaxTargetConfig(TargetConfig):
+    """max_a' Q̄(s',a'), the hard backup."""
+
+
+@register("target", "soft", "rql.method.targets:soft_value")
+@dataclass
+class SoftTargetConfig(TargetConfig):
+    """(1/β) log E_{a'~π_BC} exp(β Q̄(s',a')), the backup of KL-regularised control."""
+
+
+@register("target", "expected", "rql.method.targets:expected_value")
+@dataclass
+class ExpectedTargetConfig(TargetConfig):
+    """E_{a'~π_final} Q̄(s',a')."""
+
+
+@register("target", "policy", "rql.method.targets:policy_value")
+@dataclass
+class PolicyTargetConfig(TargetConfig):
+    """E_{a'~π_θ} Q̄(s',a') − KL(π_θ ‖ π_BC)/β: what the network of `composition=amortized` itself is worth."""
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """One action is enough, unless Q is divided by its spread."""
+        if config.q.normalize:
+            yield from super().check(config)
+
+
+@dataclass
+class QConfig:
+    """Learning Q_R."""
+
+    learning_rate: float = positive(3e-4)
+    """Of the critics."""
+    discount: float = between(0.99, 0, 1)
+    """γ, of one environment step."""
+    tau: float = between(0.005, 0, 1)
+    """Target network: Q̄ ← (1−τ) Q̄ + τ Q."""
+    n_step: int = at_least(1, 1)
+    """Rewards in a TD target before it bootstraps; fewer where an episode ends."""
+    normalize: bool = True
+    """Let β multiply Q divided by a running scale, its standard deviation over the actions of π_BC."""

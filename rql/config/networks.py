@@ -1,0 +1,68 @@
+"""The typed configuration of policies and networks."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rql.config.choices import Aggregate, PolicyClass
+from rql.config.registry import register
+from rql.config.settings import Check, WholeConfig, at_least, finite, positive, section
+
+
+@dataclass
+class PolicyConfig:
+    """The policy class of π_BC and π_θ."""
+
+    name: PolicyClass = PolicyClass.auto
+    """The family of distributions: `policy=NAME` chooses it."""
+    log_std_min: float = -5.0
+    """The smallest log standard deviation of a latent action."""
+    log_std_max: float = finite(2.0)
+    """The largest one."""
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Whether there is something between the two."""
+        low, high = self.log_std_min, self.log_std_max
+        yield "policy.log_std_min", low, -math.inf < low < high, f"a number below policy.log_std_max={high}"
+
+
+@register("network/actor", "mlp", "rql.nn.mlp:actor_mlp")
+@dataclass
+class ActorNetworkConfig:
+    """The network of π_BC and of π_θ."""
+
+    hidden: list[int] = positive([64, 64])
+    """Widths of the hidden layers."""
+    layer_norm: bool = True
+    """Normalise each hidden layer before its ReLU."""
+
+
+@register("network/critic", "mlp", "rql.nn.mlp:critic_mlp")
+@dataclass
+class CriticNetworkConfig:
+    """The ensemble of critics."""
+
+    hidden: list[int] = positive([64, 64])
+    """Widths of the hidden layers of each critic."""
+    layer_norm: bool = True
+    """Normalise each hidden layer before its ReLU."""
+    ensemble_size: int = at_least(2, 1)
+    """How many critics there are."""
+    aggregate: Aggregate = Aggregate.min
+    """How their values become one."""
+    subset_size: int = at_least(2, 1)
+    """Critics drawn for each update by `aggregate=random_min`."""
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Whether there are as many critics as are drawn."""
+        if self.aggregate is Aggregate.random_min:
+            drawn, allowed = self.subset_size, f"in [1, {self.ensemble_size}]"
+            yield "network.critic.subset_size", drawn, drawn <= self.ensemble_size, allowed
+
+
+@dataclass
+class NetworkConfig:
+    """Sizes and architectures of the networks."""
+
+    actor: ActorNetworkConfig = section(ActorNetworkConfig)
+    critic: CriticNetworkConfig = section(CriticNetworkConfig)

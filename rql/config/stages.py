@@ -1,0 +1,59 @@
+"""The typed configuration of the stages: how long each goes on, and what it learns from."""
+
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from rql.config.settings import Role, at_least, between, positive, setting
+
+
+@dataclass
+class BCConfig:
+    """The first stage: behaviour cloning."""
+
+    updates: int = at_least(MISSING, 0)
+    """The length of the stage; 0 skips it."""
+    learning_rate: float = positive(3e-4)
+    """Of the network of π_BC."""
+    eval_every: int = at_least(0, 0, Role.how)
+    """Updates between evaluations; 0 evaluates at the end of the stage only."""
+
+
+@dataclass
+class OfflineConfig:
+    """The second stage: Q_R on D_offline."""
+
+    updates: int = at_least(MISSING, 0)
+    """The length of the stage; 0 skips it."""
+    eval_every: int = at_least(0, 0, Role.how)
+    """Updates between evaluations; 0 evaluates at the end of the stage only."""
+
+
+@dataclass
+class OnlineConfig:
+    """The third stage: finetuning in the environment."""
+
+    env_steps: int = at_least(MISSING, 0, Role.budget)
+    """The length of the stage; 0 skips it."""
+    warmup_fraction: float = between(0.1, 0, 1)
+    """The share of the environment steps that is collected with the composed policy before the first update."""
+    utd: float = at_least(1.0, 0)
+    """Updates to an environment step."""
+    eval_every: int = at_least(0, 0, Role.how)
+    """Environment steps between evaluations; 0 evaluates at the end of the stage only."""
+    stop_return: float | None = setting(None, Role.budget)
+    """End the stage at the first evaluation whose mean return reaches this."""
+    save_replay: str | None = setting(None, Role.how)
+    """A Minari id under which the episodes of this stage are kept."""
+
+
+@dataclass
+class ReplayConfig:
+    """The replay buffer, and how batches mix it with D_offline."""
+
+    capacity: int = at_least(1_000_000, 1)
+    """Online transitions kept; the oldest leave first."""
+    offline_fraction: float = between(0.5, 0, 1)
+    """Share of each online batch that comes from D_offline."""
+    offline_fraction_end: float | None = between(None, 0, 1)
+    """Its value at the last online step, linear in between; null keeps it constant."""
