@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_dir
 from rql.agents.build import build_agent
 from rql.config.compose import load, register_schemas
 from rql.data.rows import RowLayout
-from rql.data.transitions import RewardTransform
+from rql.data.batch import RewardTransform
 from rql.envs.make import inspect_env
 from rql.envs.training import TrainingEnvs
 from rql.nn.normalizer import Normalizer

@@ -24,7 +24,7 @@ from rql.agents.saving import read_checkpoint
 from rql.data import replay_log
 from rql.data.replay_log import ReplayLog
 from rql.data.rows import RowLayout
-from rql.data.transitions import RewardTransform
+from rql.data.batch import RewardTransform
 from rql.envs.training import TrainingEnvs
 from rql.runs.checkpoints import Checkpoint, Checkpoints
 from rql.training.online import OnlineTrainer

@@ -18,7 +18,7 @@ from rql.config.choices import Vectorization
 from rql.config.data_schema import EnvConfig
 from rql.data.reference_scores import reference_score
 from rql.data.rows import RowLayout
-from rql.data.transitions import RewardTransform
+from rql.data.batch import RewardTransform
 from rql.envs.make import make_vector_env
 from rql.envs.spaces import describe
 from rql.envs.training import TrainingEnvs

@@ -14,7 +14,7 @@ from rql.agents.build import build_agent
 from rql.agents.rql.schedule import RQLSchedule
 from rql.config.schema import Config
 from rql.data.replay import PackedDataset
-from rql.data.transitions import RewardTransform
+from rql.data.batch import RewardTransform
 from rql.envs.training import TrainingEnvs
 from rql.training.online import OnlineTrainer
 from rql.training.progress import MetricMeans, Progress, due

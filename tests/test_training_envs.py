@@ -22,7 +22,7 @@ from kills import same
 from rql.agents.build import build_agent
 from rql.config.choices import Vectorization
 from rql.config.data_schema import EnvConfig
-from rql.data.transitions import RewardTransform
+from rql.data.batch import RewardTransform
 from rql.envs.guarded import GuardedEnvs
 from rql.envs.restorable import Restorable
 from rql.envs.spaces import describe

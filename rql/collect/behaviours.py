@@ -27,8 +27,9 @@ from rql.config.data_schema import EnvConfig
 from rql.config.registry import choice_of
 from rql.data.demonstrators import CONTROLLERS
 from rql.data.sources.minari import check_spaces
-from rql.envs.spaces import DiscreteSpec, Spaces, leaves_of
+from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.utils.errors import ConfigError, RQLError
+from rql.utils.tree import leaves_of
 
 Act = Callable[[Any, np.random.Generator], NDArray[Any]]
 """Observations of n environments, stacked leaf by leaf → n actions of the environment."""
