@@ -39,7 +39,7 @@ def arrays() -> dict[str, Any]:
 
 
 def rql(data: dict[str, Any]) -> dict[str, Callable[[], Any]]:
-    """The online buffer alone, half and half with the data set, and the data set alone; over one step and over three."""
+    """The online buffer, the data set, and half of each; over one step and over three."""
     steps = {
         "obs": data["observations"],
         "action": data["actions"],

@@ -27,8 +27,8 @@ from rql.agents.saving import save_agent
 from rql.commands import evaluate, export
 from rql.config.data_schema import EnvConfig
 from rql.envs.make import inspect_env
-from rql.utils.tree import entry
 from rql.utils.errors import RQLError
+from rql.utils.tree import entry
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
 

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +156,7 @@ def read_header(path: Path) -> dict[str, Any]:
 def read_episodes(path: Path) -> Iterator[EpisodeBuffer]:
     """The episodes of a journal; a damaged one is left out with a warning."""
     for index, (_, episode) in enumerate(_numbered(Store(path))):
-        episode.id = index
-        yield episode
+        yield replace(episode, id=index)
 
 
 def _of_another(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from rql.data.columns import REWARD, Columns, Field
 
 Array = Any
 """A numpy array on the CPU, a tensor elsewhere."""
-FLOAT32 = np.dtype(np.float32)
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Rows:
@@ -76,6 +76,13 @@ def take(array: Array, rows: Array) -> Array:
 def within(rows: Array, count: int) -> Array:
     """The numbers of rows, as `take` wants them where there are `count`."""
     return rows if isinstance(rows, np.ndarray) else rows.clamp(max=count - 1)
+
+
+def cast(array: Array, dtype: np.dtype[Any]) -> Array:
+    """The array in float32 or float64."""
+    if isinstance(array, np.ndarray):
+        return array.astype(dtype, copy=False)
+    return array.float() if dtype == FLOAT32 else array.double()
 
 
 def as_tensor(array: Array) -> Tensor:

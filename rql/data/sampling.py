@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rql.data.batch import MC_RETURN, NEXT_ACTION, Batch, Draw, Sampler
 from rql.data.columns import ACTION, NEXT_OBS, OBS, REWARD, TERMINATED, Field
-from rql.data.rows import Array, Rows, as_tensor, take, zeros
+from rql.data.rows import FLOAT32, FLOAT64, Array, Rows, as_tensor, cast, take
 from rql.utils.errors import RQLError
 from rql.utils.tree import map_leaves
 
@@ -90,9 +90,9 @@ class EpisodeSampler(ABC):
         column, rows = self.rows.columns[REWARD], entries[:, FIRST]
         if draw.n_step == 1:
             return as_tensor(draw.reward(take(column, rows))).float()
-        steps, discounts = _window(draw.n_step, draw.discount, column.dtype, self.rows.device)
+        steps, discounts = _window(draw.n_step, draw.discount, self.rows.device)
         reward = take(column, self.later(rows[:, None], steps).reshape(-1)).reshape(len(rows), -1)
-        paid = draw.reward(reward) * (entries[:, STEPS, None] > steps)
+        paid = cast(cast(draw.reward(reward), FLOAT32) * (entries[:, STEPS, None] > steps), FLOAT64)
         return as_tensor(paid @ discounts).float()
 
     def _extra(self, entries: Array, block: Array, draw: Draw) -> dict[str, Tensor]:
@@ -156,11 +156,10 @@ def _arange(count: int, device: torch.device) -> Array:
 
 
 @cache
-def _window(n: int, discount: float, dtype: Any, device: torch.device) -> tuple[Array, Array]:
-    """(n,) each: the steps of a transition, and the discounts of their rewards."""
-    discounts = zeros((n,), np.dtype(np.float64), device) + discount ** _arange(n, device)
-    cast: Array = discounts.astype(dtype) if isinstance(discounts, np.ndarray) else discounts.to(dtype)
-    return _arange(n, device), cast
+def _window(n: int, discount: float, device: torch.device) -> tuple[Array, Array]:
+    """(n,) each: the steps of a transition, and the discounts of their rewards in float64."""
+    steps = _arange(n, device)
+    return steps, discount ** cast(steps, FLOAT64)
 
 
 @cache

@@ -75,7 +75,7 @@ def unseal(path: Path, digest: str | None = None) -> bytes:
         raise RQLError(f"{path} cannot be read: {error.strerror}") from error
     version, _, rest = sealed.removeprefix(MAGIC).partition(b"\n")
     checksum, _, content = rest.partition(b"\n")
-    if not sealed.startswith(MAGIC) or not version.isdigit():
+    if not sealed.startswith(MAGIC) or not version.isdigit() or (digest is not None and int(version) != VERSION):
         raise DamagedError(f"{path} is no file of RQL, or its beginning is damaged")
     if int(version) > VERSION:
         raise RQLError(f"{path} has format {int(version)}; this version reads formats up to {VERSION}")
