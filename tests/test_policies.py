@@ -21,8 +21,8 @@ import rql
 from rql import load_policy
 from rql.agents.loading import open_agent
 from rql.commands import evaluate
-from rql.envs.spaces import entry
 from rql.utils.errors import RQLError
+from rql.utils.tree import entry
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
 

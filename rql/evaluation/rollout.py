@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rql.data.transitions import RewardTransform
+from rql.data.batch import RewardTransform
 from rql.envs.goals import SUCCESS_KEYS
 from rql.envs.guarded import GuardedEnvs
 from rql.envs.make import AnyVectorEnv
