@@ -24,6 +24,7 @@ from rql.data.columns import collected_fields, lay_out
 from rql.data.transitions import Transitions
 from rql.envs.spaces import ActionSpec, ObservationSpec, Spaces
 from rql.nn.normalizer import Normalizer
+from rql.utils import files
 
 register_schemas()
 ROOT = Path(__file__).parents[1]
@@ -177,6 +178,14 @@ def write_minari(
     storage.update_metadata({"dataset_id": id, "minari_version": "0.5.3", "algorithm_name": "test"})
     storage.update_episodes(episodes)
     return path
+
+
+def seal_as_newer(path: Path) -> None:
+    """Make a sealed file one of a version of the package that is still to come."""
+    content = files.unseal(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "VERSION", 9)
+        path.write_bytes(files.seal(content))
 
 
 @contextmanager

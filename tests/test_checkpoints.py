@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from conftest import compose_config, started
+from conftest import compose_config, seal_as_newer, started
 from test_agent import transitions
 from test_evaluation import TEST_SPACES
 
@@ -298,7 +298,7 @@ def test_a_file_of_another_format_is_refused_with_what_to_do(stage: OnlineTraine
     (path,) = (tmp_path / "checkpoints").glob("*.pt")
     assert read_checkpoint(path).stage == "online"
     whole = path.read_bytes()
-    path.write_bytes(whole.replace(b"sealed file 1\n", b"sealed file 9\n", 1))
+    seal_as_newer(path)
     with pytest.raises(RQLError, match="has format 9; this version reads formats up to 1"):
         read_checkpoint(path)
     for version in (3, 7):

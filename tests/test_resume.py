@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import TINY, Cli, metrics_of, small_files, summary_of
+from conftest import TINY, Cli, metrics_of, seal_as_newer, small_files, summary_of
 from gymnasium import spaces
 from kills import KILLS_A_RUN, OVERRIDES, SHORT, compose_config, differences, killed_run, leftovers, start
 
@@ -323,7 +323,7 @@ def _damaged(name: str, content: bytes | None) -> Any:
 def _newer(which: str) -> Any:
     def damage(directory: Path) -> None:
         for path in directory.glob(f"checkpoints/{which}.pt"):
-            path.write_bytes(path.read_bytes().replace(b"sealed file 1", b"sealed file 2", 1))
+            seal_as_newer(path)
 
     return damage
 

@@ -53,8 +53,8 @@ def sync_directory(path: Path) -> None:
 
 
 def seal(content: bytes) -> bytes:
-    """The content behind a line with a version and one with its SHA-256, for `unseal` to check."""
-    return MAGIC + f"{VERSION}\n{hashlib.sha256(content).hexdigest()}\n".encode() + content
+    """The content behind a line with a version and one with the SHA-256 of both, for `unseal` to check."""
+    return MAGIC + f"{VERSION}\n{_digest(b'%d' % VERSION, content)}\n".encode() + content
 
 
 def digest_of(sealed: bytes) -> str:
@@ -77,13 +77,17 @@ def unseal(path: Path, digest: str | None = None) -> bytes:
     checksum, _, content = rest.partition(b"\n")
     if not sealed.startswith(MAGIC) or not version.isdigit() or (digest is not None and int(version) != VERSION):
         raise DamagedError(f"{path} is no file of RQL, or its beginning is damaged")
+    if checksum != _digest(version, content).encode():
+        raise DamagedError(f"{path} is damaged: its content does not match its checksum")
     if int(version) > VERSION:
         raise RQLError(f"{path} has format {int(version)}; this version reads formats up to {VERSION}")
-    if checksum != hashlib.sha256(content).hexdigest().encode():
-        raise DamagedError(f"{path} is damaged: its content does not match its checksum")
     if digest is not None and checksum != digest.encode():
         raise DamagedError(f"{path} is not the file that was written: it has another checksum")
     return content
+
+
+def _digest(version: bytes, content: bytes) -> str:
+    return hashlib.sha256(version + b"\n" + content).hexdigest()
 
 
 def code_version() -> str:
