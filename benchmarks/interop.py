@@ -1,4 +1,4 @@
-"""Whether minari and d3rlpy open what `rql.collect` writes, with the same actions, rewards and ends.
+"""Whether minari and d3rlpy open what `rql collect` writes, with the same actions, rewards and ends.
 
 Observations are compared in the first episode alone: d3rlpy 2.8.1 puts the T + 1 observations of an episode beside its
 T actions, so that those of later episodes are out of step with any Minari data set.

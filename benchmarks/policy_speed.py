@@ -1,6 +1,6 @@
 """Microseconds a step on one core, one observation at a time, Hopper shapes, networks of 2×256: each way to act.
 
-pip install -c constraints.txt -e '.[onnx]'
+pip install 'rql[onnx]'
 python benchmarks/policy_speed.py
 """
 

@@ -18,6 +18,7 @@ from minari.dataset.minari_storage import MinariStorage
 
 from rql.__main__ import main as rql_main
 from rql.config.compose import load, register_schemas
+from rql.config.files import configuration_folder
 from rql.config.schema import Config
 from rql.data.rows import RowLayout
 from rql.data.transitions import Transitions
@@ -128,7 +129,7 @@ def started(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:
 
 
 def compose_config(*overrides: str) -> Config:
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
         return load(compose("config", overrides=list(overrides)))
 
 

@@ -298,8 +298,8 @@ def test_what_cannot_be_exported_is_refused(
 @pytest.mark.parametrize(
     ("command", "arguments", "package", "said"),
     [
-        (export, ["--to", "onnx", "--out", "{run}/x"], "onnxruntime", "pip install -c constraints.txt -e '.[onnx]'"),
-        (evaluate, ["--video", "{run}/x.mp4"], "imageio_ffmpeg", "pip install -c constraints.txt -e '.[video]'"),
+        (export, ["--to", "onnx", "--out", "{run}/x"], "onnxruntime", "pip install 'rql[onnx]'"),
+        (evaluate, ["--video", "{run}/x.mp4"], "imageio_ffmpeg", "pip install 'rql[video]'"),
     ],
 )
 def test_a_package_that_is_missing_is_named(

@@ -68,7 +68,7 @@ def _damaged(directory: Path) -> None:
         (_of_a_run, ["seed=0,1"], "holds a single run"),
         (None, ["seed=0,1", "resume=outputs/x"], "resume=outputs/x is not possible: auto or never in a sweep"),
         (_damaged, ["seed=0,1"], "sweep.json cannot be read"),
-        (None, ["seed=0,1", "hydra/launcher=ray"], "pip install -c constraints.txt -e '.[ray]'"),
+        (None, ["seed=0,1", "hydra/launcher=ray"], "pip install 'rql[ray]'"),
     ],
 )
 def test_what_cannot_be_swept_is_refused_before_any_job(
@@ -94,7 +94,7 @@ def test_what_cannot_be_swept_is_refused_before_any_job(
         (["status", "/no/where"], "/no/where holds no sweep"),
         (["retry", "/no/where"], "/no/where holds no sweep"),
         (["statu", "."], "invalid choice"),
-        ([], "required: command"),
+        ([], "required: COMMAND"),
     ],
 )
 def test_what_the_command_cannot_do_it_says(arguments: list[str], said: str, capsys: Any) -> None:

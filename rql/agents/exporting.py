@@ -16,6 +16,7 @@ from rql.envs.spaces import DiscreteSpec
 from rql.nn.network import with_loaded_networks
 from rql.nn.normalizer import Normalizer
 from rql.utils.errors import RQLError
+from rql.utils.extras import remedy
 
 FORMATS = ("torchscript", "onnx", "torch.export")
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -107,8 +108,7 @@ def check_packages(to: str) -> None:
         try:
             importlib.import_module(package)
         except ImportError as error:
-            remedy = "pip install -c constraints.txt -e '.[onnx]'"
-            raise RQLError(f"--to onnx needs {package}, which is not installed: {remedy}") from error
+            raise RQLError(f"--to onnx needs {package}, which is not installed: {remedy('onnx')}") from error
 
 
 def _torchscript(module: nn.Module, example: Tensor) -> bytes:

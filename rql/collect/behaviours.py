@@ -29,6 +29,7 @@ from rql.data.demonstrators import CONTROLLERS
 from rql.data.sources.minari import check_spaces
 from rql.envs.spaces import DiscreteSpec, Spaces, leaves_of
 from rql.utils.errors import ConfigError, RQLError
+from rql.utils.extras import remedy
 
 Env = gymnasium.Env[Any, Any]
 Act = Callable[[Any, np.random.Generator], NDArray[Any]]
@@ -140,8 +141,7 @@ def sb3_policy(config: SB3BehaviourConfig, env_config: EnvConfig, spaces: Spaces
     try:
         sb3 = importlib.import_module("stable_baselines3")
     except ImportError as error:
-        allowed = "stable-baselines3 is needed: pip install -c constraints.txt -e '.[sb3]'"
-        raise ConfigError("behaviour", "sb3", allowed) from error
+        raise ConfigError("behaviour", "sb3", f"stable-baselines3 is needed: {remedy('sb3')}") from error
     algorithm = getattr(sb3, config.algorithm, None)
     if algorithm is None or not hasattr(algorithm, "load"):
         raise ConfigError("behaviour.algorithm", config.algorithm, "a class of stable_baselines3, such as SAC or PPO")

@@ -2,32 +2,32 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
-from rql.commands.shared import errors_in_one_sentence
+from rql.commands.shared import answers_help, errors_in_one_sentence
 from rql.config.collect import load_collect, register_collect
 from rql.config.explain import composition_errors_in_one_sentence, fail
+from rql.config.files import configuration_folder
 from rql.config.imports import import_named
 from rql.utils.errors import RQLError
 
-CONFIGURATION = Path(__file__).resolve().parents[2] / "conf"
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Collect as the arguments say; the exit code. `--help` and `--cfg job` are Hydra's."""
+    """Collect as the arguments say; the exit code. Flags such as `--cfg job` are Hydra's."""
     if arguments is not None:
         sys.argv = ["rql collect", *arguments]
     with errors_in_one_sentence():
-        register_collect(import_named(sys.argv[1:], CONFIGURATION))
+        register_collect(import_named(sys.argv[1:], configuration_folder()))
+        if answers_help(sys.argv[1:], "collect"):
+            return 0
     with composition_errors_in_one_sentence():
         _collect()
     return 0
 
 
-@hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="collect")
+@hydra.main(version_base="1.3", config_path=str(configuration_folder()), config_name="collect")
 def _collect(composed: DictConfig) -> None:
     """One collection."""
     try:

@@ -4,11 +4,44 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from rql.commands.shared import Parser, check_new, errors_in_one_sentence, natural, positive
 from rql.utils.errors import RQLError
 from rql.utils.files import write_atomically
+
+
+def evaluate(
+    path: str | PathLike[str],
+    policy: str = "all",
+    mode: str = "mode",
+    episodes: int | None = None,
+    num_envs: int | None = None,
+    seed: int | None = None,
+) -> list[dict[str, Any]]:
+    """Play whole episodes with the policies of a run, all from the same start states.
+
+    Args:
+        path: the folder of a run, or a file such as its `agent.pt`.
+        policy: one of the agent, or `all`.
+        mode: `mode` for the most probable actions, `sample`, or `both`.
+        episodes: for each policy in each mode; by default as many as the run's own evaluations at the end of a stage.
+        num_envs: played side by side; by default as in the run.
+        seed: of start states and actions; by default the run's.
+
+    Returns:
+        For each policy in each mode `policy`, `mode`, the metrics of docs/metrics.md, and `returns`, one an episode.
+
+    Raises:
+        RQLError: if nothing can be read there, the agent has no such policy, or its environment cannot be made here.
+    """
+    from rql.agents.loading import open_agent
+    from rql.evaluation.saved import Plan, compare
+
+    saved = open_agent(Path(path))
+    return compare(saved, Plan.of(saved, policy, mode, episodes, num_envs, seed))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

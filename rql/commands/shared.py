@@ -2,12 +2,16 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from hydra import compose
+from hydra._internal.utils import get_args_parser
+
 from rql.config.explain import INTERRUPTED, fail
+from rql.config.files import composing
 from rql.utils.errors import RQLError
 
 
@@ -17,6 +21,22 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print it and end the process."""
         fail(message)
+
+
+def answers_help(arguments: Sequence[str], config_name: str) -> bool:
+    """Print the help of a command that Hydra composes if the arguments ask for it; whether they do.
+
+    Hydra's own `--help` lists all groups first, shown or not, which takes seconds.
+    """
+    flags = get_args_parser()
+    flags.error = fail  # type: ignore[method-assign]
+    options = flags.parse_args(arguments)
+    if not options.help:
+        return False
+    own = [f"hydra.searchpath=['file://{Path(options.config_dir).absolute()}']"] if options.config_dir else []
+    with composing():
+        print(compose(config_name, overrides=own, return_hydra_config=True).hydra.help.template)
+    return True
 
 
 @contextmanager

@@ -17,7 +17,7 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the arguments say; the exit code."""
     parser = Parser(prog="rql sweep", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what in COMMANDS.items():
         command = commands.add_parser(name, help=what, description=what)
         command.add_argument("folder", type=Path, metavar="FOLDER", help="of the sweep, such as multirun/NAME")

@@ -3,39 +3,93 @@
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from os import PathLike
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import hydra
+from hydra import compose
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
-from rql.commands.shared import errors_in_one_sentence
+from rql.commands.shared import answers_help, errors_in_one_sentence
 from rql.config.compose import load, register_schemas
-from rql.config.explain import composition_errors_in_one_sentence, fail
+from rql.config.explain import composition_errors_in_one_sentence, explain, fail
+from rql.config.files import composing, configuration_folder
 from rql.config.imports import import_named
 from rql.config.launchers import SIDE_BY_SIDE, register_launchers
-from rql.runs.folder import command_of
+from rql.config.schema import Config
+from rql.runs.folder import Command, command_of
 from rql.sweep.callback import launcher_errors_in_one_sentence
 from rql.sweep.run import run_job
-from rql.utils.errors import RQLError
+from rql.utils.errors import Preempted, RQLError
 
-CONFIGURATION = Path(__file__).resolve().parents[2] / "conf"
+
+class TrainedRun(NamedTuple):
+    """What `train` made."""
+
+    directory: Path
+    """The folder of the run."""
+    summary: dict[str, Any]
+    """The content of its `summary.json`: the last metrics of each stage, such as `online/return`."""
+
+
+def train(overrides: Sequence[str] = (), directory: str | PathLike[str] | None = None) -> TrainedRun:
+    """Train from Python as `rql train OVERRIDES…` does from a shell.
+
+    Args:
+        overrides: as on the command line, such as `["env=cartpole", "seed=3"]`.
+        directory: where the run is recorded, and goes on if it began there; by default outputs/DATE/TIME.
+
+    Raises:
+        RQLError: for whatever the user can put right, in one sentence.
+        KeyboardInterrupt: if a signal asks to end, after a checkpoint; the same call and directory go on.
+    """
+    register_schemas(import_named(overrides, configuration_folder()))
+    try:
+        with composing():
+            composed = compose("config", overrides=list(overrides), return_hydra_config=True)
+            settings = composed.hydra
+            if settings.mode is RunMode.MULTIRUN:
+                raise RQLError("train makes one run: a sweep is started with rql train -m, or by a loop in Python")
+            output = Path(directory or settings.run.dir).absolute()
+            config = load(compose("config", overrides=list(overrides)))
+            return _run(config, output, command_of(config, settings))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise RQLError(explain(error)) from error
+    except Preempted as stop:
+        raise KeyboardInterrupt(str(stop)) from stop
+
+
+def _run(config: Config, output: Path, command: Command) -> TrainedRun:
+    """One run in its folder, or in that of the run that it resumes."""
+    # --help and a misspelt key need not wait for torch
+    from rql.runs.resume import resumed
+    from rql.runs.run import run
+
+    if config.resume not in ("auto", "never"):
+        config, output, command = resumed(Path(config.resume), command)
+    return TrainedRun(output, run(config, output, command))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as the arguments say; the exit code. `--help` and `--cfg job` are Hydra's."""
+    """Train as the arguments say; the exit code. Flags such as `--cfg job` are Hydra's."""
     if arguments is not None:
         sys.argv = ["rql train", *arguments]
     with errors_in_one_sentence():
-        register_schemas(import_named(sys.argv[1:], CONFIGURATION))
+        register_schemas(import_named(sys.argv[1:], configuration_folder()))
+        if answers_help(sys.argv[1:], "config"):
+            return 0
     register_launchers()
     with composition_errors_in_one_sentence(), launcher_errors_in_one_sentence():
         _train()
     return 0
 
 
-@hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="config")
+@hydra.main(version_base="1.3", config_path=str(configuration_folder()), config_name="config")
 def _train(composed: DictConfig) -> float | None:
     """One run, or one job of a sweep; a job's final return."""
     settings = HydraConfig.get()
@@ -46,16 +100,10 @@ def _train(composed: DictConfig) -> float | None:
         if settings.mode is RunMode.MULTIRUN:
             aside = str(settings.launcher._target_).startswith(SIDE_BY_SIDE)
             return run_job(config, output, command, aside)
-        # --help and a misspelt key need not wait for torch
-        from rql.runs.resume import resumed
-        from rql.runs.run import run
-
-        if config.resume in ("auto", "never"):
-            run(config, output, command)
-        else:
+        if config.resume not in ("auto", "never"):
             with suppress(OSError):
                 output.rmdir()
-            run(*resumed(Path(config.resume), command))
+        _run(config, output, command)
     except RQLError as error:
         with suppress(OSError):  # where something is in it, it stays
             output.rmdir()

@@ -7,6 +7,8 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigLoadError
 from omegaconf import OmegaConf, open_dict
 
+from rql.utils.extras import remedy
+
 TUNED: dict[str, dict[str, Any]] = {
     # as many jobs at once as there are cores, one torch thread each; handed out when a core is free
     "joblib": {"n_jobs": -1, "pre_dispatch": "n_jobs", "batch_size": 1},
@@ -53,5 +55,5 @@ def missing_plugin(text: str) -> str:
     """What to install where an error says that a launcher or a sweeper was not found; otherwise nothing."""
     for name, extra in EXTRAS.items():
         if f"hydra/launcher/{name}'" in text or f"hydra/sweeper/{name}'" in text:
-            return f"; pip install -c constraints.txt -e '.[{extra}]' brings it"
+            return f"; {remedy(extra)} brings it"
     return ""

@@ -15,6 +15,7 @@ from rql.config.data import EnvConfig
 from rql.envs.goals import GoalSuccess, is_goal_env
 from rql.envs.spaces import Spaces, describe
 from rql.utils.errors import ConfigError
+from rql.utils.extras import remedy
 
 AnyVectorEnv = VectorEnv[Any, Any, Any]
 
@@ -97,5 +98,4 @@ def _import_robotics(id: str) -> None:
     try:
         importlib.import_module("gymnasium_robotics")
     except ImportError as error:
-        allowed = "it needs gymnasium-robotics: pip install -c constraints.txt -e '.[robotics]'"
-        raise ConfigError("env.id", id, allowed) from error
+        raise ConfigError("env.id", id, f"it needs gymnasium-robotics: {remedy('robotics')}") from error

@@ -19,6 +19,7 @@ from PIL import Image
 from rql.config.data import EnvConfig
 from rql.envs.make import make_env
 from rql.utils.errors import RQLError
+from rql.utils.extras import remedy
 from rql.utils.files import write_atomically
 
 Camera = gymnasium.Env[Any, Any]
@@ -126,8 +127,8 @@ def _ffmpeg() -> Any:
     try:
         return importlib.import_module("imageio_ffmpeg")
     except ImportError as error:
-        remedy = "pip install -c constraints.txt -e '.[video]', or name a .gif"
-        raise RQLError(f"an .mp4 needs imageio-ffmpeg, which is not installed: {remedy}") from error
+        what = "an .mp4 needs imageio-ffmpeg, which is not installed"
+        raise RQLError(f"{what}: {remedy('video')}, or name a .gif") from error
 
 
 def _is_mujoco(camera: Camera) -> bool:

@@ -10,6 +10,7 @@ from rql.runs.folder import JOB_FILE, read_agent_table
 from rql.runs.record import METRICS_FILE, read_metrics
 from rql.sweep.jobs import ENDED, Job, read
 from rql.utils.errors import RQLError
+from rql.utils.extras import remedy
 
 if TYPE_CHECKING:
     from rql.runs.callbacks import Pruner  # which waits for torch
@@ -26,8 +27,7 @@ def pruner_of(sweep: Path, job: Job, config: JobsConfig) -> "Pruner | None":
     try:
         optuna: Any = importlib.import_module("optuna")
     except ImportError as error:
-        remedy = "pip install -c constraints.txt -e '.[optuna]'"
-        raise RQLError(f"jobs.prune=true needs optuna, which is not installed: {remedy}") from error
+        raise RQLError(f"jobs.prune=true needs optuna, which is not installed: {remedy('optuna')}") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Optuna 2, the newest that Hydra's sweeper takes, calls adding trials experimental
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

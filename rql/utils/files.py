@@ -79,7 +79,10 @@ def unseal(path: Path) -> bytes:
 
 def code_version() -> str:
     """The version of this package, with the commit where it runs from a checkout: `0.1.0+g1a2b3c4`."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():
+        return __version__  # an installed package may lie in somebody else's repository
+    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
     try:
         commit = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
