@@ -25,5 +25,8 @@ class IQLConfig(AgentConfig):
     max_weight: float = 100.0
     """The largest weight of an action in the loss of the policy."""
     actor_learning_rate: float = 3e-4
+    """Learning rate of the policy."""
     log_std_min: float = -5.0
+    """The smallest log standard deviation of an action."""
     log_std_max: float = 2.0
+    """The largest one."""

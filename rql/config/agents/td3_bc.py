@@ -29,3 +29,4 @@ class TD3BCConfig(AgentConfig):
     exploration_noise: float = 0.1
     """Standard deviation of the noise on actions that are sampled."""
     actor_learning_rate: float = 3e-4
+    """Learning rate of the policy."""
