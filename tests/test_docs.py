@@ -109,8 +109,12 @@ def test_every_example_has_a_command_in_the_docs() -> None:
 def test_examples_of_own_code_run(command: str, tmp_path: Path) -> None:
     write_log(tmp_path / "log.csv")
     words = [word.replace("examples", str(ROOT / "examples")) for word in shlex.split(command)[1:]]
-    demo = not any(word.startswith(("dataset=", "experiment=")) for word in words)
-    short = [word for word in TINY if demo or not word.startswith("dataset.")]
+    left_out: tuple[str, ...] = ()
+    if "dataset=" in command:
+        left_out = ("dataset.",)
+    elif "experiment=" in command:  # without data
+        left_out = ("dataset.", "bc.updates", "offline.updates")
+    short = [word for word in TINY if not word.startswith(left_out)]
     surroundings = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{EXAMPLES}"}
     answer = subprocess.run(
         [sys.executable, "-m", "rql", *words, *short, f"hydra.run.dir={tmp_path / 'run'}"],
