@@ -81,7 +81,7 @@ def main(root: Path, episodes: int) -> None:
     for title, what in (("Minari, iterating", "minari"), ("RQL, first time", "first"), ("RQL, again", "again")):
         command = [sys.executable, __file__, "--measure", what, str(root)]
         results[title] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    size = episodes * STEPS * (2 * 11 + 3 + 1 + 1 + 1) * 4 / 1e6
+    size = episodes * ((STEPS + 1) * (11 * 8 + 8) + STEPS * 3 * 4) / 1e6
     reference = results["Minari, iterating"]["seconds"]
     print(f"{episodes * STEPS:,} transitions in {episodes:,} episodes; as arrays {size:.0f} MB")
     print("| | seconds | to Minari | peak memory / arrays |")

@@ -19,7 +19,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
@@ -31,6 +30,7 @@ from rql.data.replay_log import ReplayLog
 from rql.runs.folder import Command
 from rql.runs.run import run
 from rql.utils.files import CHECKPOINTS
+from rql.utils.tree import same
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = [
@@ -90,9 +90,9 @@ def differences(one: Path, other: Path) -> list[str]:
     found: list[str] = []
     if _metrics(one) != _metrics(other):
         found.append("metrics.jsonl")
-    (tensors, progress, rows), (others, other_progress, other_rows) = map(_last, (one, other))
+    (tensors, progress, steps), (others, other_progress, other_steps) = map(_last, (one, other))
     found += [name for name in tensors if not torch.equal(tensors[name], others[name])]
-    if not np.array_equal(rows, other_rows):
+    if not same(steps, other_steps):
         found.append("replay buffer")
     if not same(progress["stage_state"], other_progress["stage_state"]):
         found.append("state of the stage")
@@ -133,17 +133,8 @@ def _last(directory: Path) -> tuple[Any, Any, Any]:
     saved = read_checkpoint(path)
     tensors, progress = saved.tensors, saved.progress
     replay = progress["replay"]
-    log = ReplayLog(directory / CHECKPOINTS / "replay", replay["width"])
-    return tensors, progress, log.read(replay, replay["kept"])
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two trees hold the same numbers."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(np.array_equal(one, other, equal_nan=isinstance(one, float)))
+    log = ReplayLog(directory / CHECKPOINTS / "replay")
+    return tensors, progress, log.read(replay["files"], replay["kept"])
 
 
 def _make_hopper_data() -> None:

@@ -1,24 +1,29 @@
 """Batches of 256 transitions a second on one core, Hopper shapes, a million transitions: RQL, d3rlpy, TorchRL.
 
-pip install --no-deps -r benchmarks/peers.txt
-python benchmarks/sampling.py
+    python benchmarks/sampling.py [--peers]
+
+The peers need: pip install --no-deps -r benchmarks/peers.txt
 """
 
+import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 
-from rql.data.replay import PackedDataset, ReplayBuffer
-from rql.data.rows import RowLayout
+from rql.data.batch import Draw
+from rql.data.columns import Field, fields_of, lay_out
+from rql.data.dataset import Dataset
+from rql.data.replay import ReplayBuffer
+from rql.data.sampling import Mixture
 from rql.data.transitions import Transitions
-from rql.envs.spaces import describe
 
 COUNT, BATCH, EPISODE = 1_000_000, 256, 1000
-SECONDS, ROUNDS = 1.0, 5
+SECONDS, ROUNDS = 0.3, 5
+CPU = torch.device("cpu")
 
 
 def arrays() -> dict[str, Any]:
@@ -34,21 +39,40 @@ def arrays() -> dict[str, Any]:
 
 
 def rql(data: dict[str, Any]) -> dict[str, Callable[[], Any]]:
-    """The data set alone, and half and half with the online buffer."""
-    with gymnasium.make("Hopper-v5") as env:
-        layout = RowLayout.of(describe("Hopper-v5", env.observation_space, env.action_space))
-    following = np.roll(data["observations"], -1, axis=0)
-    rows = layout.pack(data["observations"], data["actions"], data["rewards"], following, data["terminals"])
-    starts = np.arange(0, COUNT, EPISODE)
-    cpu = torch.device("cpu")
-    packed = PackedDataset(Transitions("x", layout, rows, ~data["terminals"], starts), cpu)
-    replay = ReplayBuffer(COUNT, layout, cpu, packed)
-    replay.append(torch.from_numpy(rows))
-    draws = torch.Generator().manual_seed(0)
-    return {
-        "RQL": lambda: replay.sample(BATCH, 0.0, draws),
-        "RQL, half offline": lambda: replay.sample(BATCH, 0.5, draws),
+    """The online buffer, the data set, and half of each; over one step and over three."""
+    steps = {
+        "obs": data["observations"],
+        "action": data["actions"],
+        "reward": data["rewards"],
+        "next_obs": np.roll(data["observations"], -1, axis=0),
+        "terminated": data["terminals"],
+        "truncated": ~data["terminals"] & False,
     }
+    lengths = np.full(COUNT // EPISODE, EPISODE)
+    columns = lay_out(steps, lengths)
+    del columns["next_obs"]
+    dataset = Dataset(Transitions("benchmark", columns, lengths), CPU)
+    samplers: dict[str, Callable[[], Any]] = {}
+    for n_step in (1, 3):
+        replay, draws = filled(steps, n_step), torch.Generator().manual_seed(0)
+        draw, what = Draw(n_step, 0.99), f"{n_step} step{'s' if n_step > 1 else ''}"
+        half = Mixture(dataset, replay, 0.5)
+        samplers[f"RQL, {what}"] = partial(replay.sample, BATCH, draws, draw)
+        samplers[f"RQL, {what}, half offline"] = partial(half.sample, BATCH, draws, draw)
+        samplers[f"RQL, {what}, offline"] = partial(dataset.sample, BATCH, draws, draw)
+    return samplers
+
+
+def filled(steps: dict[str, Any], n_step: int) -> ReplayBuffer:
+    """A buffer that is full of these steps, of one environment."""
+    columns = {name: steps[name] for name in ("obs", "action", "reward", "terminated")}
+    fields: dict[str, Field] = fields_of(columns)
+    replay = ReplayBuffer(fields, COUNT, 1, n_step, CPU)
+    begins = np.arange(COUNT) % EPISODE == 0
+    last_obs = steps["next_obs"][begins.nonzero()[0] - 1]
+    saved = {"appended": COUNT, "running": np.zeros(1, np.bool_), "obs": steps["next_obs"][-1:]}
+    replay.restore(columns | {"begins": begins, "last_obs": last_obs}, saved)
+    return replay
 
 
 def d3rlpy(data: dict[str, Any]) -> dict[str, Callable[[], Any]]:
@@ -83,9 +107,13 @@ def rate(sample: Callable[[], Any]) -> float:
 
 def main() -> None:
     """Take turns, and print the median and the range of each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", action="store_true", help="measure TorchRL and d3rlpy too")
     torch.set_num_threads(1)
     data = arrays()
-    samplers = rql(data) | torchrl(data) | d3rlpy(data)
+    samplers = rql(data)
+    if parser.parse_args().peers:
+        samplers |= torchrl(data) | d3rlpy(data)
     rounds = [[rate(sample) for sample in samplers.values()] for _ in range(ROUNDS)]
     rates = np.array(rounds)
     ours = np.median(rates[:, 0])

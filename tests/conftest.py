@@ -20,7 +20,7 @@ from rql.__main__ import main as rql_main
 from rql.config.compose import load, register_schemas
 from rql.config.files import configuration_folder
 from rql.config.schema import Config
-from rql.data.rows import RowLayout
+from rql.data.columns import collected_fields, lay_out
 from rql.data.transitions import Transitions
 from rql.envs.spaces import ActionSpec, ObservationSpec, Spaces
 from rql.nn.normalizer import Normalizer
@@ -65,9 +65,17 @@ def transitions_of(
     truncated: Any,
     starts: Any = (0,),
 ) -> Transitions:
-    layout = RowLayout.of(spaces)
-    rows = layout.pack(obs, action, reward, next_obs, terminated)
-    return Transitions("test", layout, rows, np.asarray(truncated, np.bool_), np.array(starts, np.int64))
+    fields = collected_fields(spaces)
+    steps = {
+        "obs": np.asarray(obs, np.float32),
+        "action": np.asarray(action, fields["action"].dtype).reshape(-1, *fields["action"].shape),
+        "reward": np.asarray(reward, np.float32),
+        "next_obs": np.asarray(next_obs, np.float32),
+        "terminated": np.asarray(terminated, np.bool_),
+        "truncated": np.asarray(truncated, np.bool_),
+    }
+    lengths = np.diff(np.append(np.asarray(starts, np.int64), len(steps["obs"])))
+    return Transitions("test", lay_out(steps, lengths), lengths)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -21,20 +21,31 @@ from test_evaluation import TEST_SPACES
 
 from rql.agents.build import build_agent
 from rql.agents.saving import read_checkpoint
-from rql.data import replay_log
+from rql.data.batch import RewardTransform
 from rql.data.replay_log import ReplayLog
-from rql.data.rows import RowLayout
-from rql.data.transitions import RewardTransform
 from rql.envs.training import TrainingEnvs
 from rql.runs.checkpoints import Checkpoint, Checkpoints
 from rql.training.online import OnlineTrainer
 from rql.training.trainer import DatasetTrainer
-from rql.utils.errors import RQLError
+from rql.utils.errors import DamagedError, RQLError
 from rql.utils.files import seal, unseal
-from rql.utils.tree import from_storable, to_storable
+from rql.utils.tree import filled, from_storable, named_leaves, same, to_storable, tree_of
 
 TINY_NETS = ["network.critic.hidden=[4]", "network.actor.hidden=[4]", "network.critic.ensemble_size=1"]
-WIDTH = RowLayout.of(TEST_SPACES).width
+
+
+def test_leaves_have_names_by_which_a_tree_is_filled_again() -> None:
+    tree = {"a": (1, [2, 3]), "b": Pair(4, {"c": 5})}
+    names = named_leaves(tree)
+    assert names == {"/a/#0": 1, "/a/#1": [2, 3], "/b/x": 4, "/b/y/c": 5}
+    assert filled(tree, {name: str(leaf) for name, leaf in names.items()})["b"] == Pair("4", {"c": "5"})
+    assert tree_of(names) == {"a": (1, [2, 3]), "b": {"x": 4, "y": {"c": 5}}} and tree_of(named_leaves(7)) == 7
+    assert same(tree, {**tree}) and not same(tree, {**tree, "a": (1, [2, 4])}) and not same(tree, {"a": tree["a"]})
+
+
+class Pair(NamedTuple):
+    x: Any
+    y: Any
 
 
 @pytest.fixture
@@ -58,14 +69,14 @@ def advance(stage: OnlineTrainer, steps: int) -> None:
 
 
 def checkpoints(directory: Path, *overrides: str) -> Checkpoints:
-    return Checkpoints(directory, compose_config(*TINY_NETS, *overrides), WIDTH)
+    return Checkpoints(directory, compose_config(*TINY_NETS, *overrides))
 
 
 def content(checkpoint: Checkpoint | None) -> tuple[int, list[list[float]], dict[str, list[float]]]:
     """What is compared of a checkpoint."""
-    assert checkpoint is not None and checkpoint.rows is not None
+    assert checkpoint is not None and checkpoint.replay is not None
     tensors = {name: value.flatten().tolist() for name, value in checkpoint.tensors.items()}
-    return checkpoint.progress["stage_state"]["step"], checkpoint.rows.tolist(), tensors
+    return checkpoint.progress["stage_state"]["step"], checkpoint.replay["obs"].tolist(), tensors
 
 
 def test_trees_of_arrays_and_numbers_survive_a_file_without_pickles() -> None:
@@ -81,20 +92,21 @@ def test_trees_of_arrays_and_numbers_survive_a_file_without_pickles() -> None:
         to_storable([object()])
 
 
-def test_only_new_rows_are_written_and_old_segments_leave(
-    stage: OnlineTrainer, tmp_path: Path, monkeypatch: Any
-) -> None:
-    monkeypatch.setattr(replay_log, "SEGMENT", 8)
-    store = checkpoints(tmp_path, "checkpoint.keep=1")
+def replay_files(directory: Path) -> dict[str, int]:
+    """When each file of the replay buffer was written."""
+    return {path.name: path.stat().st_mtime_ns for path in (directory / "checkpoints" / "replay").iterdir()}
+
+
+def test_only_new_steps_are_written(stage: OnlineTrainer, tmp_path: Path) -> None:
+    store = checkpoints(tmp_path)
     store.save(stage, False, {})
-    written = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints" / "replay").iterdir()}
+    written = replay_files(tmp_path)
     advance(stage, 5)
     store.save(stage, False, {})
-    now = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints" / "replay").iterdir()}
-    assert [name for name in written if now[name] != written[name]] == ["000002.rows"]
-    assert sorted(now) == ["000000.rows", "000001.rows", "000002.rows", "000003.rows"]
+    now = replay_files(tmp_path)
+    assert sorted(now) == ["000000.npz", "000001.npz"] and now["000000.npz"] == written["000000.npz"]
     found = checkpoints(tmp_path).newest()
-    assert found and np.array_equal(found.rows, stage.replay.rows[:25])  # type: ignore[arg-type]
+    assert found and found.replay and same(found.replay, stage.replay.since(0))
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["from the offline end", "from the beginning"])
@@ -104,33 +116,51 @@ def test_rows_of_an_attempt_that_led_to_nothing_are_forgotten(
     store = checkpoints(tmp_path)
     if before:
         config = compose_config("bc.updates=0", *TINY_NETS)
-        ended = DatasetTrainer(stage.agent, stage.agent.stages[0], stage.state, None, config)
+        ended = DatasetTrainer(stage.agent, stage.agent.stages[0], stage.state, None, RewardTransform(), config)
         store.save(ended, True, {})
     store.save(stage, False, {})
     newest = store.newest()
-    assert newest is not None and newest.rows is not None
+    assert newest is not None and newest.replay is not None
     store.drop(newest)
     earlier = store.newest()
-    assert earlier is None or earlier.rows is None
-    stage.replay.rows += 1.0  # another attempt has other transitions
+    assert earlier is None or earlier.replay is None
+    stage.replay.rows.columns["reward"][:] += 1.0  # another attempt has other transitions
     store.save(stage, False, {})
     found = checkpoints(tmp_path).newest()
-    assert found and np.array_equal(found.rows, stage.replay.rows[:20])  # type: ignore[arg-type]
+    assert found and found.replay and same(found.replay, stage.replay.since(0))
 
 
-def test_the_log_of_a_ring_forgets_what_no_checkpoint_needs(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(replay_log, "SEGMENT", 8)
-    log = ReplayLog(tmp_path, 3)
-    rows = np.arange(90, dtype=np.float32).reshape(30, 3)
-    log.append(rows)
+def test_the_log_of_a_ring_forgets_what_no_checkpoint_needs(tmp_path: Path) -> None:
+    log = ReplayLog(tmp_path)
+    for first in range(0, 30, 10):
+        log.append(numbered_steps(first, 10), first + 10)
     log.forget_before(19)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["000002.rows", "000003.rows"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000001.npz", "000002.npz"]
     described = log.described()
-    log.append(rows[:4])
-    again = ReplayLog(tmp_path, 3)
-    assert np.array_equal(again.read(described, 11), rows[19:])
-    again.append(rows[:1])
-    assert np.array_equal(ReplayLog(tmp_path, 3).read(again.described(), 3), np.concatenate([rows[28:], rows[:1]]))
+    log.append(numbered_steps(30, 4), 34)
+    again = ReplayLog(tmp_path)
+    assert same(again.read(described, 11), numbered_steps(19, 11))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000001.npz", "000002.npz"]
+    again.append(numbered_steps(30, 1), 31)
+    assert same(ReplayLog(tmp_path).read(again.described(), 3), numbered_steps(28, 3))
+
+
+def numbered_steps(first: int, count: int) -> dict[str, Any]:
+    """Steps whose every column says which they are; each fourth begins an episode."""
+    number = np.arange(first, first + count)
+    return {"obs": number * 1.0, "begins": number % 4 == 0, "last_obs": number[number % 4 == 0] - 0.5}
+
+
+def test_a_file_of_the_log_is_not_taken_for_another(tmp_path: Path) -> None:
+    log = ReplayLog(tmp_path)
+    log.append(numbered_steps(0, 10), 10)
+    (tmp_path / "000000.npz").rename(tmp_path / "other")
+    other = ReplayLog(tmp_path)
+    with pytest.raises(DamagedError, match=r"000000\.npz is gone"):
+        other.read(log.described(), 10)
+    other.append(numbered_steps(0, 9), 9)
+    with pytest.raises(DamagedError, match=r"000000\.npz is not the file that was written"):
+        other.read(log.described(), 10)
 
 
 class Faults:
@@ -179,13 +209,13 @@ class _File:
 
 
 def test_the_checkpoint_before_always_loads_whichever_write_fails(stage: OnlineTrainer, tmp_path: Path) -> None:
-    start = stage.replay.since(0)
+    start, state, replay_size = stage.replay.since(0), stage.replay.saved_state(), stage.replay.size
     fatal = failures = 0
     while True:
         fatal += 1
         directory, copy = tmp_path / str(fatal), tmp_path / f"copy {fatal}"
         store = checkpoints(directory)
-        stage.replay.restore(start, len(start))
+        stage.replay.restore(start, state)
         store.save(stage, False, {})
         before = stage.step
         advance(stage, 3)
@@ -197,10 +227,10 @@ def test_the_checkpoint_before_always_loads_whichever_write_fails(stage: OnlineT
                 failures += 1
         shutil.copytree(directory, copy)
         step, rows, _ = content(checkpoints(copy).newest())
-        assert (step, len(rows)) in ((before, len(start)), (before + 3, len(start) + 3)), f"after call {fatal}"
+        assert (step, len(rows)) in ((before, replay_size), (before + 3, replay_size + 3)), f"after call {fatal}"
         store.save(stage, False, {})
         step, rows, _ = content(checkpoints(directory).newest())
-        assert (step, len(rows)) == (before + 3, len(start) + 3)
+        assert (step, len(rows)) == (before + 3, replay_size + 3)
         if faults.calls < fatal:
             break
     assert failures >= 7
@@ -214,8 +244,8 @@ def test_a_flipped_byte_is_noticed_wherever_it_is(stage: OnlineTrainer, tmp_path
     store.save(stage, False, {})
     after = content(checkpoints(tmp_path).newest())
     older, newer = sorted((tmp_path / "checkpoints").glob("*.pt"))
-    (log,) = (tmp_path / "checkpoints" / "replay").glob("*.rows")
-    whole, rows = newer.read_bytes(), log.read_bytes()
+    log, later = (tmp_path / "checkpoints" / "replay" / f"00000{number}.npz" for number in (0, 1))
+    whole, rows, later_rows = newer.read_bytes(), log.read_bytes(), later.read_bytes()
     draws = random.Random(0)
     places = [0, 1, 15, 16, 17, 18, 40, 80, 82, len(whole) - 1, *draws.sample(range(len(whole)), 160)]
     for place in places:
@@ -225,17 +255,13 @@ def test_a_flipped_byte_is_noticed_wherever_it_is(stage: OnlineTrainer, tmp_path
             assert content(checkpoints(tmp_path).newest()) == before, place
         assert newer.name in caplog.text and older.name in caplog.text
         newer.with_name(f"{newer.name}.damaged").unlink()
-        log.write_bytes(rows)
+        assert not later.exists()
+        later.write_bytes(later_rows)
     newer.write_bytes(whole)
     for place in draws.sample(range(len(rows)), 40):
         log.write_bytes(_flipped(rows, place, draws))
-        if place < 4 * WIDTH * len(before[1]):
-            with pytest.raises(RQLError, match=r"no checkpoint in .* can be used: .*rows do not match their checksum"):
-                checkpoints(tmp_path).newest()
-        else:
-            assert content(checkpoints(tmp_path).newest()) == before
-            newer.write_bytes(whole)
-            newer.with_name(f"{newer.name}.damaged").unlink()
+        with pytest.raises(RQLError, match=r"no checkpoint in .* can be used: .*000000\.npz is "):
+            checkpoints(tmp_path).newest()
     log.write_bytes(rows)
     assert content(checkpoints(tmp_path).newest()) == after
 
@@ -275,7 +301,7 @@ def test_a_file_of_another_format_is_refused_with_what_to_do(stage: OnlineTraine
     path.write_bytes(whole.replace(b"sealed file 1\n", b"sealed file 9\n", 1))
     with pytest.raises(RQLError, match="has format 9; this version reads formats up to 1"):
         read_checkpoint(path)
-    for version in (2, 7):
+    for version in (3, 7):
         _rewritten(path, whole, {"format": version})
         with pytest.raises(RQLError, match=rf"has format {version}, written by version \S+; .*: run it again"):
             checkpoints(tmp_path).newest()

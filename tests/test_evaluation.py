@@ -16,16 +16,14 @@ from test_agent import CPU, transitions
 from rql.agents.build import build_agent
 from rql.config.choices import Vectorization
 from rql.config.data import EnvConfig
+from rql.data.batch import RewardTransform
 from rql.data.reference_scores import reference_score
-from rql.data.rows import RowLayout
-from rql.data.transitions import RewardTransform
 from rql.envs.make import make_vector_env
 from rql.envs.spaces import describe
 from rql.envs.training import TrainingEnvs
 from rql.evaluation.evaluator import Evaluator
 from rql.evaluation.rollout import play
 from rql.training.collector import Collector
-from rql.training.n_step import NStep
 
 
 class Counter(gymnasium.Env[Any, Any]):
@@ -92,18 +90,18 @@ def test_collected_transitions_are_whole_and_their_flags_survive(num_envs: int) 
     config = compose_config(f"env.id={CONFIG.id}")
     agent = build_agent(config, TEST_SPACES, torch.device("cpu"))
     state = started(agent, TEST_SPACES, transitions(TEST_SPACES))
-    layout = RowLayout.of(TEST_SPACES)
     with closing(TrainingEnvs(replace(CONFIG, num_envs=num_envs), 3)) as envs:
-        n_step, draws = NStep(layout, 1, 0.9, num_envs), torch.Generator().manual_seed(0)
-        collector = Collector(agent, envs, TEST_SPACES, RewardTransform(), n_step, draws, None)
+        collector = Collector(agent, envs, TEST_SPACES, torch.Generator().manual_seed(0), None)
         steps = [collector.step(state, "final") for _ in range(60)]
-    batch = layout.unpack(torch.cat([rows for rows, _ in steps]))
-    length, step = batch.obs[:, 0], batch.obs[:, 1]
-    assert torch.equal(batch.next_obs[:, 0], length) and torch.equal(batch.next_obs[:, 1], step + 1)
-    assert torch.equal(batch.reward, length)
+    made = [one.step for one in steps if one.step is not None]
+    obs, reward, terminated = (np.concatenate([s.columns[n] for s in made]) for n in ("obs", "reward", "terminated"))
+    next_obs, length, step = np.concatenate([s.next_obs for s in made]), obs[:, 0], obs[:, 1]
+    assert np.array_equal(next_obs[:, 0], length) and np.array_equal(next_obs[:, 1], step + 1)
+    assert np.array_equal(reward, length)
     last = step + 1 == length
     assert last.sum() > 5
-    assert torch.equal(batch.terminated, (last & (length % 2 == 1)).float())
+    assert np.array_equal(terminated, last & (length % 2 == 1))
+    assert np.array_equal(np.concatenate([s.ended for s in made]), last)
     assert sorted(r for _, finished in steps for r in finished) == sorted((length[last] ** 2).tolist())
 
 

@@ -1,6 +1,5 @@
 """Journals of episodes, the data sets made of them, and `rql data`."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from gymnasium import spaces
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
 from rql.commands.data import main as data_command
-from rql.data.journal import LENGTH, Journal, read_episodes, read_header
+from rql.data.journal import Journal, read_episodes, read_header
 from rql.data.writing import begin_set, describe_set, finish_set, write_set
 from rql.utils.errors import DataError, RQLError
 
@@ -52,40 +51,46 @@ def same(one: EpisodeBuffer, other: EpisodeBuffer) -> bool:
     )
 
 
-def test_a_journal_gives_back_what_was_put_in_and_drops_half_a_record(tmp_path: Path) -> None:
+def test_a_journal_gives_back_what_was_put_in_and_leaves_out_what_was_half_written(tmp_path: Path) -> None:
     path, episodes = tmp_path / "journal", some_episodes(3)
     journal = Journal(path, {"id": "x"})
     for episode in episodes:
         journal.append(episode)
     journal.close()
+    assert sorted(file.name for file in path.iterdir()) == ["000000.npz", "000001.npz", "000002.npz", "header.json"]
     assert all(same(a, b) for a, b in zip(episodes, read_episodes(path), strict=True))
-    os.truncate(path, path.stat().st_size - 7)
+    half = path / ".000002.npz.4711"
+    (path / "000002.npz").rename(half)
     again = Journal(path, {"id": "x"})
-    assert (again.episodes, again.steps) == (2, 6)
+    assert (again.episodes, again.steps, again.seeds) == (2, 6, {0, 1}) and not half.exists()
     again.append(episodes[2])
     again.close()
     assert all(same(a, b) for a, b in zip(episodes, read_episodes(path), strict=True))
 
 
-def test_a_journal_survives_what_a_crash_may_leave(tmp_path: Path) -> None:
+def test_a_journal_survives_what_a_crash_may_leave(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, episodes = tmp_path / "journal", some_episodes(3)
-    for rest in (b"", b"\x05\x00", LENGTH.pack(100) + b"{"):
-        path.write_bytes(rest)  # killed before the header was whole
-        journal = Journal(path, {"id": "x"})
-        journal.append(episodes[0])
-        journal.close()
-        assert len(list(read_episodes(path))) == 1
-    damaged = bytearray(path.read_bytes())
-    damaged[200:240] = bytes(40)
-    path.write_bytes(bytes(damaged))
+    path.mkdir()  # killed before the header was written
     journal = Journal(path, {"id": "x"})
-    assert journal.episodes == 0
+    for episode in episodes:
+        journal.append(episode)
+    journal.close()
+    damaged = bytearray((path / "000001.npz").read_bytes())
+    damaged[200:240] = bytes(40)
+    (path / "000001.npz").write_bytes(bytes(damaged))
+    (path / "000002.npz").write_bytes(b"")  # as after a power failure
+    journal = Journal(path, {"id": "x"})
+    assert journal.episodes == 1 and "000001.npz is damaged" in caplog.text
     journal.append(episodes[1])
     journal.close()
-    with path.open("ab") as file:
-        file.write(bytes(100))  # as after a power failure
-    assert all(same(a, b) for a, b in zip(episodes[1:2], read_episodes(path), strict=True))
-    path.write_bytes(b"no journal")
+    assert all(same(a, b) for a, b in zip(episodes[:2], read_episodes(path), strict=True))
+    journal = Journal(path, {"id": "x"})
+    journal.cut(1)
+    assert journal.episodes == 1
+    with pytest.raises(RQLError, match="has lost episodes: it holds 1 and not 2"):
+        journal.cut(2)
+    journal.close()
+    (path / "header.json").write_bytes(b"no journal")
     with pytest.raises(RQLError, match="no journal"):
         read_header(path)
 
@@ -133,7 +138,7 @@ def test_the_data_command(root: Path, collect: Collect, capsys: pytest.CaptureFi
     assert data_command(["clear"]) == 0 and "deleting" in capsys.readouterr().out
     assert not list((root.parent / "cache/rql").glob("*/"))
     assert data_command(["verify", "test/hopper/random-v0"]) == 0
-    (root / "test/.broken-v0.episodes").write_bytes(b"")
+    (root / "test/.broken-v0.episodes").mkdir()
     assert data_command(["list"]) == 0 and "nothing in it" in capsys.readouterr().out
 
 

@@ -1,9 +1,9 @@
-"""The use of a saved agent: as a function, in whole episodes, as a film, and as a file that runs without RQL."""
+"""The use of a saved agent: as a function, in whole episodes, as a film."""
 
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,101 +12,24 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, Cli, compose_config, first_state, metrics_of, summary_of
-from gymnasium import spaces as gym_spaces
+from conftest import TINY, Cli, metrics_of, summary_of
 from PIL import Image
+from saved_agents import AGENTS, RESAMPLE, SHAPED, Save, Shaped, save_random_agent
 from test_evaluation import CONFIG as COUNTER
 
 import rql
 from rql import load_policy
-from rql.agents import exporting
-from rql.agents.build import build_agent
-from rql.agents.exporting import FORMATS, load_exported
 from rql.agents.loading import open_agent
-from rql.agents.saving import save_agent
-from rql.commands import evaluate, export
-from rql.config.data import EnvConfig
-from rql.envs.make import inspect_env
-from rql.envs.spaces import entry
+from rql.commands import evaluate
 from rql.utils.errors import RQLError
+from rql.utils.tree import entry
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
-
-NETWORKS = ("network.actor.hidden=[8]", "network.critic.hidden=[8]")
-RESAMPLE = ("composition=resample", "target=max", "composition.num_candidates=5")
-UNIFORM = ("policy=uniform", "dataset=none", "replay=online_only", "bc.updates=0", "offline.updates=0")
-
-
-class Shaped(gymnasium.Env[Any, Any]):
-    """Observations in a dictionary, actions in a matrix with bounds of its own."""
-
-    observation_space = gym_spaces.Dict(
-        {"place": gym_spaces.Box(-9.0, 9.0, (3,)), "door": gym_spaces.Discrete(2, start=1)}
-    )
-    action_space: gym_spaces.Space[Any] = gym_spaces.Box(
-        np.array([[-1.0, 0.0]] * 2), np.array([[3.0, 5.0]] * 2), (2, 2), float
-    )
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        self.observation_space.seed(seed)
-        self.steps = 0
-        return self.observation_space.sample(), {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        assert self.action_space.contains(action)
-        self.steps += 1
-        return self.observation_space.sample(), float(np.sum(action)), self.steps == 5, False, {}
-
-
-class Numbered(Shaped):
-    """Discrete actions that do not begin at 0."""
-
-    action_space = gym_spaces.Discrete(3, start=5)
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        return super().step(np.int64(action))
-
-
-gymnasium.register("RQLTestShaped-v0", entry_point=lambda **_: Shaped())
-gymnasium.register("RQLTestNumbered-v0", entry_point=lambda **_: Numbered())
-SHAPED, NUMBERED = "env.id=RQLTestShaped-v0", "env.id=RQLTestNumbered-v0"
-AGENTS = {
-    "amortized": [SHAPED],
-    "resample": [SHAPED, *RESAMPLE],
-    "uniform": [SHAPED, *RESAMPLE, *UNIFORM],
-    "discrete": [NUMBERED],
-    "discrete, uniform": [NUMBERED, *UNIFORM],
-}
-Save = Callable[..., Path]
 
 
 @pytest.fixture
 def save(tmp_path: Path) -> Save:
-    """An agent with weights and observations drawn at random, in `agent.pt`."""
-
-    def call(*overrides: str) -> Path:
-        config = compose_config(*NETWORKS, *overrides)
-        spaces, env = inspect_env(config.env)
-        env.close()
-        torch.manual_seed(0)
-        agent = build_agent(config, spaces, torch.device("cpu"))
-        state = first_state(agent, spaces)
-        normalizer = state.normalizer._replace(mean=torch.rand(spaces.obs_dim), std=0.5 + torch.rand(spaces.obs_dim))
-        drawn = state._replace(normalizer=normalizer, beta=torch.tensor(5.0), updates=torch.tensor(1.0))
-        save_agent(tmp_path / "agent.pt", drawn, config, "online")
-        return tmp_path
-
-    return call
-
-
-def refused(command: Any, arguments: list[Any], capsys: pytest.CaptureFixture[str]) -> str:
-    """What a command says as it refuses its arguments."""
-    with pytest.raises(SystemExit) as stopped:
-        command.main([str(argument) for argument in arguments])
-    lines = capsys.readouterr().err.splitlines()
-    assert stopped.value.code == 2 and lines[-1].startswith("error: ") and "Traceback" not in lines[0]
-    return lines[-1]
+    return partial(save_random_agent, tmp_path)
 
 
 def test_importing_the_package_is_light() -> None:
@@ -207,115 +130,3 @@ def test_an_episode_is_filmed(save: Save, tmp_path: Path) -> None:
     with Image.open(films[0]) as gif:
         assert getattr(gif, "n_frames") <= -(-frames // 2) and gif.size == (600, 400)  # noqa: B009
     assert imageio_ffmpeg.count_frames_and_secs(str(films[1]))[0] == frames
-
-
-@pytest.mark.parametrize("to", FORMATS)
-@pytest.mark.parametrize("overrides", AGENTS.values(), ids=AGENTS)
-def test_an_exported_policy_acts_as_the_agent_does(
-    save: Save, tmp_path: Path, to: str, overrides: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder, spaces = save(*overrides), inspect_env(EnvConfig(overrides[0].removeprefix("env.id=")))[0]
-    obs = torch.randn(7, spaces.obs_dim)
-    for which in ("final", "bc"):
-        out = tmp_path / f"{which}.out"
-        assert export.main([str(folder), "--to", to, "--out", str(out), "--policy", which]) == 0
-        act, saved = load_exported(out.read_bytes(), to), open_agent(folder)
-        expected = spaces.action.to_env(saved.agent.policies[which].act(saved.state, obs, {}, True).numpy())
-        for rows in (slice(0, 1), slice(0, 7)):
-            action = act(obs[rows]).numpy()
-            assert action.dtype == expected.dtype and np.allclose(action, expected[rows], atol=1e-5)
-    assert "acts as the agent does at 1,000 observations" in capsys.readouterr().out
-
-
-def test_an_export_that_acts_otherwise_leaves_no_file(
-    save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class Wrong(exporting.PolicyModule):
-        def forward(self, obs: torch.Tensor) -> torch.Tensor:
-            return super().forward(obs) + 1e-4
-
-    monkeypatch.setattr(exporting, "PolicyModule", Wrong)
-    out = tmp_path / "policy.pt"
-    said = refused(export, [save(SHAPED), "--to", "torchscript", "--out", out], capsys)
-    assert "acts otherwise than the agent at 1000 of 1000 observations" in said and not out.exists()
-
-
-def test_of_actions_that_are_as_good_an_export_may_take_either(save: Save) -> None:
-    saved = open_agent(save(NUMBERED, *UNIFORM))
-    obs, ones = torch.randn(4, saved.spaces.obs_dim), torch.ones(4, dtype=torch.int64)
-    best = saved.agent.policies["final"].act(saved.state, obs, {}, True)
-    assert exporting._disagreements(saved, "final", obs, best + 5) == 0
-    assert exporting._disagreements(saved, "final", obs, (best + 1) % 3 + 5) == 4
-    assert exporting._disagreements(saved, "bc", obs, ones + 5) == 0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["{run}", "--episodes", "0"], "argument --episodes: 0 is no whole number of at least 1"),
-        (["{run}", "--num-envs", "two"], "argument --num-envs: two is no whole number"),
-        (["{run}", "--seed", "-1"], "--seed"),
-        (["{run}", "--mode", "best"], "argument --mode: invalid choice"),
-        (["{run}", "--policy", "best"], "one of bc, final"),
-        ([], "required: PATH"),
-        (["/no/where"], "no agent can be read from /no/where: No such file or directory; a run's folder"),
-        (["{run}/empty"], "holds no agent: neither agent.pt nor checkpoints"),
-        (["{run}/damaged.pt"], "damaged.pt is no file of RQL"),
-        (["{run}", "--json", "{run}/agent.pt"], "is there already; name another file"),
-        (["{run}", "--json", "/no/where.json"], "there is no folder /no"),
-        (["{run}", "--video", "{run}/agent.pt"], "is there already"),
-        (["{run}", "--json", "{run}/a.gif", "--video", "{run}/a.gif"], "a.gif cannot be both"),
-        (["{run}", "--video", "{run}/film.avi"], "its name must end in .gif or .mp4"),
-        (["{run}", "--video", "{run}/film.gif"], "RQLTestShaped-v0 cannot be filmed: it does not render to rgb_array"),
-    ],
-)
-def test_what_cannot_be_evaluated_is_refused(
-    save: Save, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert said in refused(evaluate, _with_files(save(SHAPED), arguments), capsys)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["{run}", "--out", "{run}/x"], "required: --to"),
-        (["{run}", "--to", "onnx"], "required: --out"),
-        (["{run}", "--to", "excel", "--out", "{run}/x"], "argument --to: invalid choice"),
-        (["{run}", "--to", "onnx", "--out", "{run}/agent.pt"], "is there already"),
-        (["{run}", "--to", "onnx", "--out", "/no/where.onnx"], "there is no folder /no"),
-        (["/no/where", "--to", "onnx", "--out", "{run}/x"], "no agent can be read from /no/where"),
-        (["{run}/damaged.pt", "--to", "onnx", "--out", "{run}/x"], "damaged.pt is no file of RQL"),
-    ],
-)
-def test_what_cannot_be_exported_is_refused(
-    save: Save, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = save(SHAPED)
-    assert said in refused(export, _with_files(folder, arguments), capsys)
-    assert not (folder / "x").exists()
-
-
-@pytest.mark.parametrize(
-    ("command", "arguments", "package", "said"),
-    [
-        (export, ["--to", "onnx", "--out", "{run}/x"], "onnxruntime", "pip install 'rql[onnx]'"),
-        (evaluate, ["--video", "{run}/x.mp4"], "imageio_ffmpeg", "pip install 'rql[video]'"),
-    ],
-)
-def test_a_package_that_is_missing_is_named(
-    save: Save,
-    command: Any,
-    arguments: list[str],
-    package: str,
-    said: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    assert said in refused(command, _with_files(save(SHAPED), ["{run}", *arguments]), capsys)
-
-
-def _with_files(run: Path, arguments: list[str]) -> list[str]:
-    (run / "empty").mkdir()
-    (run / "damaged.pt").write_bytes(b"nothing")
-    return [argument.format(run=run) for argument in arguments]

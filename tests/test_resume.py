@@ -14,6 +14,7 @@ import gymnasium
 import minari
 import numpy as np
 import pytest
+import torch
 import yaml
 from conftest import TINY, Cli, metrics_of, small_files, summary_of
 from gymnasium import spaces
@@ -22,6 +23,11 @@ from kills import KILLS_A_RUN, OVERRIDES, SHORT, compose_config, differences, ki
 from rql.__main__ import main as rql_main
 from rql.agents.saving import read_checkpoint
 from rql.config.explain import REQUEUE
+from rql.data.batch import Draw
+from rql.data.columns import collected_fields
+from rql.data.replay import ReplayBuffer
+from rql.data.replay_log import ReplayLog
+from rql.envs.spaces import describe
 from rql.runs import checkpoints
 
 LONGER = [
@@ -190,6 +196,7 @@ class Unknown(gymnasium.Env[Any, Any]):
         return self._obs.copy(), 1.0, False, bool(self._obs[1] >= 30), {}
 
 
+UNKNOWN = describe("RQLTestUnknown-v0", Unknown.observation_space, Unknown.action_space)
 gymnasium.register("RQLTestUnknown-v0", entry_point=lambda **_: Unknown())
 
 
@@ -203,9 +210,14 @@ def test_where_environments_cannot_be_saved_their_episodes_are_dropped_and_no_tr
     os.kill(process.pid, signal.SIGTERM)
     assert ended(process, 10) == REQUEUE
     assert ended(in_another_process(*command), 60) == 0
-    (log,) = (directory / "checkpoints" / "replay").iterdir()
-    rows = np.fromfile(log, np.float32).reshape(-1, 8)  # obs 2, action, next_obs 2, reward, terminated, steps
-    assert (rows[:, 0] == rows[:, 3]).all() and (rows[:, 4] == rows[:, 1] + rows[:, 7]).all()
+    saved = read_checkpoint(max((directory / "checkpoints").glob("2-online-*-end.pt"))).progress
+    log = ReplayLog(directory / "checkpoints" / "replay")
+    replay = ReplayBuffer(collected_fields(UNKNOWN), 1000, 1, 3, torch.device("cpu"))
+    replay.restore(log.read(saved["replay"]["files"], saved["replay"]["kept"]), saved["replay"]["state"])
+    batch = replay.sample(5000, torch.Generator().manual_seed(0), Draw(3))
+    obs, next_obs = batch.obs.numpy(), batch.next_obs.numpy()
+    assert (obs[:, 0] == next_obs[:, 0]).all() and (next_obs[:, 1] == obs[:, 1] + batch.steps.numpy()).all()
+    rows = np.unique(obs, axis=0)
     episodes, counts = np.unique(rows[:, 0], return_counts=True)
     assert len(episodes) > 10 and sum(counts != 30) == 2  # the one that was dropped, and the last
 
@@ -287,7 +299,7 @@ def test_a_run_that_lost_its_replay_buffer_goes_on_from_before_it(
     _damaged("checkpoints/replay/*", content)(directory)
     cli(f"resume={directory}", MORE)
     said = capsys.readouterr().out
-    for name in ("checkpoint 2-online-0000000024-end.pt", "000000.rows", "goes on from 1-offline-0000000006-end.pt"):
+    for name in ("checkpoint 2-online-0000000024-end.pt", "000000.npz", "goes on from 1-offline-0000000006-end.pt"):
         assert name in said
     assert summary_of(directory)["online/replay_size"] == 48
     assert (directory / "checkpoints" / "2-online-0000000024-end.pt.damaged").exists()

@@ -1,4 +1,4 @@
-"""How the package is built: in which order its modules import each other."""
+"""How the code is built: in which order modules import each other, and how long files and functions are."""
 
 import ast
 from pathlib import Path
@@ -12,6 +12,9 @@ ORDER = [
     *("collect", "sweep", "commands"),
 ]
 """Rooms, and modules where a room stands on both sides of another: none imports what comes after it."""
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 45
+FOLDERS = ("rql", "tests", "benchmarks", "examples")
+FILES = sorted([*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))])
 MODULES = sorted(path for path in (ROOT / "rql").rglob("*.py") if path.parent != ROOT / "rql")
 
 
@@ -47,3 +50,13 @@ def test_no_module_imports_itself_over_others() -> None:
     while free := {name for name, imported in left.items() if not imported & left.keys()}:
         left = {name: imported for name, imported in left.items() if name not in free}
     assert not left, f"these import each other: {left}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    lines = len(text.splitlines())
+    assert lines <= MAX_FILE_LINES, f"{lines} lines"
+    functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    lengths = [(function.name, (function.end_lineno or 0) - function.lineno + 1) for function in functions]
+    assert not [(name, length) for name, length in lengths if length > MAX_FUNCTION_LINES]

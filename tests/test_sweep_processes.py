@@ -92,7 +92,7 @@ first = next(i for i, word in enumerate(sys.argv) if "python" in os.path.basenam
 os.execvp(sys.argv[first], sys.argv[first:])
 """
 SACCT = """#!/bin/sh
-printf 'JobID|State|NodeList\\n7_0|COMPLETED|x\\n7_1|COMPLETED|x\\n'
+printf 'JobID|State|NodeList\\n7_0|RUNNING|x\\n7_1|RUNNING|x\\n'
 """
 
 

@@ -13,14 +13,16 @@ from test_evaluation import CONFIG, TEST_SPACES
 from rql.agents.build import build_agent
 from rql.agents.rql.schedule import RQLSchedule
 from rql.config.schema import Config
-from rql.data.replay import PackedDataset
-from rql.data.transitions import RewardTransform
+from rql.data.batch import RewardTransform
+from rql.data.dataset import Dataset
 from rql.envs.training import TrainingEnvs
 from rql.training.online import OnlineTrainer
 from rql.training.progress import MetricMeans, Progress, due
 from rql.training.trainer import DatasetTrainer, Trainer
 from rql.utils.errors import DivergenceError
 from rql.utils.random import stream_seed
+
+RAW = RewardTransform()
 
 
 def schedule(*overrides: str) -> RQLSchedule:
@@ -77,10 +79,10 @@ def finetune(config: Config) -> tuple[list[Progress], Trainer]:
     torch.manual_seed(0)
     agent, data = build_agent(config, TEST_SPACES, CPU), transitions(TEST_SPACES)
     state = started(agent, TEST_SPACES, data)
-    packed = PackedDataset(data, CPU)
+    dataset = Dataset(data, CPU)
     with closing(TrainingEnvs(replace(CONFIG, num_envs=config.env.num_envs), 0)) as envs:
         return followed(
-            OnlineTrainer(agent, agent.stages[-1], state, packed, envs, TEST_SPACES, RewardTransform(), None, config)
+            OnlineTrainer(agent, agent.stages[-1], state, dataset, envs, TEST_SPACES, RewardTransform(), None, config)
         )
 
 
@@ -119,7 +121,7 @@ def test_without_data_observations_are_normalised_by_what_the_prior_met_before_t
             assert stage.state.normalizer.std.eq(1).all() and stage.state.normalizer.mean.eq(0).all()
             stage.advance()
         assert stage.step == stage.replay.size == 16
-        met = stage.replay.layout.unpack(stage.replay.rows[:16]).obs
+        met = stage.replay.observations(0, 16)
         torch.testing.assert_close(stage.state.normalizer.mean, met.mean(0))
         std = met.std(0, correction=0)
         torch.testing.assert_close(stage.state.normalizer.std, torch.where(std > 0, std, 1.0))
@@ -132,13 +134,14 @@ def test_the_stages_on_data_report_when_told() -> None:
         "batch_size=8", "bc.updates=10", "bc.eval_every=4", "offline.updates=7", "tracking.log_every=3"
     )
     agent, data = build_agent(config, TEST_SPACES, CPU), transitions(TEST_SPACES)
-    packed = PackedDataset(data, CPU)
+    dataset = Dataset(data, CPU)
+    state = first_state(agent, TEST_SPACES, data)
     cloning, learning, _ = agent.stages
-    reports, trainer = followed(DatasetTrainer(agent, cloning, first_state(agent, TEST_SPACES, data), packed, config))
+    reports, trainer = followed(DatasetTrainer(agent, cloning, state, dataset, RAW, config))
     assert [(report.step, report.evaluate) for report in reports] == [
         (3, False), (4, True), (6, False), (8, True), (9, False), (10, True),
     ]  # fmt: skip
     assert reports[-1].metrics["loss"] < reports[0].metrics["loss"]
-    reports, _ = followed(DatasetTrainer(agent, learning, learning.enter(trainer.state), packed, config))
+    reports, _ = followed(DatasetTrainer(agent, learning, learning.enter(trainer.state), dataset, RAW, config))
     assert [(report.step, report.evaluate) for report in reports] == [(3, False), (6, False), (7, True)]
     assert {"td_loss", "cql_loss", "kl", "beta", "q_scale", "q_data", "q_policy", "ess"} <= reports[0].metrics.keys()

@@ -17,19 +17,18 @@ import torch
 from conftest import compose_config, first_state
 from gymnasium import spaces as gym_spaces
 from gymnasium.vector import AutoresetMode
-from kills import same
 
 from rql.agents.build import build_agent
 from rql.config.choices import Vectorization
 from rql.config.data import EnvConfig
-from rql.data.transitions import RewardTransform
+from rql.data.batch import RewardTransform
 from rql.envs.guarded import GuardedEnvs
 from rql.envs.restorable import Restorable
 from rql.envs.spaces import describe
 from rql.envs.training import RestartError, TrainingEnvs
 from rql.evaluation.evaluator import Evaluator
 from rql.utils.errors import EvaluationError, Preempted, RQLError
-from rql.utils.tree import from_storable, to_storable
+from rql.utils.tree import from_storable, same, to_storable
 
 EXACT = [
     "Pendulum-v1", "CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Hopper-v5", "Hopper-v4",

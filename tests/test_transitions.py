@@ -1,5 +1,6 @@
 """What is done to transitions: filters, mixtures, reward transforms, n steps, batches, the replay buffer."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,21 @@ import torch
 from conftest import box_spaces, transitions_of
 
 from rql.config.data import SubsetConfig
-from rql.data.replay import PackedDataset, ReplayBuffer
-from rql.data.rows import RowLayout
-from rql.data.transitions import RewardTransform, Transitions, mix, n_step, subset
+from rql.data.batch import Batch, Draw, RewardTransform
+from rql.data.columns import Field, collected_fields
+from rql.data.dataset import Dataset
+from rql.data.replay import EnvStep, ReplayBuffer
+from rql.data.sampling import Mixture
+from rql.data.transitions import Transitions, mix, subset
 from rql.envs.spaces import ContinuousSpec, DiscreteSpec
-from rql.training.n_step import NStep
-from rql.utils.errors import DataError
+from rql.utils.errors import DataError, RQLError
 
 CPU = torch.device("cpu")
 UNIT = ContinuousSpec(-np.ones(1), np.ones(1), (1,))
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def numbered(count: int, discrete: bool = False, starts: Any = (0,), first: int = 0) -> Transitions:
@@ -85,23 +92,23 @@ def test_a_mixture_is_drawn_from_by_weight_and_uniformly_within_a_part() -> None
     sets = [numbered(40, starts=(0, 10)), numbered(3, first=100), numbered(100, first=200, starts=(0, 50))]
     mixed = mix(sets, [1.0, 2.0, 5.0])
     assert mixed.starts.tolist() == [0, 10, 40, 43, 93] and mixed.part.tolist() == [0, 0, 1, 2, 2]
-    n = PackedDataset(mixed, CPU).sample(80_000, torch.Generator().manual_seed(0)).reward.numpy()
+    n = Dataset(mixed, CPU).sample(80_000, seeded(0), Draw()).reward.numpy()
     shares = [np.mean(n < 100), np.mean((n >= 100) & (n < 200)), np.mean(n >= 200)]
     assert shares == pytest.approx([1 / 8, 2 / 8, 5 / 8], abs=0.01)
     assert np.bincount(n.astype(int), minlength=300)[100:103] / 80_000 == pytest.approx([1 / 12] * 3, abs=0.01)
     assert np.ptp(np.bincount(n.astype(int))[200:300]) < 200
-    few = PackedDataset(subset(mixed, SubsetConfig(min_return=1000.0)), CPU)
-    assert set(few.sample(1000, torch.Generator().manual_seed(0)).reward.tolist()) == set(range(200, 300))
+    few = Dataset(subset(mixed, SubsetConfig(min_return=1000.0)), CPU)
+    assert set(few.sample(1000, seeded(0), Draw()).reward.tolist()) == set(range(200, 300))
 
 
-def test_rewards_are_scaled_and_shifted_and_nothing_else_changes() -> None:
-    data = numbered(10)
-    before = data.rows.copy()
-    changed = RewardTransform(0.5, -1.0).of(data)
-    assert changed.reward.tolist() == (0.5 * np.arange(10) - 1).tolist()
-    assert np.array_equal(changed.obs, data.obs) and np.array_equal(changed.next_obs, data.next_obs)
-    assert np.array_equal(before, data.rows)
-    assert RewardTransform().of(data) is data
+def test_rewards_are_scaled_and_shifted_at_the_draw_and_nothing_else_changes() -> None:
+    data = Dataset(numbered(10), CPU)
+    plain, changed = (data.sample(64, seeded(0), Draw(reward=reward)) for reward in (RewardTransform(), HALVED))
+    assert torch.equal(changed.reward, 0.5 * plain.reward - 1.0)
+    assert all(torch.equal(a, b) for a, b in zip(plain[:2] + plain[3:6], changed[:2] + changed[3:6], strict=True))
+
+
+HALVED = RewardTransform(0.5, -1.0)
 
 
 def wandering(lengths: list[int], terminated: list[bool], seed: int) -> Transitions:
@@ -122,46 +129,106 @@ LENGTHS, ENDED = [5, 1, 2, 7, 3], [True, False, True, False, True]
 
 
 def brute_force(data: Transitions, n: int, discount: float) -> np.ndarray[Any, Any]:
-    """The n-step rows, one at a time."""
+    """The transitions over n steps, one at a time: obs, action, reward, next_obs, terminated, steps."""
     rows = []
     for start, end in zip(data.starts, data.ends, strict=True):
         for t in range(start, end):
             last = min(t + n, end) - 1
             reward = sum(discount ** (i - t) * float(data.reward[i]) for i in range(t, last + 1))
-            final = [*data.next_obs[last], reward, data.terminated[last], last - t + 1]
+            final = [reward, *data.next_obs[last], data.terminated[last], last - t + 1]
             rows.append([*data.obs[t], *data.action[t], *final])
     return np.array(rows, dtype=np.float32)
+
+
+def flat(batch: Batch) -> np.ndarray[Any, Any]:
+    """(B, …): the same of a batch, each transition once."""
+    found = torch.cat([part.reshape(len(part), -1) for part in batch[:6]], dim=1).numpy()
+    return np.unique(found, axis=0)
+
+
+def assert_same_transitions(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> None:
+    assert np.allclose(one[np.lexsort(one.T)], other[np.lexsort(other.T)], atol=1e-6)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 10])
 def test_n_steps_of_a_data_set_end_where_its_episodes_end(n: int) -> None:
     data = wandering(LENGTHS, ENDED, seed=0)
-    assert np.allclose(n_step(data, n, 0.9).rows, brute_force(data, n, 0.9), atol=1e-6)
+    drawn = Dataset(data, CPU).sample(1000, seeded(0), Draw(n, 0.9))
+    assert_same_transitions(flat(drawn), brute_force(data, n, 0.9))
+
+
+FIELDS = collected_fields(box_spaces(2, UNIT))
+
+
+def steps_of(sets: list[Transitions]) -> Iterator[EnvStep]:
+    """Environments that play a data set each, side by side."""
+    for t in range(len(sets[0])):
+        columns = {
+            name: np.stack([getattr(one, name)[t] for one in sets])
+            for name in ("obs", "action", "reward", "terminated")
+        }
+        ended = np.array([one.terminated[t] or one.truncated[t] for one in sets])
+        yield EnvStep(columns, np.stack([one.next_obs[t] for one in sets]), ended)
 
 
 @pytest.mark.parametrize("num_envs", [1, 3])
 @pytest.mark.parametrize("n", [1, 2, 3, 10])
 def test_n_steps_collected_online_are_those_of_a_data_set(n: int, num_envs: int) -> None:
-    """Each environment plays a data set; what comes out, and stays in a ring that wraps around, is the same."""
+    """Each environment plays a data set; what can be drawn from a ring that wraps around is the newest of it."""
     sets = [wandering(LENGTHS, ENDED, seed) for seed in range(num_envs)]
-    layout, total = sets[0].layout, sum(LENGTHS)
-    steps, stored = NStep(layout, n, 0.9, num_envs), []
-    replay = ReplayBuffer(num_envs * 10, layout, CPU, None)
-    for t in range(total):
-        rows = np.stack([one.rows[t] for one in sets])
-        done = np.array([one.terminated[t] or one.truncated[t] for one in sets])
-        stored.append(steps.add(rows, done))
-        replay.append(torch.from_numpy(stored[-1]))
-    expected = np.concatenate([brute_force(one, n, 0.9) for one in sets])
-    found = np.concatenate(stored)
-    assert np.allclose(found[np.lexsort(found.T)], expected[np.lexsort(expected.T)], atol=1e-6)
-    held = {tuple(row) for row in replay.since(0).tolist()}
-    assert held == {tuple(row) for row in found[-num_envs * 10 :].tolist()}
+    expected = np.stack([brute_force(one, n, 0.9) for one in sets], axis=1).reshape(-1, 8)
+    for capacity in (1000, 10 * num_envs):
+        replay = ReplayBuffer(FIELDS, capacity, num_envs, n, CPU)
+        for step in steps_of(sets):
+            replay.append(step)
+        assert replay.whole == num_envs * sum(LENGTHS)
+        drawn = replay.sample(2000, seeded(0), Draw(n, 0.9))
+        assert_same_transitions(flat(drawn), expected[-capacity:])
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_transition_can_be_drawn_once_its_steps_are_made(n: int) -> None:
+    """As a buffer does that stores transitions in the order in which they become whole, over the oldest ones."""
+    data, capacity = wandering([9, 2, 30], [True, False, True], seed=1), 8
+    whole, stored, ring = brute_force(data, n, 0.9), 0, np.zeros((capacity, 8), np.float32)
+    ends = np.repeat(data.ends, data.lengths)
+    replay = ReplayBuffer(FIELDS, capacity, 1, n, CPU)
+    for t, step in enumerate(steps_of([data])):
+        replay.append(step)
+        while stored <= t and (min(stored + n, ends[stored]) <= t + 1):
+            ring[stored % capacity] = whole[stored]
+            stored += 1
+        assert (replay.whole, replay.size) == (stored, min(stored, capacity))
+        if stored:
+            index = torch.randint(replay.size, (50,), generator=seeded(t)).numpy()
+            drawn = torch.cat([part.reshape(50, -1) for part in replay.sample(50, seeded(t), Draw(n, 0.9))[:6]], dim=1)
+            assert np.allclose(drawn.numpy(), ring[index], atol=1e-6)
+
+
+def test_episodes_that_are_cut_end_there_as_if_truncated() -> None:
+    data = wandering([6, 6], [False, False], seed=0)
+    replay = ReplayBuffer(FIELDS, 100, 1, 3, CPU)
+    for t, step in enumerate(steps_of([data])):
+        replay.append(step._replace(ended=np.array([False])))
+        if t == 5:
+            assert replay.whole == 4
+            replay.cut()
+            assert replay.whole == 6
+    replay.cut()
+    assert_same_transitions(flat(replay.sample(1000, seeded(0), Draw(3, 0.9))), brute_force(data, 3, 0.9))
+
+
+def test_a_buffer_of_short_episodes_has_room_for_their_last_observations() -> None:
+    data = wandering([1] * 200, [True] * 200, seed=0)
+    replay = ReplayBuffer(FIELDS, 128, 1, 1, CPU)
+    for step in steps_of([data]):
+        replay.append(step)
+    assert_same_transitions(flat(replay.sample(5000, seeded(0), Draw())), brute_force(data, 1, 1.0)[-128:])
 
 
 @pytest.mark.parametrize("discrete", [True, False])
 def test_a_batch_keeps_the_fields_of_a_transition_together(discrete: bool) -> None:
-    batch = PackedDataset(numbered(100, discrete), CPU).sample(256, torch.Generator().manual_seed(0))
+    batch = Dataset(numbered(100, discrete), CPU).sample(256, seeded(0), Draw())
     n = batch.reward
     assert len(set(n.tolist())) > 80
     assert torch.equal(batch.obs, torch.stack([n, n], 1)) and torch.equal(batch.next_obs, batch.obs + 0.5)
@@ -170,42 +237,102 @@ def test_a_batch_keeps_the_fields_of_a_transition_together(discrete: bool) -> No
     assert torch.equal(batch.action, expected) and batch.action.dtype == expected.dtype
 
 
-def filled(capacity: int, appended: int) -> ReplayBuffer:
-    data = numbered(50)
-    replay = ReplayBuffer(capacity, data.layout, CPU, PackedDataset(data, CPU))
-    for first in range(1000, 1000 + appended, 4):
-        replay.append(torch.from_numpy(numbered(4, first=first).rows))
+def filled(capacity: int, appended: int, num_envs: int = 4, n_step: int = 1) -> ReplayBuffer:
+    """A buffer of numbered transitions from 1000 on, in episodes of five steps."""
+    replay = ReplayBuffer(FIELDS, capacity, num_envs, n_step, CPU)
+    for first in range(1000, 1000 + appended, num_envs):
+        replay.append(numbered_step(first, num_envs))
     return replay
 
 
-def test_the_replay_buffer_keeps_the_newest_and_mixes_as_told() -> None:
-    replay, draws = filled(10, 24), torch.Generator().manual_seed(0)
-    online = replay.sample(500, 0.0, draws).reward
+def numbered_step(first: int, num_envs: int = 4) -> EnvStep:
+    n = np.arange(first, first + num_envs, dtype=np.float32)
+    columns = {"obs": np.stack([n, n], 1), "action": n[:, None] / 5000, "reward": n, "terminated": n % 2 == 1}
+    return EnvStep(columns, np.stack([n, n], 1) + num_envs, np.full(num_envs, first // num_envs % 5 == 4))
+
+
+def test_the_replay_buffer_keeps_the_newest_and_a_mixture_has_the_share_it_is_told() -> None:
+    replay, draws, offline = filled(10, 24), seeded(0), Dataset(numbered(50), CPU)
+    online = replay.sample(500, draws, Draw()).reward
     assert replay.size == 10 and set(online.tolist()) == set(range(1014, 1024))
-    mixed = replay.sample(100, 0.3, draws).reward
+    mixed = Mixture(offline, replay, 0.3).sample(100, draws, Draw()).reward
     assert int((mixed < 50).sum()) == 30
-    assert bool((replay.sample(100, 1.0, draws).reward < 50).all())
+    assert bool((Mixture(offline, replay, 1.0).sample(100, draws, Draw()).reward < 50).all())
+    assert bool((Mixture(None, replay, 0.5).sample(100, draws, Draw()).reward > 50).all())
 
 
-def test_the_offline_data_are_not_copied() -> None:
-    data = numbered(50)
-    packed = PackedDataset(data, CPU)
-    replay = ReplayBuffer(10, data.layout, CPU, packed)
-    assert replay.offline is packed and packed.rows.data_ptr() == data.rows.ctypes.data
+def wide(count: int) -> Transitions:
+    """An episode whose observations are images of bytes."""
+    columns = {
+        "obs": np.arange(count + 1, dtype=np.uint8)[:, None, None, None] * np.ones((64, 64, 3), np.uint8),
+        "action": np.zeros((count + 1, 1), np.float32),
+        "reward": np.arange(count + 1, dtype=np.float64),
+        "terminated": np.zeros(count + 1, np.bool_),
+        "truncated": np.arange(count + 1) == count,
+    }
+    return Transitions("images", columns, np.array([count]))
 
 
-@pytest.mark.parametrize("appended", [0, 4, 24], ids=["empty", "part", "wrapped"])
-def test_a_restored_buffer_draws_and_evicts_as_the_one_it_was_saved_from(appended: int) -> None:
-    one, other = filled(10, appended), filled(10, 8)
-    other.restore(one.since(0), one.appended)
-    for buffer in (one, other):
-        buffer.append(torch.from_numpy(numbered(4, first=2000).rows))
-    draws = [torch.Generator().manual_seed(1) for _ in range(2)]
-    first, second = (buffer.sample(64, 0.25, draw) for buffer, draw in zip((one, other), draws, strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    assert torch.equal(one.rows[: one.size], other.rows[: other.size])
-    assert torch.equal(one.since(appended), torch.from_numpy(numbered(4, first=2000).rows))
+def test_a_column_of_bytes_costs_its_bytes_and_is_not_copied() -> None:
+    data = wide(20)
+    dataset = Dataset(data, CPU)
+    assert dataset.rows.columns["obs"].ctypes.data == data.columns["obs"].ctypes.data
+    assert dataset.rows.columns["obs"].nbytes == 21 * 64 * 64 * 3
+    image = Field((64, 64, 3), np.dtype(np.uint8))
+    replay = ReplayBuffer(FIELDS | {"obs": image}, 640, 1, 1, CPU)
+    assert replay.rows.columns["obs"].nbytes <= (640 + 640 // 64 + 2) * 64 * 64 * 3
+    batch = dataset.sample(8, seeded(0), Draw())
+    assert batch.obs.shape == (8, 64 * 64 * 3) and batch.obs.dtype == torch.float32
+    assert torch.equal(batch.obs[:, 0], batch.reward) and torch.equal(batch.next_obs[:, 5], batch.reward + 1.0)
 
 
-def test_the_layout_follows_the_environment() -> None:
-    assert RowLayout.of(box_spaces(3, DiscreteSpec(5, 0))).width == 3 + 1 + 1 + 3 + 1 + 1
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("num_envs", [1, 4])
+@pytest.mark.parametrize("appended", [0, 4, 24, 48], ids=["empty", "part", "wrapped", "wrapped twice"])
+def test_a_restored_buffer_draws_and_evicts_as_the_one_it_was_saved_from(appended: int, num_envs: int, n: int) -> None:
+    one, other = filled(10, appended, num_envs, n), filled(10, 8, num_envs, n)
+    if appended:
+        other.restore(one.since(0), one.saved_state())
+    else:
+        other = filled(10, 0, num_envs, n)
+    for number in range(5):
+        for buffer in (one, other):
+            buffer.append(numbered_step(2000 + number * num_envs, num_envs))
+        assert one.whole == other.whole
+        if one.size:
+            draw = Draw(n, 0.9, horizon=2, needs=frozenset({"mc_return", "next_action"}))
+            first, second = (buffer.sample(64, seeded(1), draw) for buffer in (one, other))
+            assert all(torch.equal(a, b) for a, b in zip(first[:6], second[:6], strict=True))
+            assert all(torch.equal(first.extra[name], second.extra[name]) for name in first.extra)
+    ours, theirs = one.since(appended), other.since(appended)
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("source", ["data set", "replay"])
+def test_what_lies_further_ahead_is_gathered_and_masked_at_the_end_of_an_episode(source: str) -> None:
+    data = wandering(LENGTHS, ENDED, seed=0)
+    sampler: Dataset | ReplayBuffer = Dataset(data, CPU)
+    if source == "replay":
+        sampler = ReplayBuffer(FIELDS, 100, 1, 2, CPU)
+        for step in steps_of([data]):
+            sampler.append(step)
+    draw = Draw(2, 0.9, horizon=3, needs=frozenset({"mc_return", "next_action"}))
+    batch = sampler.sample(300, seeded(0), draw)
+    number = {tuple(obs): t for t, obs in enumerate(data.obs.tolist())}
+    for row, obs in enumerate(batch.obs.tolist()):
+        t = number[tuple(obs)]
+        end = int(data.ends[np.searchsorted(data.ends, t, side="right")])
+        mask = [float(t + i < end) for i in range(3)]
+        assert batch.extra["actions_mask"][row].tolist() == mask
+        assert batch.extra["actions"][row].tolist() == [
+            data.action[t + i].tolist() if m else [0.0] for i, m in enumerate(mask)
+        ]
+        assert batch.extra["next_action_mask"][row] == float(t + 2 < end)
+        assert batch.extra["next_action"][row].tolist() == (data.action[t + 2].tolist() if t + 2 < end else [0.0])
+        paid = sum(0.9**i * float(reward) for i, reward in enumerate(data.reward[t:end]))
+        assert float(batch.extra["mc_return"][row]) == pytest.approx(paid, abs=1e-5)
+
+
+def test_a_column_that_is_not_there_is_named() -> None:
+    with pytest.raises(RQLError, match="needs the column base_action, which is not there; there are obs, action"):
+        Dataset(numbered(10), CPU).sample(4, seeded(0), Draw(needs=frozenset({"base_action"})))

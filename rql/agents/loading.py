@@ -14,8 +14,9 @@ from rql.agents.base import Agent
 from rql.agents.saving import find_agent, read_checkpoint, restore_agent
 from rql.config.schema import Config
 from rql.envs.make import inspect_env
-from rql.envs.spaces import Spaces, map_leaves
+from rql.envs.spaces import Spaces
 from rql.utils.errors import ConfigError, RQLError
+from rql.utils.tree import map_leaves
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from rql.envs.spaces import Spaces
 from rql.nn.normalizer import Normalizer
 from rql.utils.errors import DamagedError, RQLError
 from rql.utils.files import CHECKPOINTS, code_version, seal, unseal, write_atomically
-from rql.utils.tree import from_storable, to_storable
+from rql.utils.tree import filled, from_storable, named_leaves, to_storable
 
 AGENT_FILE, BEST_FILE = "agent.pt", "best.pt"
 END = "-end"
 """Suffix of the checkpoints at the end of a stage."""
-FORMAT = 3
+FORMAT = 4
 """Counted up with every change of what is written; files of another format are refused."""
 
 S = TypeVar("S")
@@ -45,7 +45,7 @@ def save_agent(path: Path, state: Any, config: Config, stage: str, progress: Any
         "config": to_plain(config),
         "code_version": code_version(),
     }
-    parts = {"description": json.dumps(described), "state": dict(named_tensors(state))}
+    parts = {"description": json.dumps(described), "state": named_leaves(state)}
     torch.save(parts | {"progress": to_storable(progress)}, content)
     sealed = seal(content.getvalue())
     write_atomically(path, sealed)
@@ -122,17 +122,16 @@ def read_checkpoint(path: Path) -> SavedState:
         raise DamagedError(f"no agent can be read from {path}: {reason}") from error
 
 
-def filled(template: S, tensors: Tensors) -> S:
+def restored(template: S, tensors: Tensors) -> S:
     """The state that was saved, on the device of one of the same shapes.
 
     Raises:
         RQLError: if the shapes differ.
     """
-    wanted = dict(named_tensors(template))
+    wanted = named_leaves(template)
     if {name: value.shape for name, value in wanted.items()} != {name: value.shape for name, value in tensors.items()}:
         raise RQLError("the saved agent does not fit the configuration and the spaces: its tensors have other shapes")
-    state: S = _filled("", template, {name: tensors[name].to(wanted[name].device) for name in wanted})
-    return state
+    return filled(template, {name: tensors[name].to(wanted[name].device) for name in wanted})
 
 
 def restore_agent(saved: SavedState, spaces: Spaces) -> tuple[Agent[Any], Any]:
@@ -144,24 +143,8 @@ def restore_agent(saved: SavedState, spaces: Spaces) -> tuple[Agent[Any], Any]:
     cpu = torch.device("cpu")
     with torch.random.fork_rng(devices=[]):
         agent = build_agent(saved.config, spaces, cpu)
-    state = filled(agent.init(Normalizer.identity(spaces.obs_dim, cpu)), saved.tensors)
+    state = restored(agent.init(Normalizer.identity(spaces.obs_dim, cpu)), saved.tensors)
     names = [stage.info.name for stage in agent.stages]
     for stage in agent.stages[names.index(saved.stage) + 1 :]:  # policies of later stages act as these begin
         state = stage.enter(state)
     return agent, state
-
-
-def named_tensors(tree: Any, name: str = "") -> list[tuple[str, Tensor]]:
-    """All tensors of a tree of named tuples and dictionaries, by their path."""
-    if isinstance(tree, Tensor):
-        return [(name, tree)]
-    parts = tree.items() if isinstance(tree, dict) else tree._asdict().items()
-    return [found for key, part in parts for found in named_tensors(part, f"{name}/{key}")]
-
-
-def _filled(name: str, template: Any, tensors: dict[str, Tensor]) -> Any:
-    if isinstance(template, Tensor):
-        return tensors[name]
-    if isinstance(template, dict):
-        return {key: _filled(f"{name}/{key}", part, tensors) for key, part in template.items()}
-    return template._make(_filled(f"{name}/{key}", part, tensors) for key, part in template._asdict().items())

@@ -27,9 +27,10 @@ from rql.config.data import EnvConfig
 from rql.config.registry import choice_of, implementation_of
 from rql.data.demonstrators import CONTROLLERS
 from rql.data.sources.minari import check_spaces
-from rql.envs.spaces import DiscreteSpec, Spaces, leaves_of
+from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.utils.errors import ConfigError, RQLError
 from rql.utils.extras import remedy
+from rql.utils.tree import leaves_of
 
 Env = gymnasium.Env[Any, Any]
 Act = Callable[[Any, np.random.Generator], NDArray[Any]]

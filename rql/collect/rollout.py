@@ -10,7 +10,7 @@ from rql.collect.behaviours import Act
 from rql.data.journal import Journal
 from rql.data.recorder import EpisodeRecorder
 from rql.envs.make import AnyVectorEnv
-from rql.envs.spaces import entry
+from rql.utils.tree import entry
 
 
 def collect(

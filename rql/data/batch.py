@@ -1,8 +1,15 @@
-"""A batch of transitions, as an update sees it."""
+"""A batch of transitions as an update sees it, what is asked of a draw, and who can be drawn from."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
+
+from rql.data.columns import Field
+
+MC_RETURN, NEXT_ACTION = "mc_return", "next_action"
 
 
 class Batch(NamedTuple):
@@ -20,3 +27,53 @@ class Batch(NamedTuple):
     """(B,) float32: 1 where the episode ended for good, 0 elsewhere, also where a time limit cut it."""
     steps: Tensor
     """(B,) float32: k."""
+    extra: dict[str, Tensor] = {}  # noqa: RUF012 (nobody changes it)
+    """What `Draw.needs` and `Draw.horizon` ask for, by name."""
+
+
+@dataclass(frozen=True)
+class RewardTransform:
+    """The reward that an agent learns from: scale · r + shift."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def __call__(self, reward: Any) -> Any:
+        """Of an array or tensor of rewards of any shape."""
+        return reward if self == IDENTITY else reward * self.scale + self.shift
+
+
+IDENTITY = RewardTransform()
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What a batch is to hold."""
+
+    n_step: int = 1
+    """Steps from `obs` to `next_obs`, fewer where an episode ends."""
+    discount: float = 1.0
+    """γ of the sum of rewards."""
+    horizon: int = 1
+    """Where it is above 1, `extra["actions"]` holds the actions of so many steps, (B, h) or (B, h, d), and
+    `extra["actions_mask"]` (B, h) says with a 1 which of them belong to the episode."""
+    needs: frozenset[str] = frozenset()
+    """Names of what else `extra` is to hold, (B, …) each: further columns of the data set, or
+
+    - `mc_return`: Σ γ^i r_i up to the end of the episode, or up to its newest step where it goes on; nothing is
+      bootstrapped there;
+    - `next_action`: the action at `next_obs`, and `next_action_mask`, 0 where the episode ended before it.
+    """
+    reward: RewardTransform = IDENTITY
+    """What is done to each reward before they are summed."""
+
+
+class Sampler(Protocol):
+    """Something that batches are drawn from: a data set, a replay buffer, or a mix of both."""
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """Its columns."""
+
+    def sample(self, count: int, rng: torch.Generator, draw: Draw) -> Batch:
+        """A batch of `count` transitions, drawn with replacement."""

@@ -1,12 +1,15 @@
-"""Converted data sets: packed once, then opened in no time by every run that needs them."""
+"""Converted data sets: converted once, then opened in no time by every run that needs them.
+
+An entry is a folder with a file for each column, the lengths of the episodes, and what is said of them.
+"""
 
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,17 +18,18 @@ from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
 from rql.config.choices import Unfinished
-from rql.data.episodes import Episode, Packer, Source
-from rql.data.rows import RowLayout
+from rql.data.columns import NEXT_OBS, Columns, Field, continues, fields_of, lay_out
+from rql.data.episodes import Converter, Episode, Source
 from rql.data.transitions import Transitions
 from rql.envs.spaces import Spaces
 from rql.utils.errors import DataError, RQLError
 
-FORMAT = 1
+FORMAT = 2
 """Counted up with every change of what is written, so that nothing old is taken for new."""
 BLOCK = 4096
-"""Steps that are packed at once."""
-META, ROWS, TRUNCATED, STARTS = "meta.json", "rows.f32", "truncated.bool", "starts.i64"
+"""Steps that are converted at once."""
+META, LENGTHS, COLUMN = "meta.json", "lengths.i64", ".column"
+"""Files of an entry; the last is the suffix of those of its columns."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def open_cached(source: Source, spaces: Spaces, unfinished: Unfinished, folder: 
             with _lock(path):
                 entry = read_entry(path)
                 if entry is None:
-                    _convert(source, Packer(source.label, source.flags, spaces, unfinished), path)
+                    _convert(source, Converter(source.label, source.flags, spaces, unfinished), path)
                     entry = read_entry(path)
         except OSError as error:
             where = "dataset.cache=FOLDER names another place"
@@ -118,45 +122,37 @@ def _part(path: Path) -> Path:
 def _entry_name(source: Source, spaces: Spaces, unfinished: Unfinished) -> str:
     """Readable, and different whenever the content may be."""
     stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in source.files]
-    identity = json.dumps([FORMAT, _order(RowLayout.of(spaces)), source.name, stats, repr(spaces), unfinished.name])
+    identity = json.dumps([FORMAT, source.name, stats, repr(spaces), unfinished.name])
     readable = "".join(c if c.isalnum() or c in "-." else "_" for c in source.name)
     return f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
-def _order(layout: RowLayout) -> list[float]:
-    """A row that tells the order of the columns, so that rows of another order are never taken for these."""
-    obs, action = np.ones((1, layout.obs_dim), np.float32), np.ones((1, layout.action_width), np.float32)
-    one = np.ones(1, np.float32)
-    order: list[float] = layout.pack(obs, 2 * action, 3 * one, 4 * obs, 5 * one > 0)[0].tolist()
-    return order
-
-
 def _load(entry: Entry, source: Source) -> Transitions:
-    layout = RowLayout(**entry.meta["layout"])
-    rows = np.memmap(entry.path / ROWS, dtype=np.float32, mode="c").reshape(-1, layout.width)
-    truncated = np.fromfile(entry.path / TRUNCATED, dtype=np.bool_)
-    starts = np.fromfile(entry.path / STARTS, dtype=np.int64)
-    return Transitions(source.name, layout, rows.view(np.ndarray), truncated, starts, source.reference)
+    columns = {}
+    for name, (shape, dtype) in entry.meta["fields"].items():
+        column = np.memmap(entry.path / f"{name}{COLUMN}", dtype=dtype, mode="c").reshape(-1, *shape)
+        columns[name] = column.view(np.ndarray)
+    lengths = np.fromfile(entry.path / LENGTHS, dtype=np.int64)
+    return Transitions(source.name, columns, lengths, source.reference)
 
 
-def _convert(source: Source, packer: Packer, path: Path) -> None:
+def _convert(source: Source, converter: Converter, path: Path) -> None:
     """Write an entry aside and rename it, so that what bears its name is whole."""
     part = _part(path)
     shutil.rmtree(part, ignore_errors=True)  # of a process that died
     part.mkdir()
     try:
-        starts = _write_columns(source, packer, part)
-        _write(part / STARTS, starts)
-        sizes = {name: (part / name).stat().st_size for name in (ROWS, TRUNCATED, STARTS)}
+        lengths, fields = _write_columns(source, converter, part)
+        _write(part / LENGTHS, lengths)
         meta = {
             "format": FORMAT,
             "name": source.name,
             "source": source.label,
             "file": str(source.files[0].resolve()),
-            "transitions": sizes[TRUNCATED],
-            "episodes": len(starts),
-            "layout": asdict(RowLayout.of(packer.spaces)),
-            "sizes": sizes,
+            "transitions": int(lengths.sum()),
+            "episodes": len(lengths),
+            "fields": {name: [field.shape, field.dtype.str] for name, field in fields.items()},
+            "sizes": {file.name: file.stat().st_size for file in part.iterdir()},
         }
         _write(part / META, np.frombuffer(json.dumps(meta, indent=2).encode(), dtype=np.uint8))
         if path.exists():  # damaged, or it would have been opened
@@ -167,24 +163,41 @@ def _convert(source: Source, packer: Packer, path: Path) -> None:
         raise
 
 
-def _write_columns(source: Source, packer: Packer, part: Path) -> NDArray[np.int64]:
-    """Stream rows and flags to their files; where the episodes start, (E,)."""
+def _write_columns(source: Source, converter: Converter, part: Path) -> tuple[NDArray[np.int64], dict[str, Field]]:
+    """Stream the columns to their files; the lengths of the episodes (E,), and the fields."""
     lengths: list[NDArray[np.int64]] = []
-    with (part / ROWS).open("wb") as rows_file, (part / TRUNCATED).open("wb") as truncated_file:
-        first = 0
+    first, fields, needless = 0, dict[str, Field](), True
+    with ExitStack() as stack:
+        files: dict[str, BinaryIO] = {}
         for episodes in _blocks(source.episodes()):
-            packed = packer.pack(first, episodes)
+            converted = converter.convert(first, episodes)
             first += len(episodes)
-            if packed is not None:
-                lengths.append(packed.lengths)
-                rows_file.write(packed.rows.tobytes())
-                truncated_file.write(packed.truncated.tobytes())
-        _sync(rows_file)
-        _sync(truncated_file)
+            if converted is None:
+                continue
+            columns = lay_out(converted.steps, converted.lengths)
+            if not files:
+                fields = fields_of(columns)
+                files = {name: stack.enter_context((part / f"{name}{COLUMN}").open("wb")) for name in fields}
+            needless = needless and continues(columns, converted.lengths)
+            lengths.append(converted.lengths)
+            _append(source.label, files, fields, columns)
+        for file in files.values():
+            _sync(file)
     if not lengths:
         raise DataError(f"data set {source.label} holds no transitions")
-    ends = np.cumsum(np.concatenate(lengths), dtype=np.int64)
-    return np.append(0, ends[:-1])
+    if needless:
+        (part / f"{NEXT_OBS}{COLUMN}").unlink()
+        del fields[NEXT_OBS]
+    return np.concatenate(lengths), fields
+
+
+def _append(label: str, files: dict[str, BinaryIO], fields: dict[str, Field], columns: Columns) -> None:
+    """Write columns in the dtype of the first ones."""
+    for name, (shape, dtype) in fields.items():
+        column = columns.get(name)
+        if column is None or column.shape[1:] != shape or column.dtype.kind != dtype.kind:
+            raise DataError(f"data set {label}: {name} of some episodes is of another shape or type than before")
+        files[name].write(np.ascontiguousarray(column, dtype=dtype).data)
 
 
 def _blocks(episodes: Iterator[Episode]) -> Iterator[list[Episode]]:

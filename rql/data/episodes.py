@@ -1,4 +1,4 @@
-"""Episodes as a source has them, checked and packed to rows."""
+"""Episodes as a source has them, checked and converted to columns."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -12,10 +12,11 @@ from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from rql.config.choices import Unfinished
-from rql.data.rows import RowLayout, Rows
+from rql.data.columns import ACTION, NEXT_OBS, OBS, REWARD, TERMINATED, TRUNCATED, Column
 from rql.data.transitions import Reference
-from rql.envs.spaces import Spaces, leaves_of, map_leaves
+from rql.envs.spaces import Spaces
 from rql.utils.errors import DataError
+from rql.utils.tree import leaves_of, map_leaves
 
 Array = NDArray[Any]
 
@@ -32,6 +33,8 @@ class Episode(NamedTuple):
     """(T, ...)."""
     terminated: Array
     truncated: Array
+    extra: Mapping[str, Array] = {}
+    """Further columns by name, (T, ...) each."""
 
 
 SpacePair = tuple[gym_spaces.Space[Any], gym_spaces.Space[Any]]
@@ -64,29 +67,29 @@ class Source(ABC):
         """
 
 
-@dataclass(frozen=True)
-class Packed:
-    """Some episodes as rows."""
+class Converted(NamedTuple):
+    """Some episodes, one after the other."""
 
-    rows: Rows
-    """(T, width)."""
-    truncated: NDArray[np.bool_]
-    """(T,)."""
+    steps: dict[str, Column]
+    """(T, …) each, `next_obs` among them."""
     lengths: NDArray[np.int64]
     """(E,)."""
 
 
 @dataclass(frozen=True)
-class Packer:
-    """Packs the episodes of one source for one environment, many at once, for most of them are short."""
+class Converter:
+    """Converts the episodes of one source for one environment, many at once, for most of them are short.
+
+    Observations of a Box and rewards stay as they are in the source; actions become those of the agent.
+    """
 
     label: str
     flags: tuple[str, str]
     spaces: Spaces
     unfinished: Unfinished
 
-    def pack(self, first: int, episodes: list[Episode]) -> Packed | None:
-        """Episodes number `first`, `first` + 1, … as rows; None where all of them are left out.
+    def convert(self, first: int, episodes: list[Episode]) -> Converted | None:
+        """Episodes number `first`, `first` + 1, … as columns; None where all of them are left out.
 
         Raises:
             DataError: if one cannot be used; it names the source, the key, the episode and the step.
@@ -95,34 +98,37 @@ class Packer:
             self._check_shapes(index, episode, episodes[0])
         lengths = np.array([len(episode.rewards) for episode in episodes])
         block = Block(first, lengths)
-        columns = Episode(*(_joined(column) for column in zip(*episodes, strict=True)))
+        columns: Episode = map_leaves(lambda *parts: np.concatenate([np.asarray(part) for part in parts]), *episodes)
         terminated = self._flags(self.flags[0], columns.terminated, block)
         truncated = self._flags(self.flags[1], columns.truncated, block)
         kept = self._kept(terminated, truncated, block)
-        values = {
-            "observations": self._observations("observations", columns.observations, block),
-            "actions": self._actions(columns.actions, block),
-            "rewards": self._numbers("rewards", columns.rewards).astype(np.float32),
-            "next observations": self._observations("next observations", columns.next_observations, block),
+        steps = {
+            OBS: self._observations("observations", columns.observations, block),
+            ACTION: self._actions(columns.actions, block),
+            REWARD: self._finite("rewards", self._numbers("rewards", columns.rewards).reshape(-1), block),
+            NEXT_OBS: self._observations("next observations", columns.next_observations, block),
+            TERMINATED: terminated,
+            TRUNCATED: truncated,
+            **{name: self._finite(name, self._numbers(name, column), block) for name, column in columns.extra.items()},
         }
-        for key, column in values.items():
-            finite = np.isfinite(column).reshape(len(column), -1).all(axis=1)
-            self._refuse(~finite, key, "not finite", block)
-        outside = self.spaces.action.outside(values["actions"])
-        self._refuse(outside, "actions", f"outside the action space, {self.spaces.action.bounds},", block)
-        obs, action, reward, next_obs = values.values()
-        rows = RowLayout.of(self.spaces).pack(obs, action, reward, next_obs, terminated)
         if kept.all():
-            return Packed(rows, truncated, lengths)
+            return Converted(steps, lengths)
         chosen = np.repeat(kept, lengths)
-        return Packed(rows[chosen], truncated[chosen], lengths[kept]) if kept.any() else None
+        left = {name: column[chosen] for name, column in steps.items()}
+        return Converted(left, lengths[kept]) if kept.any() else None
 
     def _check_shapes(self, index: int, episode: Episode, first: Episode) -> None:
         steps = np.size(episode.rewards)
         if not steps:
             raise self._error(f"episode {index} has no steps")
         keys = ("observations", "actions", "rewards", "next observations", *self.flags)
-        for key, column, other in zip(keys, episode, first, strict=True):
+        if episode.extra.keys() != first.extra.keys():
+            raise self._error(f"episode {index} has other columns than those before")
+        named = [
+            *zip(keys, episode, first, strict=False),
+            *((k, episode.extra[k], first.extra[k]) for k in first.extra),
+        ]
+        for key, column, other in named:
             for leaf, like in zip(leaves_of(column), leaves_of(other), strict=True):
                 shape = np.shape(leaf)
                 if not shape or shape[0] != steps:
@@ -161,18 +167,34 @@ class Packer:
         found, wanted = actions.size // len(actions), self.spaces.action.width
         if found != wanted:
             raise self._error(f"actions of episode {block.first} have {found} numbers, the environment's {wanted}")
-        return self.spaces.action.from_env(actions)
+        converted = self._finite("actions", self.spaces.action.from_env(actions), block)
+        self._refuse(
+            self.spaces.action.outside(converted),
+            "actions",
+            f"outside the action space, {self.spaces.action.bounds},",
+            block,
+        )
+        return converted
 
-    def _observations(self, key: str, values: Any, block: "Block") -> NDArray[np.float32]:
+    def _observations(self, key: str, values: Any, block: "Block") -> Array:
         try:
-            flat = self.spaces.observation.flatten(map_leaves(lambda leaf: self._numbers(key, leaf), values))
+            stored = self.spaces.observation.stored(map_leaves(lambda leaf: self._numbers(key, leaf), values))
         except (KeyError, IndexError, TypeError) as error:
             wanted = self.spaces.observation.space
             raise self._error(f"{key} of episode {block.first} are not made of {wanted}: {error!r}") from error
-        if flat.shape[1] != self.spaces.obs_dim:
-            dims = f"{flat.shape[1]} numbers, the environment's {self.spaces.obs_dim}"
+        found = int(np.prod(stored.shape[1:]))
+        if found != self.spaces.obs_dim:
+            dims = f"{found} numbers, the environment's {self.spaces.obs_dim}"
             raise self._error(f"{key} of episode {block.first} have {dims}")
-        return flat
+        return self._finite(key, stored, block)
+
+    def _finite(self, key: str, column: Array, block: "Block") -> Array:
+        """The column, if its numbers are finite as float32 too, which the agent sees."""
+        if column.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(column.astype(np.float32, copy=False)).reshape(len(column), -1)
+            self._refuse(~np.asarray(finite.all(axis=1)), key, "not finite", block)
+        return column
 
     def _refuse(self, bad: NDArray[np.bool_], key: str, what: str, block: "Block") -> None:
         if bad.any():
@@ -188,18 +210,8 @@ class Packer:
 
 
 class Block(NamedTuple):
-    """Episodes that are packed together."""
+    """Episodes that are converted together."""
 
     first: int
     """The number of the first of them."""
     lengths: NDArray[np.int64]
-
-
-def _joined(columns: tuple[Any, ...]) -> Any:
-    """The same column of several episodes as one, leaf by leaf."""
-    first = columns[0]
-    if isinstance(first, Mapping):
-        return {key: _joined(tuple(column[key] for column in columns)) for key in first}
-    if isinstance(first, tuple):
-        return tuple(_joined(parts) for parts in zip(*columns, strict=True))
-    return np.concatenate(columns) if len(columns) > 1 else np.asarray(first)

@@ -8,7 +8,7 @@ from gymnasium import spaces as gym_spaces
 
 from rql.config.choices import Unfinished
 from rql.config.data import EnvConfig
-from rql.data.episodes import Packer, Source, SpacePair
+from rql.data.episodes import Converter, Source, SpacePair
 from rql.data.sources.d4rl import FlatSource
 from rql.data.transitions import Transitions
 from rql.envs.make import make_env
@@ -48,13 +48,13 @@ def spaces_of(source: Source, env_id: str | None) -> Spaces:
 
 def problems(source: Source, spaces: Spaces, unfinished: Unfinished) -> Iterator[str]:
     """All that stands against using a data set, a sentence for each episode."""
-    packer = Packer(source.label, source.flags, spaces, unfinished)
+    converter = Converter(source.label, source.flags, spaces, unfinished)
     steps = 0
     try:
         for index, episode in enumerate(source.episodes()):
             steps += len(episode.rewards)
             try:
-                packer.pack(index, [episode])
+                converter.convert(index, [episode])
             except DataError as error:
                 yield str(error)
     except DataError as error:

@@ -1,27 +1,27 @@
 """Finished episodes on their way to a data set, kept so that whatever cuts a collection off loses none of them.
 
-A journal is a file: a header, then one record an episode, each a length (8 bytes) and that many bytes. The header is
-JSON, an episode an .npz archive. Half a record at the end, of a process that was killed, is dropped.
+A journal is a folder: `header.json` says what the data set is to be, and each file after it holds an episode.
 """
 
-import io
 import json
 import logging
-import os
-import struct
-import zipfile
-import zlib
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
-from rql.utils.errors import RQLError
+from rql.utils.errors import DamagedError, RQLError
+from rql.utils.files import remove_half_written, write_atomically
+from rql.utils.store import Arrays, Store
+from rql.utils.tree import named_leaves, tree_of
 
-LENGTH = struct.Struct("<Q")
+HEADER = "header.json"
+OBSERVATIONS, SEED = "observations", "seed"
 COLUMNS = ("actions", "rewards", "terminations", "truncations")
 
 logger = logging.getLogger(__name__)
@@ -31,13 +31,15 @@ class Journal:
     """A journal that is open for appending."""
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
-        """Open the journal `path`, begun with this header now or earlier.
+        """Open the journal in the folder `path`, begun with this header now or earlier.
 
         Raises:
             RQLError: if it was begun with another header, is open elsewhere, or cannot be written.
         """
         self.path, self.header = path, header
-        self.episodes, self.steps, self.seeds = 0, 0, set[int]()
+        self._store, self._next = Store(path), 0
+        self._held: dict[int, tuple[int, int | None]] = {}
+        """Steps and seed of each episode, by the number of its file."""
         self._lock = FileLock(path.with_name(path.name + ".lock"))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,16 +49,33 @@ class Journal:
         except OSError as error:
             raise RQLError(f"episodes cannot be kept in {path}: {error}") from error
         try:
-            self._file = path.open("r+b" if path.exists() else "x+b", buffering=0)
-            self._end = self._read(header)
-            if not self._end:
-                self._append(json.dumps(header).encode())
+            self._open()
         except OSError as error:
             self.close()
             raise RQLError(f"episodes cannot be kept in {path}: {error}") from error
         except RQLError:
-            self._close()
+            self._release()
             raise
+
+    @property
+    def episodes(self) -> int:
+        """Episodes that are kept."""
+        return len(self._held)
+
+    @property
+    def steps(self) -> int:
+        """Steps of all episodes."""
+        return sum(steps for steps, _ in self._held.values())
+
+    @property
+    def seeds(self) -> set[int]:
+        """The seeds of the episodes that have one."""
+        return {seed for _, seed in self._held.values() if seed is not None}
+
+    @property
+    def size(self) -> int:
+        """Bytes that they take."""
+        return sum(self._store.path(number).stat().st_size for number in self._held)
 
     def append(self, episode: EpisodeBuffer) -> None:
         """Keep a finished episode.
@@ -64,107 +83,80 @@ class Journal:
         Raises:
             RQLError: if it cannot be written; those before it stay.
         """
-        content = io.BytesIO()
-        seed = {} if episode.seed is None else {"seed": np.array(episode.seed)}
+        number = self._next
+        seed = {} if episode.seed is None else {SEED: np.array(episode.seed)}
+        leaves = {OBSERVATIONS + name: np.asarray(leaf) for name, leaf in named_leaves(episode.observations).items()}
         columns = {key: np.asarray(getattr(episode, key)) for key in COLUMNS}
-        np.savez(content, **(_leaves("observations", episode.observations) | columns | seed))
         try:
-            self._append(content.getvalue())
+            self._store.write(number, leaves | columns | seed, durable=False)
         except OSError as error:
             raise RQLError(f"an episode cannot be kept in {self.path}: {error}") from error
-        self._count(episode)
+        self._count(number, episode)
 
     def cut(self, episodes: int) -> None:
         """Keep the first so many episodes: those who made the others will make them again.
 
         Raises:
-            RQLError: if there are fewer, or the journal cannot be cut.
+            RQLError: if there are fewer, or the others cannot be deleted.
         """
-        self._file.seek(0)
-        ends = [self._file.tell() for _ in _records(self._file)]
-        if episodes >= len(ends):
-            raise RQLError(f"{self.path} has lost episodes: it holds {len(ends) - 1:,} and not {episodes:,}")
-        try:
-            self._file.truncate(ends[episodes])
-            self._file.seek(0)
-            self.episodes, self.steps, self.seeds = 0, 0, set()
-            self._end = self._read(self.header)
-        except OSError as error:
-            raise RQLError(f"{self.path} cannot be cut back: {error}") from error
+        if episodes > len(self._held):
+            raise RQLError(f"{self.path} has lost episodes: it holds {len(self._held):,} and not {episodes:,}")
+        kept = dict(list(self._held.items())[:episodes])
+        self._store.keep(set(kept))
+        self._held, self._next = kept, max(kept, default=-1) + 1
 
     def close(self) -> None:
         """Leave the journal where it is, for whoever goes on with it, unless it is empty."""
-        if not self.episodes:
-            self.path.unlink(missing_ok=True)
-        self._close()
+        if not self._held:
+            shutil.rmtree(self.path, ignore_errors=True)
+        self._release()
 
     def discard(self) -> None:
         """Delete the journal, whose episodes are safe elsewhere."""
-        self.episodes = 0
+        self._held = {}
         self.close()
 
-    def _close(self) -> None:
-        if hasattr(self, "_file"):
-            self._file.close()
+    def _open(self) -> None:
+        """Begin the folder, or count what is there."""
+        self.path.mkdir(exist_ok=True)
+        remove_half_written(self.path)
+        if (self.path / HEADER).exists():
+            found = read_header(self.path)
+            if found != json.loads(json.dumps(self.header)):
+                raise RQLError(_of_another(self.path, found, self.header))
+        else:
+            write_atomically(self.path / HEADER, json.dumps(self.header, indent=2).encode())
+        for number, episode in _numbered(self._store):
+            self._count(number, episode)
+        self._next = max(self._store.numbers(), default=-1) + 1
+
+    def _release(self) -> None:
         if not self.path.exists():
             Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()
 
-    def _append(self, record: bytes) -> None:
-        left = memoryview(LENGTH.pack(len(record)) + record)
-        try:
-            while left:
-                left = left[self._file.write(left) :]
-        except OSError:
-            self._file.truncate(self._end)
-            self._file.seek(self._end)
-            raise
-        self._end = self._file.tell()
-
-    def _read(self, header: dict[str, Any]) -> int:
-        """Count what is there and cut off what is not whole; where the last whole record ends."""
-        end = 0
-        for index, record in enumerate(_records(self._file)):
-            if not index and json.loads(record) != json.loads(json.dumps(header)):
-                raise RQLError(_of_another(self.path, json.loads(record), header))
-            episode = _episode(record, index - 1) if index else None
-            if episode:
-                self._count(episode)
-            end = self._file.tell()
-        self._file.truncate(end)
-        self._file.seek(end)
-        return end
-
-    def _count(self, episode: EpisodeBuffer) -> None:
-        self.episodes += 1
-        self.steps += len(episode.rewards)
-        if episode.seed is not None:
-            self.seeds.add(episode.seed)
+    def _count(self, number: int, episode: EpisodeBuffer) -> None:
+        self._held[number] = len(episode.rewards), episode.seed
+        self._next = number + 1
 
 
 def read_header(path: Path) -> dict[str, Any]:
     """The header of a journal.
 
     Raises:
-        RQLError: if the file is no journal, or ends before its header does.
+        RQLError: if the folder is no journal.
     """
     try:
-        with path.open("rb") as file:
-            header: dict[str, Any] = json.loads(next(_records(file)))
-    except (OSError, ValueError, StopIteration) as error:
+        header: dict[str, Any] = json.loads((path / HEADER).read_bytes())
+    except (OSError, ValueError) as error:
         raise RQLError(f"{path} is no journal of episodes: its header cannot be read") from error
     return header
 
 
 def read_episodes(path: Path) -> Iterator[EpisodeBuffer]:
-    """The whole episodes of a journal; a damaged one is left out with a warning."""
-    number = 0
-    with path.open("rb") as file:
-        for index, record in enumerate(_records(file)):
-            episode = _episode(record, number) if index else None
-            if episode:
-                yield episode
-                number += 1
+    """The episodes of a journal; a damaged one is left out with a warning."""
+    for index, (_, episode) in enumerate(_numbered(Store(path))):
+        yield replace(episode, id=index)
 
 
 def _of_another(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> str:
@@ -174,46 +166,16 @@ def _of_another(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> st
     return f"{path} holds episodes of another collection (it differs in {differs}); {commands} makes way"
 
 
-def _records(file: BinaryIO) -> Iterator[bytes]:
-    size = os.fstat(file.fileno()).st_size
-    while len(prefix := file.read(LENGTH.size)) == LENGTH.size:
-        (length,) = LENGTH.unpack(prefix)
-        if not length or file.tell() + length > size:
-            return
-        yield file.read(length)
+def _numbered(store: Store) -> Iterator[tuple[int, EpisodeBuffer]]:
+    """The episodes that are whole, with the numbers of their files."""
+    for number in store.numbers():
+        try:
+            yield number, _episode(store.read(number))
+        except (DamagedError, KeyError) as error:
+            logger.warning("an episode of a journal is damaged and left out: %s", error)
 
 
-def _episode(record: bytes, index: int) -> EpisodeBuffer | None:
-    try:
-        with np.load(io.BytesIO(record), allow_pickle=False) as arrays:
-            observations = _tree({key: arrays[key] for key in arrays.files if key.split("/")[0] == "observations"})
-            columns = {key: arrays[key] for key in COLUMNS}
-            seed = int(arrays["seed"]) if "seed" in arrays else None
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        logger.warning("episode %d of a journal is damaged and left out: %s", index, error)
-        return None
-    return EpisodeBuffer(id=index, seed=seed, observations=observations["observations"], **columns)
-
-
-def _leaves(name: str, tree: Any) -> dict[str, Any]:
-    """Named arrays of nested dictionaries and tuples: `name/key`, and `name/#0` in a tuple."""
-    if isinstance(tree, dict):
-        parts = dict(tree)
-    elif isinstance(tree, tuple):
-        parts = {f"#{index}": value for index, value in enumerate(tree)}
-    else:
-        return {name: np.asarray(tree)}
-    return {leaf: array for key, part in parts.items() for leaf, array in _leaves(f"{name}/{key}", part).items()}
-
-
-def _tree(leaves: dict[str, Any]) -> Any:
-    """The inverse of `_leaves`."""
-    if "" in leaves:
-        return leaves[""]
-    parts: dict[str, dict[str, Any]] = {}
-    for name, array in leaves.items():
-        first, _, rest = name.partition("/")
-        parts.setdefault(first, {})[rest] = array
-    if all(key.startswith("#") for key in parts):
-        return tuple(_tree(parts[f"#{index}"]) for index in range(len(parts)))
-    return {key: _tree(part) for key, part in parts.items()}
+def _episode(arrays: Arrays) -> EpisodeBuffer:
+    seed = int(arrays[SEED]) if SEED in arrays else None
+    leaves = {key.removeprefix(OBSERVATIONS): arrays[key] for key in arrays if key.startswith(OBSERVATIONS)}
+    return EpisodeBuffer(seed=seed, observations=tree_of(leaves), **{key: arrays[key] for key in COLUMNS})

@@ -6,7 +6,7 @@ import numpy as np
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
 from rql.data.journal import Journal
-from rql.envs.spaces import entry
+from rql.utils.tree import entry, map_leaves
 
 
 class EpisodeRecorder:
@@ -72,18 +72,9 @@ class _Running:
         """The whole episode."""
         return EpisodeBuffer(
             seed=self.seed,
-            observations=_stacked(self.observations),
+            observations=map_leaves(lambda *steps: np.stack(steps), *self.observations),
             actions=np.stack(self.actions),
             rewards=self.rewards,
             terminations=self.terminations,
             truncations=self.truncations,
         )
-
-
-def _stacked(items: list[Any]) -> Any:
-    """A list of equal trees as one tree of stacked leaves."""
-    if isinstance(items[0], dict):
-        return {key: _stacked([item[key] for item in items]) for key in items[0]}
-    if isinstance(items[0], tuple):
-        return tuple(_stacked([item[index] for item in items]) for index in range(len(items[0])))
-    return np.stack(items)

@@ -1,119 +1,250 @@
-"""Drawing batches, from a data set and from what is collected online."""
+"""The replay buffer: what parallel environments brought, with each observation stored once."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from rql.data.batch import Batch
-from rql.data.rows import RowLayout
-from rql.data.transitions import Transitions
+from rql.data.columns import OBS, TERMINATED, Column, Field
+from rql.data.rows import FLOAT32, Array, Rows, as_numpy, on_device, put, row_bytes, take, zeros
+from rql.data.sampling import FIRST, INDEX, EpisodeSampler
+from rql.data.transitions import seen
 from rql.utils.memory import require_memory
 
+ENDLESS = 1 << 40
+"""Steps that an episode has left while it goes on."""
+SPARE = 64
+"""One row in so many is kept for the last observations of episodes; where they are shorter, the buffer grows."""
+BEGINS, LAST_OBS = "begins", "last_obs"
 
-class PackedDataset:
-    """A data set on the device of the run, that batches are drawn from with replacement."""
-
-    def __init__(self, data: Transitions, device: torch.device) -> None:
-        self.layout = data.layout
-        what = f"data set {data.name} of {len(data):,} transitions"
-        require_memory("device", device, what, data.rows.nbytes, device)
-        self.rows = torch.from_numpy(data.rows).to(device)
-        obs = self.rows[:, : self.layout.obs_dim]
-        self._low, self._high = obs.amin(0), obs.amax(0)
-        self._parts = _Parts.of(data, device) if len(data.weights) > 1 else None
-
-    def outside_range(self, obs: Tensor) -> Tensor:
-        """The share of observations (n, obs_dim) with a component that no observation of this set reaches."""
-        return ((obs < self._low) | (obs > self._high)).any(1).float().mean()
-
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, width) rows: uniformly, or by the weights of the parts and uniformly within a part."""
-        if self._parts is None:
-            return _draw(self.rows, len(self.rows), count, generator)
-        return self.rows.index_select(0, self._parts.draw(count, generator))
-
-    def sample(self, count: int, generator: torch.Generator) -> Batch:
-        """A batch of `count` transitions."""
-        return self.layout.unpack(self.draw(count, generator))
+Numbers = NDArray[np.int64]
 
 
-class _Parts(NamedTuple):
-    """P parts that lie one after the other."""
+class EnvStep(NamedTuple):
+    """One step of N environments."""
 
-    first: Tensor
-    """(P,): the first row of each."""
-    length: Tensor
-    """(P,) float64."""
-    cumulative: Tensor
-    """(P,) float64: the share of draws from a part and all before it."""
-
-    @classmethod
-    def of(cls, data: Transitions, device: torch.device) -> "_Parts":
-        steps = np.bincount(data.part, weights=data.ends - data.starts, minlength=len(data.weights))
-        share = np.where(steps > 0, data.weights, 0.0).cumsum()
-        first = np.concatenate([[0], steps.cumsum()[:-1]]).astype(np.int64)
-        return cls(*(torch.from_numpy(array).to(device) for array in (first, steps, share / share[-1])))
-
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count,) row numbers."""
-        part, place = torch.rand((2, count), generator=generator, device=generator.device, dtype=torch.float64)
-        chosen = torch.searchsorted(self.cumulative, part, right=True)
-        index: Tensor = self.first[chosen] + (place * self.length[chosen]).long()
-        return index
+    columns: Mapping[str, Column]
+    """(N, …) each, with the observation that the step was made at."""
+    next_obs: Column
+    """(N, …): the observations that it led to, where an episode ended its own last one."""
+    ended: np.ndarray[Any, np.dtype[np.bool_]]
+    """(N,): whether an episode ended, for good or by a time limit."""
 
 
-class ReplayBuffer:
-    """A ring of the newest `capacity` online transitions, and batches that mix them with offline ones."""
+class ReplayBuffer(EpisodeSampler):
+    """The newest `capacity` transitions of N environments.
 
-    def __init__(self, capacity: int, layout: RowLayout, device: torch.device, offline: PackedDataset | None) -> None:
-        self.layout, self.offline = layout, offline
-        self.rows = _allocated(capacity, layout.width, device)
+    Transition number i of the run is a step of environment i mod N. The rows of an environment follow each other in a
+    lane of their own, row numbers N apart, with one row more where an episode ends. A transition can be drawn once all
+    its steps are made: with several, the last ones of a running episode wait for those that follow.
+    """
+
+    def __init__(
+        self, fields: Mapping[str, Field], capacity: int, num_envs: int, n_step: int, device: torch.device
+    ) -> None:
+        """Make room.
+
+        Args:
+            fields: the columns.
+            capacity: the most transitions that can be drawn from.
+            num_envs: N.
+            n_step: the steps of a draw.
+            device: where the rows are.
+
+        Raises:
+            ConfigError: if they do not fit into memory.
+        """
+        self.fields, self.capacity, self.num_envs, self.n_step = fields, capacity, num_envs, n_step
+        self._device = device
+        self._kept = num_envs * (-(-capacity // num_envs) + n_step - 1)
+        self._table = zeros((self._kept, 3), INDEX, device)
+        """The entry of transition i in row i modulo its length."""
+        slots = self._kept // num_envs
+        self._allocate(slots + slots // SPARE + 2)
         self.appended = 0
-        """Transitions since the run began; number i is in row i modulo the capacity until another takes its place."""
+        """Transitions since the run began."""
+        self._head = self._first_head()
+        """(N,): the row of the newest observation of each environment."""
+        self._running = np.zeros(num_envs, np.bool_)
+        """(N,): whether an episode goes on in each environment."""
+        self._run = np.zeros(num_envs, np.int64)
+        """(N,): steps of the running episodes, or of the last ones."""
+
+    @property
+    def whole(self) -> int:
+        """Transitions since the run began, up to the first one that cannot be drawn yet."""
+        steps = self.appended // self.num_envs
+        waiting = np.minimum(self._run, self.n_step - 1) * self._running
+        first = (steps - waiting) * self.num_envs + np.where(waiting > 0, np.arange(self.num_envs), 0)
+        return int(first.min())
 
     @property
     def size(self) -> int:
-        """Transitions that are there."""
-        return min(self.appended, len(self.rows))
+        """Transitions that can be drawn."""
+        return min(self.whole, self.capacity)
 
-    def append(self, rows: Tensor) -> None:
-        """Store rows (n, width), n ≤ capacity, over the oldest ones."""
-        count, start = len(rows), self.appended % len(self.rows)
-        first = min(count, len(self.rows) - start)
-        self.rows[start : start + first] = rows[:first]
-        self.rows[: count - first] = rows[first:]
-        self.appended += count
+    @property
+    def kept(self) -> int:
+        """Transitions that are there, also those that cannot be drawn yet or any more."""
+        return min(self.appended, self._kept)
 
-    def sample(self, count: int, offline_fraction: float, generator: torch.Generator) -> Batch:
-        """A batch of `count` transitions, of which round(count · offline_fraction) come from D_offline."""
-        from_offline = round(count * offline_fraction) if self.offline else 0
-        if not from_offline:
-            return self.layout.unpack(_draw(self.rows, self.size, count, generator))
-        assert self.offline is not None
-        drawn = [self.offline.draw(from_offline, generator)]
-        if from_offline < count:
-            drawn.append(_draw(self.rows, self.size, count - from_offline, generator))
-        return self.layout.unpack(torch.cat(drawn))
+    def append(self, step: EnvStep) -> None:
+        """Store one step of each environment, over the oldest ones."""
+        fresh = ~self._running
+        if self._is_full(fresh):
+            self._grow()
+        envs = np.arange(self.num_envs)
+        rows = np.where(fresh, self._after(self._head, 1), self._head)
+        following = self._after(rows, 1)
+        for name, values in step.columns.items():
+            self.rows.write(name, following if name == TERMINATED else rows, values)
+        self.rows.write(OBS, following, step.next_obs)
+        put(self._left, rows, ENDLESS)
+        self._run = np.where(fresh, 1, self._run + 1)
+        for back in range(min(self.n_step, int(self._run.max()))):
+            reaching = envs[self._run > back]
+            numbers = (self.appended + reaching - back * self.num_envs) % self._kept
+            first = rows if not back else self._after(rows, -back)
+            entries = np.stack([first[reaching], following[reaching], np.full(len(reaching), back + 1)], axis=1)
+            put(self._table, numbers, entries)
+        self._head, self._running = following, np.ones(self.num_envs, np.bool_)
+        self.appended += self.num_envs
+        self._end(step.ended)
 
-    def since(self, appended: int) -> Tensor:
-        """The rows (n, width), oldest first, that came after the first `appended` ones, as far as they are kept."""
-        numbers = torch.arange(max(appended, self.appended - len(self.rows)), self.appended, device=self.rows.device)
-        return self.rows[numbers % len(self.rows)]
+    def cut(self) -> None:
+        """End the running episodes where they are, as a time limit would: the environments begin anew."""
+        self._end(self._running)
 
-    def restore(self, rows: Tensor, appended: int) -> None:
-        """Hold the newest rows (n, width) of `appended`, as they were."""
-        self.appended = appended - len(rows)
-        self.append(rows)
+    def observations(self, first: int, last: int) -> Tensor:
+        """(n, obs_dim): those of the transitions from number `first` on and before `last`, as the agent sees them."""
+        rows = self._rows_of(np.arange(max(first, self.appended - self._kept), last))
+        found = as_numpy(take(self.rows.columns[OBS], on_device(rows, self._device)))
+        return torch.from_numpy(seen(found)).to(self._device)
 
+    def entries(self, count: int, rng: torch.Generator, n_step: int) -> Array:
+        """(count, 3): entries of transitions, drawn with replacement."""
+        assert n_step == self.n_step
+        whole = self.whole
+        drawn = torch.randint(min(whole, self.capacity), (count,), generator=rng, device=rng.device)
+        if whole > self.capacity and self._kept != self.capacity:
+            # number i has its place in a ring of the capacity, though those that wait are kept beside it
+            first = whole - self.capacity
+            drawn = ((drawn - first) % self.capacity + first) % self._kept
+        return take(self._table, drawn.numpy() if self._device.type == "cpu" else drawn)
 
-def _allocated(capacity: int, width: int, device: torch.device) -> Tensor:
-    what = f"the replay buffer of {capacity:,} transitions"
-    require_memory("replay.capacity", capacity, what, 4 * capacity * width, device)
-    return torch.zeros((capacity, width), device=device)
+    def later(self, rows: Array, steps: Any) -> Array:
+        """The rows so many steps later, around the end of the lanes."""
+        return (rows + self.num_envs * steps) % self.rows.count
 
+    def known(self, rows: Array) -> Array:
+        """Steps from each row to the end of its episode, or to the newest step."""
+        head = take(on_device(self._head, self._device), rows % self.num_envs)
+        newest = (head - rows) % self.rows.count // self.num_envs
+        left = take(self._left, rows)
+        return np.minimum(left, newest) if isinstance(left, np.ndarray) else torch.minimum(left, newest)
 
-def _draw(rows: Tensor, size: int, count: int, generator: torch.Generator) -> Tensor:
-    index = torch.randint(size, (count,), generator=generator, device=rows.device)
-    return rows.index_select(0, index)
+    def since(self, appended: int) -> dict[str, Column]:
+        """The steps, oldest first, that came after the first `appended` transitions, as far as they are kept.
+
+        Beside the columns (n, …), `begins` (n,) says where an episode begins, and `last_obs` holds for each of these
+        the last observation of the episode before, in the same environment.
+        """
+        numbers = np.arange(max(appended, self.appended - self._kept, 0), self.appended)
+        rows = self._rows_of(numbers)
+        before = np.where(numbers >= max(self.num_envs, self.appended - self._kept + self.num_envs), numbers, -1)
+        reached = self._after(self._rows_of(np.maximum(before - self.num_envs, 0)), 1)
+        begins = (before < 0) | (reached != rows)
+        found = {name: self._read(name, self._after(rows, 1) if name == TERMINATED else rows) for name in self.fields}
+        last_obs = self._read(OBS, reached[begins])
+        last_obs[before[begins] < 0] = 0
+        return {**found, BEGINS: begins, LAST_OBS: last_obs}
+
+    def saved_state(self) -> dict[str, Any]:
+        """What `restore` needs beside the steps."""
+        return {"appended": self.appended, "running": self._running, "obs": self._read(OBS, self._head)}
+
+    def restore(self, steps: Mapping[str, Column], saved: dict[str, Any]) -> None:
+        """Hold the newest steps, as `since` gave them, and go on from `saved_state`."""
+        count = len(steps[BEGINS])
+        self.appended, self._run = saved["appended"] - count, np.zeros(self.num_envs, np.int64)
+        last_obs = np.zeros((count, *steps[LAST_OBS].shape[1:]), steps[LAST_OBS].dtype)
+        last_obs[steps[BEGINS]] = steps[LAST_OBS]
+        parts = {**steps, LAST_OBS: last_obs}
+        needed = max((1 + int(steps[BEGINS][env :: self.num_envs].sum()) for env in range(self.num_envs)), default=0)
+        if self._slots < count // self.num_envs + needed + 2:
+            self._allocate(count // self.num_envs + needed + 2)
+        self._head = self._first_head()
+        for env in range(self.num_envs if count else 0):
+            lane = {name: part[env :: self.num_envs] for name, part in parts.items()}
+            self._restore_lane(env, lane, saved["obs"][env], bool(saved["running"][env]))
+        self.appended = saved["appended"]
+        self._running = np.array(saved["running"])
+
+    def _restore_lane(self, env: int, steps: Mapping[str, Column], obs: Column, running: bool) -> None:
+        """The steps (n, …) of one environment; `obs` is what they led to."""
+        begins = np.array(steps[BEGINS])
+        begins[0] = False
+        slots = np.arange(len(begins)) + np.cumsum(begins)
+        rows, following = slots * self.num_envs + env, (slots + 1) * self.num_envs + env
+        for name in self.fields:
+            self.rows.write(name, following if name == TERMINATED else rows, steps[name])
+        self.rows.write(OBS, rows[begins] - self.num_envs, steps[LAST_OBS][begins])
+        self.rows.write(OBS, following[-1:], obs[None])
+        ends = np.append(np.flatnonzero(np.append(begins[1:], not running)), len(begins) - 1 + ENDLESS)
+        index = np.arange(len(begins))
+        left = ends[np.searchsorted(ends, index)] - index + 1
+        put(self._left, rows, left)
+        taken = np.minimum(np.minimum(left, self.n_step), len(begins) - index)
+        numbers = (self.appended + env + index * self.num_envs) % self._kept
+        entries = np.stack([rows, rows + taken * self.num_envs, taken], axis=1)
+        put(self._table, numbers, entries)
+        self._head[env] = following[-1]
+        self._run[env] = len(begins) - np.flatnonzero(np.append(True, begins[1:]))[-1]
+
+    def _first_head(self) -> Numbers:
+        """The rows before the first ones."""
+        return np.arange(self.num_envs) - self.num_envs + self.rows.count
+
+    def _allocate(self, slots: int) -> None:
+        self._slots, count = slots, slots * self.num_envs
+        fields = {**self.fields, TERMINATED: Field((), FLOAT32)}
+        what = f"the replay buffer of {self.capacity:,} transitions"
+        size = count * (row_bytes(fields) + INDEX.itemsize) + len(self._table) * 3 * INDEX.itemsize
+        require_memory("replay.capacity", self.capacity, what, size, self._device)
+        self.rows = Rows(fields, count, self._device)
+        self._left = zeros((count,), INDEX, self._device)
+
+    def _is_full(self, fresh: Any) -> bool:
+        """Whether the next step would overwrite what is kept."""
+        if not self.appended:
+            return False
+        oldest = max(0, self.appended + self.num_envs - self._kept)
+        used: Any = (self._head - self._rows_of(oldest + np.arange(self.num_envs))) % self.rows.count // self.num_envs
+        return bool((used + 1 + fresh >= self._slots).any())
+
+    def _grow(self) -> None:
+        steps, saved = self.since(0), self.saved_state()
+        self._allocate(self._slots + self._slots // 4 + 2)
+        self.restore(steps, saved)
+
+    def _end(self, ended: Any) -> None:
+        """End the episodes of these environments: their steps can be drawn, and count down to the end."""
+        for env in np.flatnonzero(ended & self._running):
+            back = np.arange(1, min(int(self._run[env]), self._slots - 1) + 1)
+            put(self._left, self._after(self._head[env], -back), back)
+        self._running = self._running & ~ended
+
+    def _after(self, rows: Any, steps: Any) -> Any:
+        return (rows + self.num_envs * steps) % self.rows.count
+
+    def _rows_of(self, numbers: Any) -> Any:
+        """The rows (n,) of transitions, as a numpy array."""
+        return as_numpy(take(self._table, on_device(numbers % self._kept, self._device)))[:, FIRST]
+
+    def _read(self, name: str, rows: Any) -> Column:
+        """Rows of a column, in its own dtype."""
+        found = as_numpy(take(self.rows.columns[name], on_device(rows, self._device)))
+        return found.astype(self.fields[name].dtype, copy=False)

@@ -1,14 +1,29 @@
-"""A data set as packed rows with episode boundaries, and what can be done to it."""
+"""A data set as columns with episode boundaries, and what can be done to it."""
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rql.config.data import SubsetConfig
-from rql.data.rows import RowLayout, Rows
+from rql.data.columns import (
+    ACTION,
+    NEXT_OBS,
+    OBS,
+    REWARD,
+    TERMINATED,
+    TRUNCATED,
+    Column,
+    Columns,
+    Field,
+    fields_of,
+    first_rows,
+    step_rows,
+)
 from rql.utils.errors import DataError
 
 
@@ -29,13 +44,10 @@ class Transitions:
     """T transitions of E episodes, one after the other, from one data set or several parts."""
 
     name: str
-    layout: RowLayout
-    rows: Rows
-    """(T, layout.width)."""
-    truncated: NDArray[np.bool_]
-    """(T,)."""
-    starts: NDArray[np.int64]
-    """(E,): where each episode begins."""
+    columns: Columns
+    """With a row for each observation, (T + E, …); see `rql.data.columns`."""
+    lengths: NDArray[np.int64]
+    """(E,): steps of each episode."""
     reference: Reference | None = None
     part: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """(E,): which part an episode belongs to, in ascending order; empty where there is one part."""
@@ -45,41 +57,63 @@ class Transitions:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """(T,): the row of each transition."""
+        return step_rows(self.lengths)
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """What its columns hold."""
+        return fields_of(self.columns)
+
     @property
     def checksum(self) -> int:
         """CRC-32 of the transitions."""
-        return zlib.crc32(np.ascontiguousarray(self.rows).data, zlib.crc32(self.starts.tobytes()))
+        value = zlib.crc32(self.lengths.tobytes())
+        for column in self.columns.values():
+            value = zlib.crc32(np.ascontiguousarray(column).view(np.uint8).data, value)
+        return value
 
     @property
-    def obs(self) -> NDArray[np.float32]:
-        """(T, obs_dim)."""
-        return self.layout.split(self.rows).obs
-
-    @property
-    def action(self) -> NDArray[Any]:
-        """(T,) int64 indices, or (T, d) float32 in [−1, 1]."""
-        action = self.layout.split(self.rows).action
-        return action[:, 0].astype(np.int64) if self.layout.discrete else action
-
-    @property
-    def reward(self) -> NDArray[np.float32]:
-        """(T,)."""
-        return self.layout.split(self.rows).reward
-
-    @property
-    def next_obs(self) -> NDArray[np.float32]:
-        """(T, obs_dim)."""
-        return self.layout.split(self.rows).next_obs
-
-    @property
-    def terminated(self) -> NDArray[np.bool_]:
-        """(T,)."""
-        return self.layout.split(self.rows).terminated > 0.0
+    def starts(self) -> NDArray[np.int64]:
+        """(E,): the first transition of each episode."""
+        return self.ends - self.lengths
 
     @property
     def ends(self) -> NDArray[np.int64]:
         """(E,): one past the last transition of each episode."""
-        return np.append(self.starts[1:], len(self))
+        return np.cumsum(self.lengths)
+
+    @property
+    def obs(self) -> NDArray[np.float32]:
+        """(T, obs_dim), as the agent sees them."""
+        return seen(self.columns[OBS][self.rows])
+
+    @property
+    def action(self) -> Column:
+        """(T,) int64 indices, or (T, d) float32 in [−1, 1]."""
+        return self.columns[ACTION][self.rows]
+
+    @property
+    def reward(self) -> NDArray[np.float32]:
+        """(T,)."""
+        return self.columns[REWARD][self.rows].astype(np.float32)
+
+    @property
+    def next_obs(self) -> NDArray[np.float32]:
+        """(T, obs_dim), as the agent sees them."""
+        return seen(self.columns.get(NEXT_OBS, self.columns[OBS])[self.rows + 1])
+
+    @property
+    def terminated(self) -> NDArray[np.bool_]:
+        """(T,)."""
+        return self.columns[TERMINATED][self.rows + 1]
+
+    @property
+    def truncated(self) -> NDArray[np.bool_]:
+        """(T,)."""
+        return self.columns[TRUNCATED][self.rows + 1]
 
     def returns(self) -> NDArray[np.float64]:
         """The undiscounted return of each episode, (E,)."""
@@ -88,15 +122,19 @@ class Transitions:
 
     def select(self, episodes: NDArray[np.int64]) -> "Transitions":
         """The episodes with these indices, in ascending order."""
-        lengths = self.ends - self.starts
-        rows = np.concatenate([np.arange(self.starts[i], self.ends[i]) for i in episodes])
+        first = first_rows(self.lengths)
+        rows = np.concatenate([np.arange(first[i], first[i] + self.lengths[i] + 1) for i in episodes])
         return replace(
             self,
-            rows=self.rows[rows],
-            truncated=self.truncated[rows],
-            starts=np.concatenate([[0], np.cumsum(lengths[episodes])[:-1]]),
+            columns={name: column[rows] for name, column in self.columns.items()},
+            lengths=self.lengths[episodes],
             part=self.part[episodes] if len(self.part) else self.part,
         )
+
+
+def seen(obs: Column) -> NDArray[np.float32]:
+    """Stored observations (n, …) as the agent sees them, (n, obs_dim)."""
+    return obs.reshape(len(obs), -1).astype(np.float32, copy=False)
 
 
 def subset(data: Transitions, keep: SubsetConfig) -> Transitions:
@@ -105,7 +143,7 @@ def subset(data: Transitions, keep: SubsetConfig) -> Transitions:
     Raises:
         DataError: if no episode is left.
     """
-    kept = np.arange(len(data.starts))
+    kept = np.arange(len(data.lengths))
     if keep.top_fraction < 1.0:
         count = max(1, int(np.ceil(keep.top_fraction * len(kept) - 1e-9)))
         kept = np.sort(np.argsort(-data.returns(), kind="stable")[:count])
@@ -119,67 +157,30 @@ def subset(data: Transitions, keep: SubsetConfig) -> Transitions:
         kept = np.sort(draws.choice(kept, keep.episodes, replace=False))
     if keep.transitions is not None:
         order = draws.permutation(kept)
-        held = np.cumsum((data.ends - data.starts)[order])
+        held = np.cumsum(data.lengths[order])
         kept = np.sort(order[: int(np.searchsorted(held, keep.transitions)) + 1])
-    return data if len(kept) == len(data.starts) else data.select(kept)
+    return data if len(kept) == len(data.lengths) else data.select(kept)
 
 
 def mix(sets: list[Transitions], weights: list[float]) -> Transitions:
-    """Several data sets as one whose batches draw from each by its weight."""
+    """Several data sets as one whose batches draw from each by its weight; it has the columns that all of them have."""
     if len(sets) == 1:
         return sets[0]
-    offsets = np.concatenate([[0], np.cumsum([len(one) for one in sets])[:-1]])
+    columns = [dict(one.columns) for one in sets]
+    if any(NEXT_OBS in one for one in columns):
+        columns = [{NEXT_OBS: one[OBS]} | one for one in columns]
+    first = columns[0]
+    shared = [name for name in first if all(name in one for one in columns)]
     return Transitions(
         " + ".join(one.name for one in sets),
-        sets[0].layout,
-        np.concatenate([one.rows for one in sets]),
-        np.concatenate([one.truncated for one in sets]),
-        np.concatenate([one.starts + offset for one, offset in zip(sets, offsets, strict=True)]),
+        {name: _joined([one[name] for one in columns]) for name in shared},
+        np.concatenate([one.lengths for one in sets]),
         sets[0].reference,
-        np.concatenate([np.full(len(one.starts), index) for index, one in enumerate(sets)]),
+        np.concatenate([np.full(len(one.lengths), index) for index, one in enumerate(sets)]),
         tuple(weights),
     )
 
 
-@dataclass(frozen=True)
-class RewardTransform:
-    """The reward that Q_R learns from: scale · r + shift."""
-
-    scale: float = 1.0
-    shift: float = 0.0
-
-    def __call__(self, reward: NDArray[Any]) -> NDArray[Any]:
-        """Of rewards of any shape."""
-        transformed: NDArray[Any] = reward * self.scale + self.shift
-        return transformed
-
-    def of(self, data: Transitions) -> Transitions:
-        """The data set with its rewards transformed."""
-        if self == RewardTransform():
-            return data
-        rows = np.array(data.rows)
-        reward = data.layout.split(rows).reward
-        reward[:] = self(reward)
-        return replace(data, rows=rows)
-
-
-def n_step(data: Transitions, n: int, discount: float) -> Transitions:
-    """Each transition over `n` steps, or fewer where its episode ends: Σ_{i<k} γ^i r_{t+i}, s_{t+k}, and k."""
-    if n == 1:
-        return data
-    reward_of, count = data.reward.astype(np.float64), len(data)
-    last = np.arange(count)
-    reward = reward_of.copy()
-    final = data.terminated | data.truncated
-    final[data.ends - 1] = True
-    for i in range(1, n):
-        goes_on = ~final[last]
-        last = last + goes_on
-        reward += np.where(goes_on, discount**i * reward_of[last], 0.0)
-    rows = np.array(data.rows)
-    into = data.layout.split(rows)
-    into.reward[:] = reward
-    into.next_obs[:] = data.next_obs[last]
-    into.terminated[:] = data.terminated[last]
-    into.steps[:] = last - np.arange(count) + 1
-    return replace(data, rows=rows)
+def _joined(parts: list[Any]) -> Column:
+    shape = parts[0].shape[1:]
+    return np.concatenate([part.reshape(len(part), *shape) for part in parts])

@@ -83,7 +83,7 @@ def finish_set(journal: Journal) -> Path:
     if not journal.episodes:
         raise DataError(f"{journal.path} holds no whole episode")
     if not _made_already(journal, path):
-        size = journal.path.stat().st_size + journal.episodes * EPISODE_OVERHEAD
+        size = journal.size + journal.episodes * EPISODE_OVERHEAD
         write_set(path, journal.header, read_episodes(journal.path), size)
     journal.discard()
     return path

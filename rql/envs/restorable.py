@@ -5,6 +5,7 @@ generators and MuJoCo's data. That this is all there is, is known for gymnasium'
 """
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import gymnasium
@@ -56,7 +57,7 @@ def _state_of(layer: Any) -> State:
         elif _is_physics(value):
             state[name] = {PHYSICS: {"time": value.time} | {key: value.copy() for key, value in _arrays(value)}}
         elif is_storable(value):
-            state[name] = _copied(value)
+            state[name] = deepcopy(value)
     return state
 
 
@@ -70,7 +71,7 @@ def _load(layer: Any, state: State) -> None:
             for key, array in _arrays(data):
                 array[:] = saved[key]
         else:
-            setattr(layer, name, _copied(value))
+            setattr(layer, name, deepcopy(value))
 
 
 def _is_physics(value: Any) -> bool:
@@ -89,11 +90,3 @@ def _arrays(data: Any) -> Iterator[tuple[str, Any]]:
             always = getattr(unused, name, None)
             if isinstance(always, np.ndarray) and always.size and always.flags.writeable:
                 yield name, getattr(data, name)
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.copy()
-    if isinstance(value, dict):
-        return {key: _copied(part) for key, part in value.items()}
-    return type(value)(map(_copied, value)) if isinstance(value, list | tuple) else value

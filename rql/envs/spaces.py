@@ -1,7 +1,7 @@
 """Between an environment's spaces and the agent's: flat observations, actions that are indices or in [−1, 1]^d."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from gymnasium import spaces as gym_spaces
 from numpy.typing import NDArray
 
 from rql.utils.errors import ConfigError
+from rql.utils.tree import map_leaves
 
 Array = NDArray[Any]
 GOAL_KEYS = ("observation", "desired_goal")
@@ -99,6 +100,17 @@ class ObservationSpec:
     """Of the environment; of a dictionary, what the agent sees of it."""
     dim: int
 
+    @property
+    def stored_form(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and dtype of an observation where it is kept: those of a Box, and flat where the space is another."""
+        if isinstance(self.space, gym_spaces.Box):
+            return self.space.shape, np.dtype(self.space.dtype)
+        return (self.dim,), np.dtype(np.float32)
+
+    def stored(self, obs: Any) -> Array:
+        """n observations, stacked leaf by leaf, as they are kept: (n, …)."""
+        return np.asarray(obs) if isinstance(self.space, gym_spaces.Box) else self.flatten(obs)
+
     def flatten(self, obs: Any) -> NDArray[np.float32]:
         """n observations, stacked leaf by leaf, to (n, dim)."""
         return np.concatenate(_leaves(self.space, obs), axis=1)
@@ -141,25 +153,6 @@ def describe(
         needed = "Box and Discrete spaces, alone or in Dict and Tuple spaces, are needed"
         raise ConfigError("env.id", env_id, f"its observations are {observation}; {needed}") from error
     return Spaces(ObservationSpec(seen, dim), _describe_action(env_id, action))
-
-
-def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
-    """The same dictionaries and tuples with `function` applied to what is in them."""
-    if isinstance(tree, Mapping):
-        return {key: map_leaves(function, value) for key, value in tree.items()}
-    return tuple(map_leaves(function, value) for value in tree) if isinstance(tree, tuple) else function(tree)
-
-
-def leaves_of(tree: Any) -> list[Any]:
-    """What is in nested dictionaries and tuples, in their order."""
-    if isinstance(tree, Mapping):
-        return [leaf for part in tree.values() for leaf in leaves_of(part)]
-    return [leaf for part in tree for leaf in leaves_of(part)] if isinstance(tree, tuple) else [tree]
-
-
-def entry(tree: Any, index: int) -> Any:
-    """Number `index` of a stack of observations."""
-    return map_leaves(lambda leaf: leaf[index], tree)
 
 
 def _chosen(space: gym_spaces.Space[Any], keys: Sequence[str] | None) -> gym_spaces.Space[Any]:

@@ -14,7 +14,8 @@ from rql.agents.loading import Policy
 from rql.config.choices import ActionMode
 from rql.config.data import EnvConfig
 from rql.config.schema import Config
-from rql.data.transitions import Reference, RewardTransform
+from rql.data.batch import RewardTransform
+from rql.data.transitions import Reference
 from rql.envs.guarded import AnyEnv, EnvFailedError, GuardedEnvs
 from rql.envs.make import make_env
 from rql.envs.spaces import Spaces

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rql.data.transitions import RewardTransform
+from rql.data.batch import RewardTransform
 from rql.envs.goals import SUCCESS_KEYS
 from rql.envs.guarded import GuardedEnvs
 from rql.envs.make import AnyVectorEnv
@@ -33,6 +33,34 @@ class EpisodeResults:
     """(episodes, obs_dim)."""
     first_action: NDArray[Any]
     """(episodes,) or (episodes, d), as the policy chose it."""
+
+    @classmethod
+    def none_yet(cls, episodes: int, obs: NDArray[np.float32], action: NDArray[Any]) -> "EpisodeResults":
+        """Results of so many episodes that have not begun, for observations and actions like these, (n, …)."""
+        first_obs, first_action = (np.zeros((episodes, *like.shape[1:]), like.dtype) for like in (obs, action))
+        lengths = np.zeros(episodes, dtype=np.int64)
+        return cls(np.zeros(episodes), lengths, None, np.zeros(episodes), first_obs, first_action)
+
+    def begin(self, episode: NDArray[np.int64], obs: NDArray[np.float32], action: NDArray[Any]) -> None:
+        """Keep what the episodes (n,) begin with, of those that are at their first step."""
+        fresh = self.lengths[episode] == 0
+        self.first_obs[episode[fresh]], self.first_action[episode[fresh]] = obs[fresh], action[fresh]
+
+    def step(
+        self,
+        episode: NDArray[np.int64],
+        reward: NDArray[Any],
+        discounted: NDArray[Any],
+        success: NDArray[np.float64] | None,
+    ) -> None:
+        """Add a step of the episodes (n,)."""
+        self.returns[episode] += reward
+        self.discounted[episode] += discounted
+        self.lengths[episode] += 1
+        if success is not None:
+            before = np.zeros_like(self.returns) if self.successes is None else self.successes
+            before[episode] = np.maximum(before[episode], success)
+            self.successes = before
 
     def metrics(self) -> dict[str, float]:
         """The figures of the record; `return_std` is over episodes."""
@@ -66,37 +94,28 @@ def play(
     however long it is. `envs` must not reset by themselves. `check` is called before every step, and may raise.
     """
     count = envs.num_envs
-    episode = np.arange(count)
-    following = count
+    episode, following = np.arange(count), count
     obs = _reset(envs, episode, seed, np.ones(count, dtype=np.bool_))
-    returns, discounted, lengths = np.zeros(episodes), np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
-    first_obs = np.zeros((episodes, spaces.obs_dim), dtype=np.float32)
-    first_action: NDArray[Any] | None = None
-    successes, reported = np.zeros_like(returns), False
+    results: EpisodeResults | None = None
     while (episode < episodes).any():
         check()
         flat = spaces.observation.flatten(obs)
         action = policy(torch.from_numpy(flat).to(device)).cpu().numpy()
+        if results is None:
+            results = EpisodeResults.none_yet(episodes, flat, action)
         playing = episode < episodes
-        if first_action is None:
-            first_action = np.zeros((episodes, *action.shape[1:]), dtype=action.dtype)
-        fresh = playing & (lengths[np.minimum(episode, episodes - 1)] == 0)
-        first_obs[episode[fresh]], first_action[episode[fresh]] = flat[fresh], action[fresh]
+        results.begin(episode[playing], flat[playing], action[playing])
         obs, reward, terminated, truncated, infos = envs.step(spaces.action.to_env(action))
-        returns[episode[playing]] += reward[playing]
-        discounted[episode[playing]] += reward_transform(reward[playing]) * discount ** lengths[episode[playing]]
-        lengths[episode[playing]] += 1
+        learned = reward_transform(reward) * discount ** results.lengths[np.minimum(episode, episodes - 1)]
         success = _success(infos)
-        if success is not None:
-            reported = True
-            successes[episode[playing]] = np.maximum(successes[episode[playing]], success[playing])
+        results.step(episode[playing], reward[playing], learned[playing], None if success is None else success[playing])
         done = terminated | truncated
         if done.any():
             for index in np.flatnonzero(done):
                 episode[index], following = following, following + 1
             obs = _reset(envs, episode, seed, done)
-    assert first_action is not None
-    return EpisodeResults(returns, lengths, successes if reported else None, discounted, first_obs, first_action)
+    assert results is not None
+    return results
 
 
 def _reset(envs: AnyVectorEnv | GuardedEnvs, episode: NDArray[np.int64], seed: int, mask: NDArray[np.bool_]) -> Any:

@@ -10,9 +10,10 @@ from rql.agents.loading import Policy, SavedAgent
 from rql.config.choices import ActionMode
 from rql.config.data import FileDatasetConfig, MinariDatasetConfig
 from rql.config.schema import Config
+from rql.data.batch import RewardTransform
 from rql.data.load import minari_root, open_source
 from rql.data.reference_scores import reference_score
-from rql.data.transitions import Reference, RewardTransform
+from rql.data.transitions import Reference
 from rql.evaluation.evaluator import Evaluator, first_episode_seed
 from rql.utils.errors import DataError
 from rql.utils.random import generator

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 
 from rql.agents.base import Agent, TrainingStage
-from rql.agents.saving import filled, named_tensors
+from rql.agents.saving import restored
 from rql.config.agents.base import StageData
+from rql.data.dataset import Dataset
 from rql.data.journal import Journal
-from rql.data.replay import PackedDataset
-from rql.data.transitions import n_step
 from rql.envs.training import TrainingEnvs
 from rql.runs.callbacks import Callback, Report
 from rql.runs.checkpoints import Checkpoint, Checkpoints
@@ -24,6 +23,7 @@ from rql.training.progress import Progress
 from rql.training.trainer import DatasetTrainer, Trainer
 from rql.utils.errors import DivergenceError, EvaluationError, Preempted
 from rql.utils.random import stream_seed
+from rql.utils.tree import leaves_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +34,12 @@ class Trainers:
     def __init__(self, agent: Agent[Any], setup: Setup, journal: Journal | None, stack: ExitStack) -> None:
         """`stack` closes the environments."""
         self._agent, self._setup, self._journal, self._stack = agent, setup, journal, stack
-        config, offline, demonstrations = setup.config, setup.offline, setup.demonstrations
-        self._data: dict[StageData, PackedDataset | None] = dict.fromkeys(StageData)
+        offline, demonstrations = setup.offline, setup.demonstrations
+        self._data: dict[StageData, Dataset | None] = dict.fromkeys(StageData)
         if offline is not None and demonstrations is not None:
-            packed = PackedDataset(n_step(setup.reward.of(offline), config.q.n_step, config.q.discount), setup.device)
-            cloned = packed if demonstrations is offline else PackedDataset(demonstrations, setup.device)
-            self._data = {StageData.demonstrations: cloned, StageData.offline: packed, StageData.online: packed}
+            data = Dataset(offline, setup.device)
+            cloned = data if demonstrations is offline else Dataset(demonstrations, setup.device)
+            self._data = {StageData.demonstrations: cloned, StageData.offline: data, StageData.online: data}
 
     def skips(self, stage: TrainingStage[Any]) -> bool:
         """Whether a stage has no steps; a baseline is evaluated all the same."""
@@ -51,7 +51,7 @@ class Trainers:
         """The trainer of a stage, from a state of the agent."""
         setup, data = self._setup, self._data[stage.info.data]
         if not stage.info.online:
-            return DatasetTrainer(self._agent, stage, state, data, setup.config)
+            return DatasetTrainer(self._agent, stage, state, data, setup.reward, setup.config)
         envs = TrainingEnvs(setup.config.env, stream_seed(setup.config.seed, "envs"))
         self._stack.callback(envs.close)
         spaces, reward, config = setup.spaces, setup.reward, setup.config
@@ -89,7 +89,7 @@ class Attempt:
             state = stage.enter(state)
             here = self._start if self._start and self._start.stage == stage.info.name else None
             if here:
-                state = filled(state, here.tensors)
+                state = restored(state, here.tensors)
             over = self._start is not None and self._start.passed(stage.info.name)
             if not over and not self._trainers.skips(stage):
                 state = self._train(self._trainers.make(stage, state), here)
@@ -104,9 +104,8 @@ class Attempt:
         return trainer.state
 
     def _restore(self, trainer: Trainer, start: Checkpoint) -> Progress | None:
-        if isinstance(trainer, OnlineTrainer) and start.rows is not None:
-            rows = torch.from_numpy(start.rows).to(trainer.replay.rows.device)
-            trainer.replay.restore(rows, start.progress["replay"]["rows"])
+        if isinstance(trainer, OnlineTrainer) and start.replay is not None:
+            trainer.replay.restore(start.replay, start.progress["replay"]["state"])
         trainer.load(start.progress["stage_state"])
         pending = start.progress["pending"]
         return Progress(*pending) if pending else None
@@ -143,7 +142,7 @@ class Attempt:
 
     def _save(self, trainer: Trainer, ended: bool, pending: Progress | None) -> None:
         """Save everything; `pending` is a report that no callback has seen."""
-        if not all(bool(torch.isfinite(value).all()) for _, value in named_tensors(trainer.state)):
+        if not all(bool(torch.isfinite(value).all()) for value in leaves_of(trainer.state)):
             raise DivergenceError(f"a parameter is not finite at {trainer.info.name} step {trainer.step}")
         try:
             progress: dict[str, Any] = {

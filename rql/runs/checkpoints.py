@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rql.agents.saving import END, Tensors, read_checkpoint, save_agent
 from rql.config.schema import Config
 from rql.data.replay_log import ReplayLog
@@ -18,6 +15,7 @@ from rql.training.progress import due
 from rql.training.trainer import Trainer
 from rql.utils.errors import DamagedError, RQLError
 from rql.utils.files import CHECKPOINTS
+from rql.utils.store import Arrays
 
 DAMAGED = ".damaged"
 MINUTE = 60.0
@@ -38,8 +36,8 @@ class Checkpoint:
     """Whether the stage had come to its end."""
     progress: dict[str, Any]
     """`stage_state`, and what the run added to it."""
-    rows: NDArray[np.float32] | None
-    """The replay buffer (n, width)."""
+    replay: Arrays | None
+    """The steps that the replay buffer holds, as `ReplayBuffer.since` gives them."""
 
     @property
     def step(self) -> int:
@@ -55,13 +53,13 @@ class Checkpoint:
 class Checkpoints:
     """Writes and reads the checkpoints of one run."""
 
-    def __init__(self, directory: Path, config: Config, width: int) -> None:
-        """`width` is that of a packed transition."""
+    def __init__(self, directory: Path, config: Config) -> None:
         self.directory, self._config = directory / CHECKPOINTS, config
         self._order = tuple(info.name for info in config.agent.stages)
-        self._log = ReplayLog(self.directory / "replay", width)
+        self._log = ReplayLog(self.directory / "replay")
         self._last = time.monotonic()
-        self._first_rows: dict[Path, int] = {}
+        self._first_steps: dict[Path, int] = {}
+        """The first transition that each checkpoint needs."""
 
     def is_due(self, trainer: Trainer, before: int) -> bool:
         """Whether a training, which was at step `before`, should be saved where it is now."""
@@ -79,16 +77,17 @@ class Checkpoints:
         """
         self._last = time.monotonic()
         self.directory.mkdir(parents=True, exist_ok=True)
-        first_row = 0
+        first = 0
         whole = progress | {"ended": ended, "stage_state": trainer.saved_state(), "replay": None}
         if isinstance(trainer, OnlineTrainer):
-            self._log.append(trainer.replay.since(self._log.rows).cpu().numpy())
-            whole["replay"] = self._log.described() | {"kept": trainer.replay.size}
-            first_row = self._log.rows - trainer.replay.size
+            replay = trainer.replay
+            self._log.append(replay.since(self._log.appended), replay.appended)
+            whole["replay"] = {"files": self._log.described(), "kept": replay.kept, "state": replay.saved_state()}
+            first = replay.appended - replay.kept
         stage = trainer.info.name
         path = self.directory / f"{self._order.index(stage)}-{stage}-{trainer.step:010d}{END if ended else ''}.pt"
         save_agent(path, trainer.state, self._config, stage, whole)
-        self._first_rows[path] = first_row
+        self._first_steps[path] = first
         self._prune()
 
     def newest(self) -> Checkpoint | None:
@@ -109,7 +108,7 @@ class Checkpoints:
                     "checkpoint %s cannot be used; the run goes on from %s", " and ".join(damaged), path.name
                 )
             self._forget_after(path)
-            if found.rows is None:
+            if found.replay is None:
                 self._log.restart()
             return found
         if damaged:
@@ -126,8 +125,8 @@ class Checkpoints:
         if not isinstance(saved.progress, dict) or saved.stage not in self._order:
             raise RQLError(f"{path} holds an agent and not the state of a run")
         replay = saved.progress["replay"]
-        rows = self._log.read(replay, replay["kept"]) if replay else None
-        return Checkpoint(path, saved.tensors, saved.stage, self._order, saved.progress["ended"], saved.progress, rows)
+        steps = self._log.read(replay["files"], replay["kept"]) if replay and replay["kept"] else None
+        return Checkpoint(path, saved.tensors, saved.stage, self._order, saved.progress["ended"], saved.progress, steps)
 
     def _newest_first(self) -> Iterator[Path]:
         return iter(sorted(self.directory.glob("*-*-*.pt"), key=lambda path: path.stem, reverse=True))
@@ -139,12 +138,12 @@ class Checkpoints:
             newer.rename(newer.with_name(newer.name + DAMAGED))
 
     def _prune(self) -> None:
-        """Keep the newest ones and those at the end of all stages but the last, and the rows that they need."""
+        """Keep the newest ones, those at the end of all stages but the last, and the part of the log that they need."""
         last = f"{len(self._order) - 1}-"
         running = [path for path in self._newest_first() if not path.stem.endswith(END) or path.stem.startswith(last)]
         for path in running[self._config.checkpoint.keep :]:
             path.unlink(missing_ok=True)
-            self._first_rows.pop(path, None)
+            self._first_steps.pop(path, None)
         online = [path for path in self._newest_first() if path.stem.startswith(last)]
-        if online and all(path in self._first_rows for path in online):
-            self._log.forget_before(min(self._first_rows[path] for path in online))
+        if online and all(path in self._first_steps for path in online):
+            self._log.forget_before(min(self._first_steps[path] for path in online))

@@ -19,7 +19,6 @@ from rql.config.running import WatchdogConfig
 from rql.config.schema import Config
 from rql.data.journal import Journal
 from rql.data.load import minari_root, resolve_env
-from rql.data.rows import RowLayout
 from rql.data.sources.minari import journal_path
 from rql.data.writing import continue_set, describe_set, finish_set, leave
 from rql.evaluation.evaluator import Evaluator
@@ -95,7 +94,7 @@ class Run:
     def attempts(self) -> Summary:
         """Train; where that diverges, and the watchdog is told to, again from an earlier checkpoint."""
         watchdog, rolled_back_to = self.setup.config.watchdog, None
-        checkpoints = Checkpoints(self.folder.directory, self.setup.config, RowLayout.of(self.setup.spaces).width)
+        checkpoints = Checkpoints(self.folder.directory, self.setup.config)
         data = {one.name: one.checksum for one in (self.setup.offline, self.setup.demonstrations) if one}
         table, rollbacks = AgentTable.of(self.setup.config.agent), 0
         while True:

@@ -8,9 +8,10 @@ import gymnasium
 import torch
 
 from rql.config.schema import Config
+from rql.data.batch import RewardTransform
 from rql.data.load import load_datasets
 from rql.data.reference_scores import reference_score
-from rql.data.transitions import Reference, RewardTransform, Transitions
+from rql.data.transitions import Reference, Transitions
 from rql.envs.make import inspect_env
 from rql.envs.spaces import Spaces
 from rql.evaluation.video import Camera, open_camera
@@ -44,9 +45,9 @@ class Setup:
             return f"{env}: no data, a uniform prior"
         returns = offline.returns()
         return (
-            f"{env}: {len(offline):,} transitions, {len(offline.starts):,} episodes of return "
+            f"{env}: {len(offline):,} transitions, {len(offline.lengths):,} episodes of return "
             f"{returns.mean():,.1f} ± {returns.std():,.1f}; "
-            f"cloning {len(cloned.starts):,} of return {cloned.returns().mean():,.1f}"
+            f"cloning {len(cloned.lengths):,} of return {cloned.returns().mean():,.1f}"
         )
 
 

@@ -6,18 +6,18 @@ import torch
 
 from rql.agents.base import Agent, TrainingStage
 from rql.config.schema import Config
-from rql.data.batch import Batch
+from rql.data.batch import Batch, RewardTransform
+from rql.data.columns import collected_fields
+from rql.data.dataset import Dataset
 from rql.data.journal import Journal
 from rql.data.recorder import EpisodeRecorder
-from rql.data.replay import PackedDataset, ReplayBuffer
-from rql.data.rows import RowLayout
-from rql.data.transitions import RewardTransform
+from rql.data.replay import ReplayBuffer
+from rql.data.sampling import Mixture
 from rql.envs.spaces import Spaces
 from rql.envs.training import TrainingEnvs
 from rql.method.schedules import completed, linear
 from rql.nn.normalizer import Normalizer
 from rql.training.collector import Collector
-from rql.training.n_step import NStep
 from rql.training.progress import Progress
 from rql.training.trainer import Trainer
 from rql.utils.random import generator, stream_seed
@@ -35,24 +35,22 @@ class OnlineTrainer(Trainer):
         agent: Agent[Any],
         stage: TrainingStage[Any],
         state: Any,
-        data: PackedDataset | None,
+        data: Dataset | None,
         envs: TrainingEnvs,
         spaces: Spaces,
         reward: RewardTransform,
         journal: Journal | None,
         config: Config,
     ) -> None:
-        super().__init__(agent, stage, state, config.online.env_steps, config.online.eval_every, config)
+        super().__init__(agent, stage, state, config.online.env_steps, config.online.eval_every, reward, config)
         device = state.updates.device
         self._data, self._config = data, config
-        layout = RowLayout.of(spaces)
         capacity = min(config.replay.capacity, self.total + envs.num_envs * config.q.n_step)
-        self.replay = ReplayBuffer(capacity, layout, device, data)
+        self.replay = ReplayBuffer(collected_fields(spaces), capacity, envs.num_envs, config.q.n_step, device)
         self.envs = envs
-        n_step = NStep(layout, config.q.n_step, config.q.discount, envs.num_envs)
         recorder = EpisodeRecorder(journal, envs.num_envs) if journal else None
         collect = generator(config.seed, "collect", device)
-        self._collector = Collector(agent, envs, spaces, reward, n_step, collect, recorder)
+        self._collector = Collector(agent, envs, spaces, collect, recorder)
         self._fresh = not float(state.updates)
         self._warm, self._owed, self._returns = False, 0.0, list[float]()
 
@@ -71,7 +69,8 @@ class OnlineTrainer(Trainer):
 
     def sample(self, draws: torch.Generator) -> Batch:
         """A batch of offline and online transitions."""
-        return self.replay.sample(self._batch_size, self._offline_fraction(), draws)
+        mixture = Mixture(self._data, self.replay, self._offline_fraction())
+        return mixture.sample(self._batch_size, draws, self._draw)
 
     def can_sample(self) -> bool:
         """Whether the replay buffer holds anything."""
@@ -92,14 +91,22 @@ class OnlineTrainer(Trainer):
         super().load(saved)
         self._warm, self._owed = saved["warm"], saved["owed"]
         self._returns, self._fresh = saved["returns"], saved["fresh"]
-        self._collector.load(saved["collector"], stream_seed(self._config.seed, f"envs from step {self.step}"))
+        goes_on = self._collector.load(
+            saved["collector"], stream_seed(self._config.seed, f"envs from step {self.step}")
+        )
+        if not goes_on:
+            self.replay.cut()
 
     def _collect(self) -> None:
         acting = self.stage.warmup_policy if self._fresh else None
         collected = self._collector.step(self.state, acting or self.info.policy)
-        self.replay.append(collected.rows)
-        if self._data and len(collected.rows):
-            obs = self.replay.layout.unpack(collected.rows).obs
+        before = self.replay.whole
+        if collected.step is None:
+            self.replay.cut()
+        else:
+            self.replay.append(collected.step)
+        if self._data and self.replay.whole > before:
+            obs = self.replay.observations(before, self.replay.whole)
             self.means.add({"out_of_range": self._data.outside_range(obs)})
         self._returns += collected.returns
 
@@ -118,7 +125,7 @@ class OnlineTrainer(Trainer):
         self._owed -= int(self._owed)
 
     def _normalize(self) -> None:
-        obs = self.replay.layout.unpack(self.replay.rows[: self.replay.size]).obs
+        obs = self.replay.observations(self.replay.whole - self.replay.size, self.replay.whole)
         self.state = self.state._replace(normalizer=Normalizer.of(obs.cpu().numpy(), obs.device))
 
     def _offline_fraction(self) -> float:

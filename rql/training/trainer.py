@@ -7,8 +7,8 @@ import torch
 
 from rql.agents.base import Agent, TrainingStage
 from rql.config.schema import Config
-from rql.data.batch import Batch
-from rql.data.replay import PackedDataset
+from rql.data.batch import Batch, Draw, RewardTransform
+from rql.data.dataset import Dataset
 from rql.training.progress import MetricMeans, Progress, due
 from rql.utils.random import generator
 
@@ -17,7 +17,14 @@ class Trainer(ABC):
     """Trains step by step, and can be saved between any two steps."""
 
     def __init__(
-        self, agent: Agent[Any], stage: TrainingStage[Any], state: Any, total: int, every: int, config: Config
+        self,
+        agent: Agent[Any],
+        stage: TrainingStage[Any],
+        state: Any,
+        total: int,
+        every: int,
+        reward: RewardTransform,
+        config: Config,
     ) -> None:
         """Train from a state.
 
@@ -27,6 +34,7 @@ class Trainer(ABC):
             state: of the agent.
             total: steps of the stage: updates, or environment steps online.
             every: steps between evaluations; 0 waits for the last.
+            reward: what the agent learns from.
             config: of the run.
         """
         self.agent, self.stage, self.info, self.state = agent, stage, stage.info, state
@@ -34,6 +42,7 @@ class Trainer(ABC):
         self.means = MetricMeans(stage.info.name, config.watchdog.max_q)
         self._every, self._log_every = every, config.tracking.log_every
         self._batch_size, device = config.batch_size, state.updates.device
+        self._draw = Draw(config.q.n_step, config.q.discount, needs=agent.needs, reward=reward)
         self._draws = generator(config.seed, stage.info.name, device)
         self._diagnosis_draws = generator(config.seed, f"{stage.info.name} diagnosis", device)
 
@@ -97,11 +106,17 @@ class DatasetTrainer(Trainer):
     """Repeats the updates of a stage on a data set."""
 
     def __init__(
-        self, agent: Agent[Any], stage: TrainingStage[Any], state: Any, data: PackedDataset | None, config: Config
+        self,
+        agent: Agent[Any],
+        stage: TrainingStage[Any],
+        state: Any,
+        data: Dataset | None,
+        reward: RewardTransform,
+        config: Config,
     ) -> None:
         """`data` may be None where the stage has no updates."""
         section = getattr(config, stage.info.name)
-        super().__init__(agent, stage, state, section.updates, section.eval_every, config)
+        super().__init__(agent, stage, state, section.updates, section.eval_every, reward, config)
         self._data = data
 
     def advance(self) -> Progress | None:
@@ -115,4 +130,4 @@ class DatasetTrainer(Trainer):
     def sample(self, draws: torch.Generator) -> Batch:
         """A batch of the data set."""
         assert self._data is not None
-        return self._data.sample(self._batch_size, draws)
+        return self._data.sample(self._batch_size, draws, self._draw)

@@ -15,8 +15,8 @@ MAGIC = b"RQL sealed file "
 VERSION = 1
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file aside, make sure that it is on the disk, and rename it.
+def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
+    """Write a file aside, make sure that it is on the disk unless it need not be `durable`, and rename it.
 
     Raises:
         OSError: if it cannot be written; then nothing is left behind, and what was there before stays.
@@ -26,12 +26,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         with part.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)
+    if durable:
+        sync_directory(path.parent)
 
 
 def remove_half_written(directory: Path) -> None:
@@ -55,12 +57,17 @@ def seal(content: bytes) -> bytes:
     return MAGIC + f"{VERSION}\n{hashlib.sha256(content).hexdigest()}\n".encode() + content
 
 
-def unseal(path: Path) -> bytes:
-    """What was sealed in a file.
+def digest_of(sealed: bytes) -> str:
+    """The SHA-256 of what was sealed, as the seal says it."""
+    return sealed[: len(MAGIC) + 80].split(b"\n")[1].decode()
+
+
+def unseal(path: Path, digest: str | None = None) -> bytes:
+    """What was sealed in a file, with this digest if one is given.
 
     Raises:
         RQLError: if it cannot be read, or is newer than this version knows.
-        DamagedError: if it was not sealed, or was changed since.
+        DamagedError: if it was not sealed, was changed since, or is another file than the one with the digest.
     """
     try:
         sealed = path.read_bytes()
@@ -68,12 +75,14 @@ def unseal(path: Path) -> bytes:
         raise RQLError(f"{path} cannot be read: {error.strerror}") from error
     version, _, rest = sealed.removeprefix(MAGIC).partition(b"\n")
     checksum, _, content = rest.partition(b"\n")
-    if not sealed.startswith(MAGIC) or not version.isdigit():
+    if not sealed.startswith(MAGIC) or not version.isdigit() or (digest is not None and int(version) != VERSION):
         raise DamagedError(f"{path} is no file of RQL, or its beginning is damaged")
     if int(version) > VERSION:
         raise RQLError(f"{path} has format {int(version)}; this version reads formats up to {VERSION}")
     if checksum != hashlib.sha256(content).hexdigest().encode():
         raise DamagedError(f"{path} is damaged: its content does not match its checksum")
+    if digest is not None and checksum != digest.encode():
+        raise DamagedError(f"{path} is not the file that was written: it has another checksum")
     return content
 
 

@@ -25,7 +25,7 @@ from torch.utils import _pytree as pytree
 
 from rql.agents.base import Agent, TrainingStage
 from rql.agents.build import build_agent
-from rql.agents.saving import filled, read_checkpoint, save_agent
+from rql.agents.saving import read_checkpoint, save_agent
 from rql.config.explain import REQUEUE
 from rql.config.registry import choices
 from rql.config.schema import Config
@@ -33,6 +33,7 @@ from rql.data.batch import Batch
 from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces
 from rql.runs.interruption import Interruption
 from rql.utils.errors import ConfigError, Preempted
+from rql.utils.tree import filled
 
 AGENTS = sorted(choices()["agent"])
 OBS, DIMS, ROWS = 3, 2, 8

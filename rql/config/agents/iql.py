@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from rql.config.agents.base import AgentConfig, StageData, StageInfo
 from rql.config.registry import register
+from rql.config.settings import finite, inside, positive
 
 
 @register("agent", "iql", implementation="rql.agents.iql:IQL")
@@ -18,15 +19,15 @@ class IQLConfig(AgentConfig):
     )
     policies: ClassVar[dict[str, str]] = {"policy": "π"}
 
-    expectile: float = 0.7
+    expectile: float = inside(0.7, 0, 1)
     """τ of the expectile regression of V: the higher, the nearer V is to the best action of the data."""
-    temperature: float = 3.0
+    temperature: float = positive(3.0)
     """What multiplies the advantage in the exponent of the weight of an action."""
-    max_weight: float = 100.0
+    max_weight: float = positive(100.0)
     """The largest weight of an action in the loss of the policy."""
-    actor_learning_rate: float = 3e-4
-    """Learning rate of the policy."""
-    log_std_min: float = -5.0
+    actor_learning_rate: float = positive(3e-4)
+    """Of the policy; Q and V learn at `q.learning_rate`."""
+    log_std_min: float = finite(-5.0)
     """The smallest log standard deviation of an action."""
-    log_std_max: float = 2.0
+    log_std_max: float = finite(2.0)
     """The largest one."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from rql.config.agents.base import AgentConfig, StageData, StageInfo
 from rql.config.registry import register
+from rql.config.settings import at_least, positive
 
 
 @register("agent", "td3_bc", implementation="rql.agents.td3_bc:TD3BC")
@@ -18,15 +19,15 @@ class TD3BCConfig(AgentConfig):
     )
     policies: ClassVar[dict[str, str]] = {"policy": "π"}
 
-    alpha: float = 2.5
+    alpha: float = positive(2.5)
     """Weight of Q, in units of its mean size, against the imitation of the data."""
-    policy_noise: float = 0.2
+    policy_noise: float = at_least(0.2, 0)
     """Standard deviation of the noise on the target policy's actions, where an action ranges over [−1, 1]."""
-    noise_clip: float = 0.5
+    noise_clip: float = at_least(0.5, 0)
     """The largest size of that noise."""
-    policy_delay: int = 2
+    policy_delay: int = at_least(2, 1)
     """Updates of the critics to one of the policy and of the targets."""
-    exploration_noise: float = 0.1
+    exploration_noise: float = at_least(0.1, 0)
     """Standard deviation of the noise on actions that are sampled."""
-    actor_learning_rate: float = 3e-4
-    """Learning rate of the policy."""
+    actor_learning_rate: float = positive(3e-4)
+    """Of the policy; Q learns at `q.learning_rate`."""

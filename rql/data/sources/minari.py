@@ -17,8 +17,8 @@ from minari.storage.datasets_root_dir import get_dataset_path
 from rql.config.data import EnvConfig, MinariDatasetConfig
 from rql.data.episodes import Episode, Source, SpacePair
 from rql.data.transitions import Reference
-from rql.envs.spaces import map_leaves
 from rql.utils.errors import DataError, RQLError
+from rql.utils.tree import map_leaves
 
 logger = logging.getLogger(__name__)
 READ_ERRORS = (OSError, KeyError, ValueError, AttributeError, TypeError, ImportError, AssertionError, RuntimeError)
