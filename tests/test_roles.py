@@ -150,8 +150,8 @@ def test_a_run_whose_choice_is_not_known_here_is_refused_in_one_sentence() -> No
 
 
 def test_docs_have_every_key_as_the_schema_says() -> None:
-    page = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
-    assert page == document(), "python -m rql.config.document > docs/config.md"
+    page = (ROOT / "docs" / "reference" / "config.md").read_text(encoding="utf-8")
+    assert page == document(), "python -m rql.config.document > docs/reference/config.md"
     for row in page.splitlines():
         if row.startswith("| `"):
             assert not row.endswith("|  |"), f"{row} has no meaning: a docstring under the field gives it"

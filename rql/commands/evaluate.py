@@ -32,7 +32,8 @@ def evaluate(
         seed: of start states and actions; by default the run's.
 
     Returns:
-        For each policy in each mode `policy`, `mode`, the metrics of docs/metrics.md, and `returns`, one an episode.
+        For each policy in each mode: `policy`, `mode`, the metrics of docs/reference/metrics.md, and `returns`, one an
+        episode.
 
     Raises:
         RQLError: if nothing can be read there, the agent has no such policy, or its environment cannot be made here.

@@ -1,4 +1,4 @@
-"""`python -m rql.config.document > docs/config.md`: every key of the configuration, from the schema."""
+"""`python -m rql.config.document > docs/reference/config.md`: every key of the configuration, from the schema."""
 
 import ast
 import dataclasses
@@ -22,7 +22,7 @@ from rql.config.settings import Role
 HEAD = """\
 # Every key of the configuration
 
-Written by `python -m rql.config.document > docs/config.md` from the dataclasses in `rql/config/`.
+Written by `python -m rql.config.document > docs/reference/config.md` from the dataclasses in `rql/config/`.
 
 The defaults are those of the schema; a dash means that the choices in `conf/` give the value, or that you have to.
 `--cfg job` prints what a command line comes to. The role of a key says which runs are the same experiment:

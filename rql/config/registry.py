@@ -25,7 +25,7 @@ _groups: dict[str, dict[str, Choice]] = {}
 def register(group: str, name: str, implementation: Any = None) -> Callable[[type[T]], type[T]]:
     """Make a dataclass a choice of a group: `@register("beta", "cubic", implementation=schedule)` above it.
 
-    What `implementation` has to be is said by the group; docs/extending.md lists them.
+    What `implementation` has to be is said by the group; docs/how-to/extending.md lists them.
 
     Raises:
         ValueError: if the group has a choice of this name, or of this dataclass, from somewhere else.

@@ -34,7 +34,7 @@ class Range:
     """The values that a key can have."""
 
     text: str
-    """As an error and docs/config.md put it."""
+    """As an error and docs/reference/config.md put it."""
     allows: Callable[[Any], bool]
 
 

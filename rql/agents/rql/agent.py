@@ -1,6 +1,6 @@
 """Residual Q-learning: clone π_BC, learn Q_R by TD with a conservative term, act with π_final ∝ π_BC · exp(β Q_R).
 
-docs/method.md has the equations, and the estimators with their biases.
+docs/explanation/method.md has the equations, and the estimators with their biases.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +72,7 @@ class RQL:
 
     @property
     def diagnosis(self) -> Diagnosis[RQLState]:
-        """Metrics of π_final that an update does not need; see docs/metrics.md."""
+        """Metrics of π_final that an update does not need; see docs/reference/metrics.md."""
         return Diagnosis(self.diagnose, self.composition.diagnosis_noise)
 
     def init(self, normalizer: Normalizer) -> RQLState:
