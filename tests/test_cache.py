@@ -51,8 +51,7 @@ def test_a_second_opening_reads_what_the_first_one_wrote(file: Path, tmp_path: P
     again = open_file(file, tmp_path / "cache")
     assert again.columns.keys() == first.columns.keys() and np.array_equal(again.lengths, first.lengths)
     assert all(np.array_equal(first.columns[name], again.columns[name]) for name in first.columns)
-    base: Any = again.columns["obs"].base
-    assert isinstance(base.base, np.memmap) and again.name == "set"
+    assert isinstance(again.columns["obs"].base, np.memmap) and again.name == "set"
 
 
 def test_what_a_run_does_to_the_arrays_stays_its_own(file: Path, tmp_path: Path) -> None:

@@ -192,8 +192,8 @@ class Converter:
         """The column, if its numbers are finite as float32 too, which the agent sees."""
         if column.dtype.kind == "f":
             with np.errstate(over="ignore"):
-                finite = np.isfinite(column.astype(np.float32, copy=False)).reshape(len(column), -1)
-            self._refuse(~np.asarray(finite.all(axis=1)), key, "not finite", block)
+                numbers = column.astype(np.float32, copy=False).reshape(len(column), -1)
+            self._refuse(~np.all(np.isfinite(numbers), axis=1), key, "not finite", block)
         return column
 
     def _refuse(self, bad: NDArray[np.bool_], key: str, what: str, block: "Block") -> None:

@@ -60,10 +60,10 @@ class ReplayBuffer(EpisodeSampler):
         self.fields, self.capacity, self.num_envs, self.n_step = fields, capacity, num_envs, n_step
         self._device = device
         self._kept = num_envs * (-(-capacity // num_envs) + n_step - 1)
-        self._table = zeros((self._kept, 3), INDEX, device)
-        """The entry of transition i in row i modulo its length."""
         slots = self._kept // num_envs
         self._allocate(slots + slots // SPARE + 2)
+        self._table = zeros((self._kept, 3), INDEX, device)
+        """The entry of transition i in row i modulo its length."""
         self.appended = 0
         """Transitions since the run began."""
         self._head = self._first_head()
@@ -212,7 +212,7 @@ class ReplayBuffer(EpisodeSampler):
         self._slots, count = slots, slots * self.num_envs
         fields = {**self.fields, TERMINATED: Field((), FLOAT32)}
         what = f"the replay buffer of {self.capacity:,} transitions"
-        size = count * (row_bytes(fields) + INDEX.itemsize) + len(self._table) * 3 * INDEX.itemsize
+        size = count * (row_bytes(fields) + INDEX.itemsize) + self._kept * 3 * INDEX.itemsize
         require_memory("replay.capacity", self.capacity, what, size, self._device)
         self.rows = Rows(fields, count, self._device)
         self._left = zeros((count,), INDEX, self._device)
