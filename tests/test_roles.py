@@ -12,7 +12,8 @@ import yaml
 from conftest import ROOT, compose_config
 from hydra import initialize_config_dir
 
-from rql.config.agents.base import AgentConfig
+from rql.config.agents.base import AgentConfig, AgentTable, StageInfo
+from rql.config.agents.rql import RQLConfig
 from rql.config.compose import choices_of, from_plain, register_schemas, to_plain
 from rql.config.document import document
 from rql.config.registry import choices, register
@@ -46,7 +47,8 @@ def finished(folder: Path, config: Config) -> None:
     """The records of a run that is over."""
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(to_plain(config)))
-    (folder / "run.json").write_text(json.dumps({"config_name": "config", "choices": choices_of(config)}))
+    described = {"config_name": "config", "choices": choices_of(config)} | AgentTable.of(config.agent).to_plain()
+    (folder / "run.json").write_text(json.dumps(described))
     (folder / "metrics.jsonl").write_text(json.dumps({"stage": "online", "step": 1, "return": 1.0}) + "\n")
     (folder / "summary.json").write_text("{}")
 
@@ -109,6 +111,7 @@ def cloner() -> Iterator[None]:
     @register("agent", "cloner", implementation=None)
     @dataclass
     class ClonerConfig(AgentConfig):
+        stages: ClassVar[tuple[StageInfo, ...]] = RQLConfig.stages
         reads: ClassVar[frozenset[str]] = frozenset({"policy", "bc"})
 
     register_schemas()
