@@ -40,7 +40,7 @@ class RewardTransform:
 
     def __call__(self, reward: Any) -> Any:
         """Of an array or tensor of rewards of any shape."""
-        return reward if self == IDENTITY else reward * self.scale + self.shift
+        return reward if self.scale == 1.0 and self.shift == 0.0 else reward * self.scale + self.shift
 
 
 IDENTITY = RewardTransform()

@@ -1,5 +1,6 @@
 """A data set on the device of a run."""
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -34,13 +35,19 @@ class Dataset(EpisodeSampler):
         size, what = len(columns[OBS]), f"data set {data.name} of {len(data):,} transitions"
         require_memory("device", device, what, size * row_bytes(fields) + ENTRY_BYTES * len(data), device)
         self.rows = Rows(fields, size, device, {**columns, **cast})
-        self._transitions = on_device(data.rows, device)
+        self._transitions = data.rows
         self._left = steps_left(data.columns[TERMINATED] | data.columns[TRUNCATED], data.lengths)
         self._left_on_device = on_device(self._left, device)
         self._entries: dict[int, Array] = {}
         self._to_go: dict[tuple[float, RewardTransform], Array] = {}
         self._low, self._high = (torch.from_numpy(bound).to(device) for bound in _range(data))
         self._parts = _Parts.of(data, device) if len(data.weights) > 1 else None
+
+    @cached_property
+    def rewards(self) -> Array:
+        """The rewards of all rows, beside each other: several of an episode are gathered at once."""
+        column = self.rows.columns[REWARD]
+        return np.ascontiguousarray(column) if isinstance(column, np.ndarray) else column.contiguous()
 
     def __len__(self) -> int:
         return len(self._transitions)
@@ -50,9 +57,9 @@ class Dataset(EpisodeSampler):
         return ((obs < self._low) | (obs > self._high)).any(1).float().mean()
 
     def entries(self, count: int, rng: torch.Generator, n_step: int) -> Array:
-        """(count, 3): entries of transitions, drawn with replacement."""
+        """(count, 2): entries of transitions, drawn with replacement."""
         if n_step not in self._entries:
-            self._entries = {n_step: self._all_entries(n_step)}
+            self._entries[n_step] = self._all_entries(n_step)
         if self._parts is None:
             drawn = torch.randint(len(self), (count,), generator=rng, device=rng.device)
         else:
@@ -67,6 +74,10 @@ class Dataset(EpisodeSampler):
         """Steps from each row to the end of its episode."""
         return take(self._left_on_device, rows)
 
+    def steps_between(self, first: Array, last: Array) -> Array:
+        """The steps from rows to later ones."""
+        return last - first
+
     def returns_to_go(self, rows: Array, draw: Draw) -> Tensor:
         """(n,) float32: Σ γ^i r_i up to the end of each episode; all of them are computed at the first draw."""
         key = draw.discount, draw.reward
@@ -76,11 +87,8 @@ class Dataset(EpisodeSampler):
         return as_tensor(take(self._to_go[key], rows))
 
     def _all_entries(self, n_step: int) -> Array:
-        rows = self._transitions
-        steps = take(self._left_on_device, rows).clip(max=n_step)
-        if isinstance(rows, np.ndarray):
-            return np.stack([rows, rows + steps, steps], axis=1)
-        return torch.stack([rows, rows + steps, steps], dim=1)
+        steps = np.minimum(self._left[self._transitions], n_step)
+        return on_device(np.stack([self._transitions, self._transitions + steps], axis=1), self.rows.device)
 
 
 class _Parts(NamedTuple):

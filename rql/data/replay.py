@@ -14,7 +14,7 @@ from rql.data.sampling import FIRST, INDEX, EpisodeSampler
 from rql.data.transitions import seen
 from rql.utils.memory import require_memory
 
-ENDLESS = 1 << 40
+ENDLESS = 1 << 30
 """Steps that an episode has left while it goes on."""
 SPARE = 64
 """One row in so many is kept for the last observations of episodes; where they are shorter, the buffer grows."""
@@ -62,7 +62,7 @@ class ReplayBuffer(EpisodeSampler):
         self._kept = num_envs * (-(-capacity // num_envs) + n_step - 1)
         slots = self._kept // num_envs
         self._allocate(slots + slots // SPARE + 2)
-        self._table = zeros((self._kept, 3), INDEX, device)
+        self._table = zeros((self._kept, 2), INDEX, device)
         """The entry of transition i in row i modulo its length."""
         self.appended = 0
         """Transitions since the run began."""
@@ -72,14 +72,8 @@ class ReplayBuffer(EpisodeSampler):
         """(N,): whether an episode goes on in each environment."""
         self._run = np.zeros(num_envs, np.int64)
         """(N,): steps of the running episodes, or of the last ones."""
-
-    @property
-    def whole(self) -> int:
+        self.whole = 0
         """Transitions since the run began, up to the first one that cannot be drawn yet."""
-        steps = self.appended // self.num_envs
-        waiting = np.minimum(self._run, self.n_step - 1) * self._running
-        first = (steps - waiting) * self.num_envs + np.where(waiting > 0, np.arange(self.num_envs), 0)
-        return int(first.min())
 
     @property
     def size(self) -> int:
@@ -108,7 +102,7 @@ class ReplayBuffer(EpisodeSampler):
             reaching = envs[self._run > back]
             numbers = (self.appended + reaching - back * self.num_envs) % self._kept
             first = rows if not back else self._after(rows, -back)
-            entries = np.stack([first[reaching], following[reaching], np.full(len(reaching), back + 1)], axis=1)
+            entries = np.stack([first[reaching], following[reaching]], axis=1)
             put(self._table, numbers, entries)
         self._head, self._running = following, np.ones(self.num_envs, np.bool_)
         self.appended += self.num_envs
@@ -125,7 +119,7 @@ class ReplayBuffer(EpisodeSampler):
         return torch.from_numpy(seen(found)).to(self._device)
 
     def entries(self, count: int, rng: torch.Generator, n_step: int) -> Array:
-        """(count, 3): entries of transitions, drawn with replacement."""
+        """(count, 2): entries of transitions, drawn with replacement."""
         assert n_step == self.n_step
         whole = self.whole
         drawn = torch.randint(min(whole, self.capacity), (count,), generator=rng, device=rng.device)
@@ -138,6 +132,10 @@ class ReplayBuffer(EpisodeSampler):
     def later(self, rows: Array, steps: Any) -> Array:
         """The rows so many steps later, around the end of the lanes."""
         return (rows + self.num_envs * steps) % self.rows.count
+
+    def steps_between(self, first: Array, last: Array) -> Array:
+        """The steps from rows to later ones of the same episode, around the end of the lanes."""
+        return (last - first) % self.rows.count // self.num_envs
 
     def known(self, rows: Array) -> Array:
         """Steps from each row to the end of its episode, or to the newest step."""
@@ -182,6 +180,7 @@ class ReplayBuffer(EpisodeSampler):
             self._restore_lane(env, lane, saved["obs"][env], bool(saved["running"][env]))
         self.appended = saved["appended"]
         self._running = np.array(saved["running"])
+        self._count_whole()
 
     def _restore_lane(self, env: int, steps: Mapping[str, Column], obs: Column, running: bool) -> None:
         """The steps (n, …) of one environment; `obs` is what they led to."""
@@ -199,7 +198,7 @@ class ReplayBuffer(EpisodeSampler):
         put(self._left, rows, left)
         taken = np.minimum(np.minimum(left, self.n_step), len(begins) - index)
         numbers = (self.appended + env + index * self.num_envs) % self._kept
-        entries = np.stack([rows, rows + taken * self.num_envs, taken], axis=1)
+        entries = np.stack([rows, rows + taken * self.num_envs], axis=1)
         put(self._table, numbers, entries)
         self._head[env] = following[-1]
         self._run[env] = len(begins) - np.flatnonzero(np.append(True, begins[1:]))[-1]
@@ -212,7 +211,7 @@ class ReplayBuffer(EpisodeSampler):
         self._slots, count = slots, slots * self.num_envs
         fields = {**self.fields, TERMINATED: Field((), FLOAT32)}
         what = f"the replay buffer of {self.capacity:,} transitions"
-        size = count * (row_bytes(fields) + INDEX.itemsize) + self._kept * 3 * INDEX.itemsize
+        size = count * (row_bytes(fields) + INDEX.itemsize) + self._kept * 2 * INDEX.itemsize
         require_memory("replay.capacity", self.capacity, what, size, self._device)
         self.rows = Rows(fields, count, self._device)
         self._left = zeros((count,), INDEX, self._device)
@@ -236,6 +235,12 @@ class ReplayBuffer(EpisodeSampler):
             back = np.arange(1, min(int(self._run[env]), self._slots - 1) + 1)
             put(self._left, self._after(self._head[env], -back), back)
         self._running = self._running & ~ended
+        self._count_whole()
+
+    def _count_whole(self) -> None:
+        waiting = np.minimum(self._run, self.n_step - 1) * self._running
+        first = self.appended - waiting * self.num_envs + np.where(waiting > 0, np.arange(self.num_envs), 0)
+        self.whole = int(first.min())
 
     def _after(self, rows: Any, steps: Any) -> Any:
         return (rows + self.num_envs * steps) % self.rows.count

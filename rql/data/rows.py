@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rql.data.columns import REWARD, Columns, Field
+from rql.data.columns import Columns, Field
 
 Array = Any
 """A numpy array on the CPU, a tensor elsewhere."""
@@ -29,7 +29,7 @@ class Rows:
         """Where a column lies in the block."""
         width = 0
         for name, field in fields.items():
-            if name != REWARD and field.dtype == FLOAT32 and len(field.shape) <= 1:
+            if field.dtype == FLOAT32 and len(field.shape) <= 1:
                 end = width + int(np.prod(field.shape))
                 self.slices[name] = slice(width, end) if field.shape else width
                 width = end
@@ -68,9 +68,13 @@ def on_device(array: np.ndarray[Any, Any], device: torch.device) -> Array:
     return array if device.type == "cpu" else torch.from_numpy(array).to(device)
 
 
-def take(array: Array, rows: Array) -> Array:
-    """The rows with these numbers (n,), of which those of a numpy array may lie beyond its end."""
-    return array.take(rows, axis=0, mode="clip") if isinstance(array, np.ndarray) else array.index_select(0, rows)
+def take(array: Array, numbers: Array, axis: int = 0) -> Array:
+    """The rows (or the columns) with these numbers, of which those of a numpy array may lie beyond its end."""
+    if not isinstance(array, np.ndarray):
+        return array.index_select(axis, numbers) if numbers.ndim == 1 else array[numbers]
+    if array.flags.c_contiguous:
+        return array.take(numbers, axis, mode="clip")
+    return array[np.minimum(numbers, len(array) - 1)]  # `take` would copy all of the array first
 
 
 def within(rows: Array, count: int) -> Array:

@@ -16,8 +16,8 @@ from rql.data.rows import FLOAT32, FLOAT64, Array, Rows, as_tensor, cast, take
 from rql.utils.errors import RQLError
 from rql.utils.tree import map_leaves
 
-FIRST, LAST, STEPS = 0, 1, 2
-"""Of an entry: the row of a transition, the row of its next observation, and the steps between them."""
+FIRST, LAST = 0, 1
+"""Of an entry: the row of a transition, and the row of its next observation."""
 INDEX = np.dtype(np.int64)
 
 
@@ -34,22 +34,28 @@ class EpisodeSampler(ABC):
             RQLError: if a column that the draw needs is not there.
         """
         entries = self.entries(count, rng, draw.n_step)
-        first, pairs = entries[:, FIRST], entries[:, : LAST + 1].reshape(-1)
+        pairs = entries.reshape(-1)
         block = take(self.rows.block, pairs).reshape(count, 2, -1)
-        obs, next_obs = self._observations(block, pairs, count)
+        steps = None if draw.n_step == 1 else self.steps_between(entries[:, FIRST], entries[:, LAST])
+        obs, next_obs = self._observations(block, pairs)
         return Batch(
             obs,
-            self._column(ACTION, block, first),
-            self._reward(entries, draw),
+            self._column(ACTION, block, entries),
+            self._reward(block, entries, steps, draw),
             next_obs,
             as_tensor(block[:, LAST, self.rows.slices[TERMINATED]]),
-            _ones(count, self.rows.device) if draw.n_step == 1 else as_tensor(entries[:, STEPS]).float(),
+            _ones(count, self.rows.device) if steps is None else as_tensor(cast(steps, FLOAT32)),
             self._extra(entries, block, draw) if draw.needs or draw.horizon > 1 else {},
         )
 
+    @property
+    def rewards(self) -> Array:
+        """The rewards of all rows, beside each other."""
+        return self.rows.columns[REWARD]
+
     @abstractmethod
     def entries(self, count: int, rng: torch.Generator, n_step: int) -> Array:
-        """(count, 3): entries of transitions, drawn with replacement."""
+        """(count, 2): entries of transitions, drawn with replacement."""
 
     @abstractmethod
     def later(self, rows: Array, steps: Any) -> Array:
@@ -59,41 +65,47 @@ class EpisodeSampler(ABC):
     def known(self, rows: Array) -> Array:
         """Steps from each row to the end of its episode, or to the newest step."""
 
+    @abstractmethod
+    def steps_between(self, first: Array, last: Array) -> Array:
+        """The steps from rows to later ones."""
+
     def returns_to_go(self, rows: Array, draw: Draw) -> Tensor:
         """(n,) float32: Σ γ^i r_i over all steps that are known."""
         known = as_tensor(self.known(rows))
         steps = _arange(int(known.max()), self.rows.device)
-        reward = take(self.rows.columns[REWARD], self.later(rows[:, None], steps).reshape(-1))
-        paid = as_tensor(draw.reward(reward)).reshape(len(rows), -1).double()
+        reward = take(self.rewards, self.later(rows[:, None], steps))
+        paid = as_tensor(draw.reward(reward)).double()
         discounts = draw.discount ** as_tensor(steps).double()
         return ((paid * (known[:, None] > as_tensor(steps))) @ discounts).float()
 
-    def _observations(self, block: Array, pairs: Array, count: int) -> tuple[Tensor, Tensor]:
+    def _observations(self, block: Array, pairs: Array) -> tuple[Tensor, Tensor]:
         """Observations and those that follow, as the agent sees them."""
         slices, columns = self.rows.slices, self.rows.columns
-        if OBS in slices:
-            both = as_tensor(block[:, :, slices[OBS]])
+        place = slices.get(OBS)
+        if place is not None:
+            obs, following = as_tensor(block[:, FIRST, place]), as_tensor(block[:, LAST, place])
         else:
-            both = as_tensor(take(columns[OBS], pairs)).reshape(count, 2, -1).float()
-        obs, following = both[:, FIRST], both[:, LAST]
+            both = as_tensor(take(columns[OBS], pairs)).reshape(len(block), 2, -1).float()
+            obs, following = both[:, FIRST], both[:, LAST]
         if NEXT_OBS in slices:
             following = as_tensor(block[:, LAST, slices[NEXT_OBS]])
         elif NEXT_OBS in columns:
-            following = as_tensor(take(columns[NEXT_OBS], pairs)).reshape(count, 2, -1)[:, LAST].float()
+            following = as_tensor(take(columns[NEXT_OBS], pairs)).reshape(len(block), 2, -1)[:, LAST].float()
         return obs, following
 
-    def _column(self, name: str, block: Array, rows: Array) -> Tensor:
-        where = self.rows.slices.get(name)
-        return as_tensor(take(self.rows.columns[name], rows) if where is None else block[:, FIRST, where])
+    def _column(self, name: str, block: Array, entries: Array) -> Tensor:
+        place = self.rows.slices.get(name)
+        if place is not None:
+            return as_tensor(block[:, FIRST, place])
+        return as_tensor(take(self.rows.columns[name], entries[:, FIRST]))
 
-    def _reward(self, entries: Array, draw: Draw) -> Tensor:
-        column, rows = self.rows.columns[REWARD], entries[:, FIRST]
-        if draw.n_step == 1:
-            return as_tensor(draw.reward(take(column, rows))).float()
-        steps, discounts = _window(draw.n_step, draw.discount, self.rows.device)
-        reward = take(column, self.later(rows[:, None], steps).reshape(-1)).reshape(len(rows), -1)
-        paid = cast(cast(draw.reward(reward), FLOAT32) * (entries[:, STEPS, None] > steps), FLOAT64)
-        return as_tensor(paid @ discounts).float()
+    def _reward(self, block: Array, entries: Array, steps: Array | None, draw: Draw) -> Tensor:
+        if steps is None:
+            reward = draw.reward(self._column(REWARD, block, entries))
+            return reward if reward.dtype == torch.float32 else reward.float()
+        ahead, weights = _window(draw.n_step, draw.discount, self.rows.device)
+        reward = draw.reward(take(self.rewards, self.later(entries[:, FIRST], ahead)))
+        return as_tensor(cast((cast(reward, FLOAT32) * take(weights, steps, 1)).sum(0), FLOAT32))
 
     def _extra(self, entries: Array, block: Array, draw: Draw) -> dict[str, Tensor]:
         first, found = entries[:, FIRST], dict[str, Tensor]()
@@ -103,10 +115,10 @@ class EpisodeSampler(ABC):
             if name == MC_RETURN:
                 found[name] = self.returns_to_go(first, draw)
             elif name == NEXT_ACTION:
-                actions, mask = self._ahead(first, entries[:, STEPS, None])
+                actions, mask = self._ahead(first, self.steps_between(first, entries[:, LAST])[:, None])
                 found[name], found[f"{name}_mask"] = actions[:, 0], mask[:, 0]
             elif name in self.rows.columns:
-                found[name] = self._column(name, block, first)
+                found[name] = self._column(name, block, entries)
             else:
                 has = ", ".join(self.fields)
                 raise RQLError(f"the agent needs the column {name}, which is not there; there are {has}")
@@ -157,9 +169,11 @@ def _arange(count: int, device: torch.device) -> Array:
 
 @cache
 def _window(n: int, discount: float, device: torch.device) -> tuple[Array, Array]:
-    """(n,) each: the steps of a transition, and the discounts of their rewards in float64."""
-    steps = _arange(n, device)
-    return steps, discount ** cast(steps, FLOAT64)
+    """The steps of a transition (n, 1), and the weights of their rewards (n, n + 1) where k of them are made: in column
+    k. In float64.
+    """
+    steps = _arange(n, device)[:, None]
+    return steps, discount ** cast(steps, FLOAT64) * (steps < _arange(n + 1, device))
 
 
 @cache
