@@ -1,6 +1,6 @@
 """Kill runs with SIGKILL at random moments, go on, and compare with a run that nobody killed.
 
-    python benchmarks/kills.py --kills 50 --env pendulum cartpole hopper
+    python benchmarks/kills.py --kills 50 [--only pendulum iql]
 
 A run is killed up to five times, at moments drawn at random over all stages; every fourth kill waits for a checkpoint
 that is just being written. What is compared: the parameters, targets and optimiser moments of the last checkpoint,
@@ -52,7 +52,10 @@ OVERRIDES = {
     "pendulum": ["env=pendulum", "dataset.episodes=4", "env.num_envs=2"],
     "cartpole": ["env=cartpole", "dataset.episodes=4"],
     "hopper": ["env=hopper", *HOPPER],
+    "iql": ["agent=iql", "env=cartpole", "dataset.episodes=4"],
+    "td3_bc": ["agent=td3_bc", "env=pendulum", "dataset.episodes=4"],
 }
+"""Runs by name: residual Q-learning in three environments, and the other agents."""
 KILLS_A_RUN = 5
 IN_A_WRITE = 4
 """Every so many kills, one waits for a checkpoint that is being written."""
@@ -146,7 +149,7 @@ def _make_hopper_data() -> None:
 def main() -> None:
     """Kill, go on, compare, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", nargs="+", choices=list(OVERRIDES), default=list(OVERRIDES))
+    parser.add_argument("--only", nargs="+", choices=list(OVERRIDES), default=list(OVERRIDES))
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -154,8 +157,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"MINARI_DATASETS_PATH": f"{folder}/minari", "XDG_CACHE_HOME": f"{folder}/cache"}
         torch.set_num_threads(1)
-        print("environment  kills  runs  identical  whole run, s")
-        for name in options.env:
+        print("run          kills  runs  identical  whole run, s")
+        for name in options.only:
             if name == "hopper":
                 _make_hopper_data()
             config = compose_config([*SHORT, *OVERRIDES[name]])

@@ -1,6 +1,7 @@
 """Shared by all tests: a cache of their own, W&B offline, and the ways to run the program."""
 
 import json
+import multiprocessing
 import resource
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -202,6 +203,14 @@ def small_files(most: int) -> Iterator[None]:
 
 
 @pytest.fixture
+def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of Minari's data sets, with the cache of converted ones in it."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -216,3 +225,33 @@ def collect(root: Path) -> Collect:
         rql_main(["collect", f"hydra.run.dir={root.parent}", *overrides])
 
     return call
+
+
+def in_another_process(*arguments: str) -> Any:
+    """`python run.py …`, without the time it takes to import torch."""
+
+    def call() -> None:
+        rql_main(["train", *arguments])
+
+    process = multiprocessing.get_context("fork").Process(target=call)
+    process.start()
+    return process
+
+
+def ended(process: Any, seconds: float) -> int:
+    process.join(seconds)
+    assert not process.is_alive()
+    return int(process.exitcode)
+
+
+def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of a record without what a clock says."""
+    return [{key: value for key, value in line.items() if key != "time"} for line in lines]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that is over."""
+    directory = tmp_path_factory.mktemp("finished") / "run"
+    assert ended(in_another_process(*TINY, f"hydra.run.dir={directory}"), 60) == 0
+    return directory

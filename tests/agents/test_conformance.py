@@ -17,6 +17,7 @@ from conftest import (
     first_state,
     metrics_of,
     summary_of,
+    without_times,
     write_minari,
 )
 from gymnasium import spaces as gym_spaces
@@ -275,7 +276,3 @@ def test_a_run_that_is_cut_off_anywhere_goes_on_as_if_nothing_had_happened(
     attempts = json.loads((directory / "run.json").read_text())["attempts"]
     assert len(attempts) > 1
     assert without_times(metrics_of(directory)) == without_times(whole)
-
-
-def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in line.items() if key != "time"} for line in lines]

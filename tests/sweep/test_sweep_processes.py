@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, SHORT, TINY, Launch, attempts_of
+from conftest import ROOT, SHORT, TINY, Launch, attempts_of, ended, in_another_process
 from sweep_kills import is_whole
-from test_resume import ended, in_another_process
 
 from rql.config.explain import REQUEUE
 from rql.runs.interruption import Interruption

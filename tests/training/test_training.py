@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import compose_config, first_state, started
-from test_agent import CPU, transitions
-from test_evaluation import CONFIG, TEST_SPACES
+from counter_env import CONFIG, TEST_SPACES
+from made_data import CPU, transitions
 
 from rql.agents.build import build_agent
 from rql.agents.rql.schedule import RQLSchedule

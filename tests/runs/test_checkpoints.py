@@ -10,42 +10,26 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from conftest import compose_config, seal_as_newer, started
-from test_agent import transitions
-from test_evaluation import TEST_SPACES
+from counter_env import TEST_SPACES
+from made_data import transitions
 
 from rql.agents.build import build_agent
 from rql.agents.saving import read_checkpoint
 from rql.data.batch import RewardTransform
-from rql.data.replay_log import ReplayLog
 from rql.envs.training import TrainingEnvs
 from rql.runs.checkpoints import Checkpoint, Checkpoints
 from rql.training.online import OnlineTrainer
 from rql.training.trainer import DatasetTrainer
-from rql.utils.errors import DamagedError, RQLError
+from rql.utils.errors import RQLError
 from rql.utils.files import seal, unseal
-from rql.utils.tree import filled, from_storable, named_leaves, same, to_storable, tree_of
+from rql.utils.tree import same
 
 TINY_NETS = ["network.critic.hidden=[4]", "network.actor.hidden=[4]", "network.critic.ensemble_size=1"]
-
-
-def test_leaves_have_names_by_which_a_tree_is_filled_again() -> None:
-    tree = {"a": (1, [2, 3]), "b": Pair(4, {"c": 5})}
-    names = named_leaves(tree)
-    assert names == {"/a/#0": 1, "/a/#1": [2, 3], "/b/x": 4, "/b/y/c": 5}
-    assert filled(tree, {name: str(leaf) for name, leaf in names.items()})["b"] == Pair("4", {"c": "5"})
-    assert tree_of(names) == {"a": (1, [2, 3]), "b": {"x": 4, "y": {"c": 5}}} and tree_of(named_leaves(7)) == 7
-    assert same(tree, {**tree}) and not same(tree, {**tree, "a": (1, [2, 4])}) and not same(tree, {"a": tree["a"]})
-
-
-class Pair(NamedTuple):
-    x: Any
-    y: Any
 
 
 @pytest.fixture
@@ -77,19 +61,6 @@ def content(checkpoint: Checkpoint | None) -> tuple[int, list[list[float]], dict
     assert checkpoint is not None and checkpoint.replay is not None
     tensors = {name: value.flatten().tolist() for name, value in checkpoint.tensors.items()}
     return checkpoint.progress["stage_state"]["step"], checkpoint.replay["obs"].tolist(), tensors
-
-
-def test_trees_of_arrays_and_numbers_survive_a_file_without_pickles() -> None:
-    tree = {"a": [np.arange(3, dtype=np.uint64), (1.5, None, "x")], "b": np.float64(0.1), "c": 2**127, "d": {3: True}}
-    content = io.BytesIO()
-    torch.save(to_storable(tree), content)
-    content.seek(0)
-    found = from_storable(torch.load(content, weights_only=True))
-    assert found["a"][0].dtype == np.uint64 and found["a"][0].tolist() == [0, 1, 2]
-    assert found["a"][1] == (1.5, None, "x") and isinstance(found["b"], np.float64)
-    assert (found["b"], found["c"], found["d"]) == (0.1, 2**127, {3: True})
-    with pytest.raises(TypeError, match="object cannot be stored"):
-        to_storable([object()])
 
 
 def replay_files(directory: Path) -> dict[str, int]:
@@ -128,39 +99,6 @@ def test_rows_of_an_attempt_that_led_to_nothing_are_forgotten(
     store.save(stage, False, {})
     found = checkpoints(tmp_path).newest()
     assert found and found.replay and same(found.replay, stage.replay.since(0))
-
-
-def test_the_log_of_a_ring_forgets_what_no_checkpoint_needs(tmp_path: Path) -> None:
-    log = ReplayLog(tmp_path)
-    for first in range(0, 30, 10):
-        log.append(numbered_steps(first, 10), first + 10)
-    log.forget_before(19)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["000001.npz", "000002.npz"]
-    described = log.described()
-    log.append(numbered_steps(30, 4), 34)
-    again = ReplayLog(tmp_path)
-    assert same(again.read(described, 11), numbered_steps(19, 11))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["000001.npz", "000002.npz"]
-    again.append(numbered_steps(30, 1), 31)
-    assert same(ReplayLog(tmp_path).read(again.described(), 3), numbered_steps(28, 3))
-
-
-def numbered_steps(first: int, count: int) -> dict[str, Any]:
-    """Steps whose every column says which they are; each fourth begins an episode."""
-    number = np.arange(first, first + count)
-    return {"obs": number * 1.0, "begins": number % 4 == 0, "last_obs": number[number % 4 == 0] - 0.5}
-
-
-def test_a_file_of_the_log_is_not_taken_for_another(tmp_path: Path) -> None:
-    log = ReplayLog(tmp_path)
-    log.append(numbered_steps(0, 10), 10)
-    (tmp_path / "000000.npz").rename(tmp_path / "other")
-    other = ReplayLog(tmp_path)
-    with pytest.raises(DamagedError, match=r"000000\.npz is gone"):
-        other.read(log.described(), 10)
-    other.append(numbered_steps(0, 9), 9)
-    with pytest.raises(DamagedError, match=r"000000\.npz is not the file that was written"):
-        other.read(log.described(), 10)
 
 
 class Faults:

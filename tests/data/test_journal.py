@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import Collect, small_files
 from gymnasium import spaces
+from made_data import some_episodes
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
 from rql.commands.data import main as data_command
@@ -23,21 +24,6 @@ def single_step() -> EpisodeBuffer:
         observations=np.zeros((2, 4), np.float32), actions=np.array([0]), rewards=[1.0], terminations=[True],
         truncations=[False],
     )  # fmt: skip
-
-
-def some_episodes(count: int) -> list[EpisodeBuffer]:
-    rng = np.random.default_rng(0)
-    return [
-        EpisodeBuffer(
-            seed=index,
-            observations={"a": rng.normal(size=(4, 2)), "b": (rng.normal(size=(4, 1)), np.arange(4))},
-            actions=rng.normal(size=(3, 1)),
-            rewards=[0.1, 0.2, 0.3],
-            terminations=[False, False, True],
-            truncations=[False] * 3,
-        )
-        for index in range(count)
-    ]
 
 
 def same(one: EpisodeBuffer, other: EpisodeBuffer) -> bool:
@@ -143,7 +129,7 @@ def test_the_data_command(root: Path, collect: Collect, capsys: pytest.CaptureFi
 
 
 def test_verify_counts_every_bad_episode(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from test_sources import EPISODES, flat, write_npz
+    from made_data import EPISODES, flat, write_npz
 
     arrays = flat(EPISODES)
     arrays["rewards"][[0, 12]] = np.nan

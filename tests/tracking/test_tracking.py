@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 import wandb
-from conftest import ROOT, TINY, Cli, compose_config, metrics_of, summary_of
+from conftest import ROOT, TINY, Cli, compose_config, metrics_of, summary_of, without_times
 from gymnasium.envs.classic_control import PendulumEnv
-from test_run import without_times
 
 from rql.config.agents.base import CLONING
 from rql.config.choices import WandbMode

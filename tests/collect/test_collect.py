@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import stable_baselines3
 from conftest import ROOT, TINY, Cli, Collect, metrics_of, small_files
-from test_journal import some_episodes
+from made_data import some_episodes
 
 from rql.commands.data import main as data_command
 from rql.config.data import EnvConfig, MinariDatasetConfig

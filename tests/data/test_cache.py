@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, box_spaces, small_files
-from test_sources import flat, write_npz
+from made_data import flat, write_npz
 
 from rql.config.choices import Unfinished
 from rql.data import cache
@@ -172,7 +172,7 @@ def test_twenty_processes_at_once_convert_once(file: Path, tmp_path: Path) -> No
 SLOW = """
 import sys, time
 from pathlib import Path
-sys.path.insert(0, "tests")
+sys.path[:0] = ["tests", "tests/data"]
 import test_cache
 from rql.data.episodes import Converter
 convert = Converter.convert

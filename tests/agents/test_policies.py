@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, Cli, metrics_of, summary_of
+from counter_env import CONFIG as COUNTER
 from PIL import Image
 from saved_agents import AGENTS, RESAMPLE, SHAPED, Save, Shaped, save_random_agent
-from test_evaluation import CONFIG as COUNTER
 
 import rql
 from rql import load_policy

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 import yaml
-from conftest import TINY, Cli, episode, metrics_of, summary_of, write_minari
+from conftest import TINY, Cli, episode, metrics_of, summary_of, without_times, write_minari
 from gymnasium import spaces
 
 GRID = list(
@@ -22,10 +22,6 @@ GRID = list(
     )
 )
 CHANGING = {"time"}
-
-
-def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in line.items() if key not in CHANGING} for line in lines]
 
 
 def test_a_run_leaves_a_whole_record(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The update: what it changes, by how much, and that it is a pure function."""
+"""The update of residual Q-learning: what it changes, by how much, and that it is a pure function."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import box_spaces, compose_config, first_state, transitions_of
+from conftest import box_spaces, compose_config, first_state
+from made_data import CPU, transitions
 from torch import Tensor
 from torch.func import functional_call
 
@@ -15,26 +16,15 @@ from rql.agents.rql.build import build
 from rql.agents.rql.composition import Amortized
 from rql.agents.rql.residual import RQLState
 from rql.data.batch import Batch
-from rql.data.transitions import Transitions
 from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces
 from rql.optim.adam import adam_step, learned
 
-CPU = torch.device("cpu")
 OBS, BATCH = 3, 8
 SPACES = {
     "discrete": box_spaces(OBS, DiscreteSpec(4, 0)),
     "continuous": box_spaces(OBS, ContinuousSpec(-np.ones(2, np.float32), np.ones(2, np.float32), (2,))),
 }
 CONTINUOUS = SPACES["continuous"]
-
-
-def transitions(spaces: Spaces, count: int = 64) -> Transitions:
-    rng = np.random.default_rng(0)
-    discrete = isinstance(spaces.action, DiscreteSpec)
-    action = rng.integers(4, size=count) if discrete else rng.uniform(-1, 1, (count, 2)).astype(np.float32)
-    obs = rng.normal(2.0, 3.0, (count + 1, OBS)).astype(np.float32)
-    flags = np.zeros(count, dtype=np.bool_)
-    return transitions_of(spaces, obs[:-1], action, rng.normal(size=count), obs[1:], flags, flags)
 
 
 def batch_of(spaces: Spaces) -> Batch:
