@@ -101,7 +101,7 @@ class EpisodeSampler(ABC):
 
     def _reward(self, block: Array, entries: Array, steps: Array | None, draw: Draw) -> Tensor:
         if steps is None:
-            reward = draw.reward(self._column(REWARD, block, entries))
+            reward: Tensor = draw.reward(self._column(REWARD, block, entries))
             return reward if reward.dtype == torch.float32 else reward.float()
         ahead, weights = _window(draw.n_step, draw.discount, self.rows.device)
         reward = draw.reward(take(self.rewards, self.later(entries[:, FIRST], ahead)))
