@@ -29,7 +29,7 @@ from made_data import (
 )
 
 from rql.config.data import (
-    FileDatasetConfig,
+    D4RLDatasetConfig,
     MinariDatasetConfig,
 )
 from rql.data.load import open_source
@@ -122,14 +122,14 @@ def test_what_cannot_be_read_is_refused_with_its_name(damage: Any, suffix: str, 
     (write_hdf5 if suffix == ".hdf5" else write_npz)(path, flat(EPISODES))
     damage(path)
     with pytest.raises(DataError, match=f"set{suffix}"):
-        load(FileDatasetConfig(path=str(path)))
+        load(D4RLDatasetConfig(path=str(path)))
 
 
 def test_nothing_is_unpickled(data_root: Path) -> None:
     arrays = flat(EPISODES)
     np.savez(data_root / "set.npz", **{**arrays, "rewards": np.array([{}] * 16, dtype=object)})
     with pytest.raises(DataError, match=r"set\.npz.*allow_pickle"):
-        load(FileDatasetConfig(path=str(data_root / "set.npz")))
+        load(D4RLDatasetConfig(path=str(data_root / "set.npz")))
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from conftest import TINY, Cli, episode, metrics_of, write_minari
 from made_data import BOX, EPISODES, TORQUE, as_minari, flat, load, read, torques, write_hdf5, write_npz
 
 from rql.config.data import (
+    D4RLDatasetConfig,
     EnvConfig,
-    FileDatasetConfig,
     MinariDatasetConfig,
 )
 from rql.data.load import open_source
@@ -65,10 +65,10 @@ def test_the_same_transitions_from_every_source_train_to_the_same_numbers(data_r
 
 def test_without_next_observations_a_timed_out_step_has_no_successor(data_root: Path) -> None:
     arrays = flat(EPISODES)
-    whole = load(FileDatasetConfig(path=str(write_hdf5(data_root / "whole.hdf5", arrays))))[0]
+    whole = load(D4RLDatasetConfig(path=str(write_hdf5(data_root / "whole.hdf5", arrays))))[0]
     assert len(whole) == 16 and np.array_equal(whole.next_obs, arrays["next_observations"])
     del arrays["next_observations"]
-    data = load(FileDatasetConfig(path=str(write_hdf5(data_root / "legacy.hdf5", arrays))))[0]
+    data = load(D4RLDatasetConfig(path=str(write_hdf5(data_root / "legacy.hdf5", arrays))))[0]
     kept = [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
     assert np.array_equal(data.obs, arrays["observations"][kept]) and data.starts.tolist() == [0, 4, 8, 9]
     assert np.flatnonzero(data.truncated).tolist() == [3, 13] and np.flatnonzero(data.terminated).tolist() == [7, 8]
@@ -79,7 +79,7 @@ def test_without_next_observations_a_timed_out_step_has_no_successor(data_root: 
 def test_an_old_file_has_no_timeouts_and_floating_flags(data_root: Path) -> None:
     arrays = flat([(5, True), (4, True)], timeouts=None)
     arrays["terminals"] = arrays["terminals"].astype(np.float64).reshape(-1, 1)
-    data = load(FileDatasetConfig(path=str(write_hdf5(data_root / "old.hdf5", arrays))))[0]
+    data = load(D4RLDatasetConfig(path=str(write_hdf5(data_root / "old.hdf5", arrays))))[0]
     assert np.flatnonzero(data.terminated).tolist() == [4, 8] and not data.truncated.any()
 
 
@@ -92,7 +92,7 @@ def test_an_episode_without_an_end_flag_is_kept_or_left_out_as_told(
     arrays = flat([(5, False), (4, False)], next_observations=None)
     arrays["timeouts"][8] = False
     path = str(write_npz(data_root / "open.npz", arrays))
-    data = load(FileDatasetConfig(path=path, unfinished=Unfinished[unfinished]))[0]
+    data = load(D4RLDatasetConfig(path=path, unfinished=Unfinished[unfinished]))[0]
     ends = [end - 1 for end in truncated]
     assert len(data.starts) == episodes and np.flatnonzero(data.truncated).tolist() == [end for end in ends]
 
@@ -119,7 +119,7 @@ def test_actions_that_are_no_whole_numbers_are_refused_where_those_are_needed(da
     with pytest.raises(
         DataError, match=r"actions of episode 0 are outside .* 0 to 1, in 2 of 6 steps, first at step 2"
     ):
-        load(FileDatasetConfig(path=path), EnvConfig(id="CartPole-v1"))
+        load(D4RLDatasetConfig(path=path), EnvConfig(id="CartPole-v1"))
 
 
 @pytest.mark.parametrize(
