@@ -13,6 +13,7 @@ import minari
 import numpy as np
 import pytest
 import stable_baselines3
+import torch
 from conftest import ROOT, TINY, Cli, Collect, metrics_of, small_files
 from made_data import some_episodes
 
@@ -223,8 +224,6 @@ def test_a_damaged_agent_is_refused(damage: Any, cli: Cli, collect: Collect, cap
 
 
 def test_an_agent_that_carries_code_does_not_run_it(cli: Cli, collect: Collect, capsys: Any, tmp_path: Path) -> None:
-    import torch
-
     class Payload:
         def __reduce__(self) -> Any:
             return os.mkdir, (str(tmp_path / "owned"),)

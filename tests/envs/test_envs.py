@@ -131,7 +131,7 @@ def test_an_environment_whose_package_is_missing_says_which(monkeypatch: pytest.
     import sys
 
     monkeypatch.setitem(sys.modules, "gymnasium_robotics", None)
-    with pytest.raises(ConfigError, match=r"PointMaze_UMaze-v3.*\.\[robotics\]"):
+    with pytest.raises(ConfigError, match=r"PointMaze_UMaze-v3.*'rql\[robotics\]'"):
         make_env(EnvConfig(id="PointMaze_UMaze-v3"))
 
 

@@ -228,5 +228,5 @@ def test_an_upload_that_takes_too_long_at_the_end_is_given_up(tmp_path: Path, mo
 
 @pytest.mark.parametrize("tag", ["''", "x" * 65], ids=["empty", "long"])
 def test_a_tag_that_wandb_would_refuse_is_an_error(tag: str) -> None:
-    with pytest.raises(ConfigError, match=r"tracking.tags=.* is not possible: 1 to 64 characters a tag"):
+    with pytest.raises(ConfigError, match=r"tracking.tags\[0\]=.* is not possible: 1 to 64 characters"):
         compose_config(f"tracking.tags=[{tag}]")
