@@ -22,7 +22,7 @@ from rql.data.sampling import Mixture
 from rql.data.transitions import Transitions
 
 COUNT, BATCH, EPISODE = 1_000_000, 256, 1000
-SECONDS, ROUNDS = 0.3, 5
+SECONDS, ROUNDS = 1.0, 5
 CPU = torch.device("cpu")
 
 
