@@ -8,6 +8,7 @@ import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -63,7 +64,7 @@ def searched_folders() -> list[Path]:
 
 
 def _config_dirs(arguments: Sequence[str]) -> Iterator[Path]:
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in pairwise([*arguments, ""]):
         name, given, value = argument.partition("=")
         if name in CONFIG_DIR:
             yield Path(value if given else following)

@@ -15,6 +15,7 @@ from hydra.core.config_store import ConfigStore
 import rql
 import rql.config.collect  # its groups are there before a test adds to them
 from rql.__main__ import main as rql_main
+from rql.config.imports import import_named
 from rql.config.registry import choices
 from rql.utils.errors import RQLError
 
@@ -198,3 +199,13 @@ def test_help_lists_choices_from_outside_and_the_jobs_of_a_sweep_know_them(folde
     answer = subprocess.run(sweep, cwd=folder, env=surroundings, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     assert "2 jobs: 2 done" in answer.stdout
+
+
+def test_the_folders_of_a_command_line_without_arguments_and_with_folders() -> None:
+    """`python run.py` alone is the first command of a new user."""
+    conf, mine = Path("conf"), Path("mine")
+    assert import_named([], conf) == [conf]
+    assert import_named(["seed=1"], conf) == [conf]
+    assert import_named(["--config-dir", "mine", "seed=1"], conf) == [conf, mine]
+    assert import_named(["seed=1", "--config-dir=mine"], conf) == [conf, mine]
+    assert import_named(["-cd", "mine"], conf) == [conf, mine]
