@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 import rql
-from rql.agents.base import AgentPolicy, Noise, TrainingStage, normal, scalars, uniform
+from rql.agents.base import AgentPolicy, Noise, TrainingStage, action_noise, scalars
 from rql.agents.networks import build_critics, build_policy
 from rql.config.agents.base import AgentConfig, StageData, StageInfo
 from rql.config.schema import Config
 from rql.config.settings import positive
 from rql.data.batch import Batch
-from rql.envs.spaces import DiscreteSpec, Spaces
+from rql.envs.spaces import Spaces
 from rql.method.ensemble import minimum
 from rql.method.losses import td_loss
 from rql.method.targets import td_target
@@ -130,9 +130,7 @@ class AWAC:
 
     def act_noise(self, count: int, generator: torch.Generator) -> Noise:
         """The random numbers of one `act` at `count` observations."""
-        if isinstance(self.spaces.action, DiscreteSpec):
-            return {"action": uniform((count, self.spaces.action.count), generator)}
-        return {"action": normal((count, self.spaces.action.width), generator)}
+        return action_noise(self.spaces.action, count, generator)
 
     def value(self, state: AWACState, obs: Tensor, action: Tensor) -> Tensor:
         """Q (B,) of actions at observations (B, obs_dim)."""

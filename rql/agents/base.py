@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rql.config.agents.base import StageInfo
 from rql.data.batch import Batch
+from rql.envs.spaces import ActionSpec, DiscreteSpec
 from rql.method.actions import WeightedActions
 from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Metrics
@@ -78,6 +79,16 @@ def normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Uniform numbers in [0, 1) of a shape."""
     return torch.rand(shape, generator=generator, device=generator.device)
+
+
+def action_noise(spec: ActionSpec, count: int, generator: torch.Generator) -> Noise:
+    """The random numbers, under "action", with which a distribution samples an action at each of `count` observations.
+
+    Uniform and (count, number of actions) where actions are discrete, else standard normal and (count, width).
+    """
+    if isinstance(spec, DiscreteSpec):
+        return {"action": uniform((count, spec.count), generator)}
+    return {"action": normal((count, spec.width), generator)}
 
 
 def scalars(device: torch.device, *values: float) -> tuple[Tensor, ...]:

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rql.agents.base import AgentPolicy, Noise, TrainingStage, normal, scalars, uniform
+from rql.agents.base import AgentPolicy, Noise, TrainingStage, action_noise, scalars
 from rql.agents.networks import build_policy
 from rql.config.agents.bc import BCAgentConfig
 from rql.config.schema import Config
 from rql.data.batch import Batch
-from rql.envs.spaces import DiscreteSpec, Spaces
+from rql.envs.spaces import Spaces
 from rql.method.losses import bc_loss
 from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
@@ -83,6 +83,4 @@ class BC:
 
     def act_noise(self, count: int, generator: torch.Generator) -> Noise:
         """The random numbers of one `act` at `count` observations."""
-        if isinstance(self.spaces.action, DiscreteSpec):
-            return {"action": uniform((count, self.spaces.action.count), generator)}
-        return {"action": normal((count, self.spaces.action.width), generator)}
+        return action_noise(self.spaces.action, count, generator)

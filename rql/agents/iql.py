@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rql.agents.base import AgentPolicy, Noise, TrainingStage, normal, scalars, uniform
+from rql.agents.base import AgentPolicy, Noise, TrainingStage, action_noise, scalars
 from rql.agents.networks import actor_net, build_critics, build_value, fitting
 from rql.config.agents.iql import IQLConfig
 from rql.config.schema import Config
@@ -137,9 +137,7 @@ class IQL:
 
     def act_noise(self, count: int, generator: torch.Generator) -> Noise:
         """The random numbers of one `act` at `count` observations."""
-        if isinstance(self.spaces.action, DiscreteSpec):
-            return {"action": uniform((count, self.spaces.action.count), generator)}
-        return {"action": normal((count, self.spaces.action.width), generator)}
+        return action_noise(self.spaces.action, count, generator)
 
     def value(self, state: IQLState, obs: Tensor, action: Tensor) -> Tensor:
         """Q (B,) of actions at observations (B, obs_dim)."""
