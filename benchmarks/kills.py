@@ -88,6 +88,12 @@ def kill(process: Any, directory: Path, after: float, in_a_write: bool) -> bool:
     return alive
 
 
+def seconds(run: Path) -> float:
+    """How long a finished run trained and evaluated."""
+    elapsed: float = json.loads((run / "summary.json").read_text())["wall_seconds"]
+    return elapsed
+
+
 def differences(one: Path, other: Path) -> list[str]:
     """What differs between two finished runs."""
     found: list[str] = []
@@ -162,22 +168,20 @@ def main() -> None:
             if name == "hopper":
                 _make_hopper_data()
             config = compose_config([*SHORT, *OVERRIDES[name]])
-            reference, began = Path(folder) / f"{name}-whole", time.monotonic()
-            process = start(config, reference)
-            process.join()
-            seconds = time.monotonic() - began
+            reference = Path(folder) / f"{name}-whole"
+            start(config, reference).join()
             kills = runs = identical = 0
             while kills < options.kills:
                 directory = Path(folder) / f"{name}-{runs}"
                 wanted = min(KILLS_A_RUN, options.kills - kills)
-                kills += killed_run(config, directory, wanted, seconds / 2, draws)
+                kills += killed_run(config, directory, wanted, seconds(reference) / 2, draws)
                 runs += 1
                 found = differences(reference, directory) + leftovers(directory)
                 identical += not found
                 if found:
                     print(f"{directory.name} differs in {', '.join(found)}")
                     shutil.copytree(directory, Path.cwd() / directory.name)
-            print(f"{name:<11}  {kills:5d}  {runs:4d}  {identical:9d}  {seconds:12.1f}")
+            print(f"{name:<11}  {kills:5d}  {runs:4d}  {identical:9d}  {seconds(reference):12.1f}")
 
 
 if __name__ == "__main__":

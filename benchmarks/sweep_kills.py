@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[1]
 GRID = ["cql.alpha=1e-3,3e-4", "network.critic.hidden=[32],[48]"]
 WHOLE = ["beta=constant,linear,cosine", *GRID, "seed=0,1"]
@@ -33,6 +35,8 @@ SHORT = [
     "network.actor.hidden=[32]",
     "checkpoint.steps=100",
 ]
+LENGTHS = {"bc": "updates", "offline": "updates", "online": "env_steps"}
+"""The key of each stage's length."""
 MARK = "RQL_SWEEP_KILLS"
 KILLS = 3
 
@@ -70,8 +74,9 @@ def is_whole(job: Path) -> bool:
     """Whether the record of a job is that of a run from its beginning to its end, no line twice."""
     lines = [json.loads(line) for line in (job / "metrics.jsonl").read_text().splitlines()]
     places = [(line["stage"], line["step"]) for line in lines]
-    ends = {("bc", 300), ("offline", 200), ("online", 500)}
-    return len(places) == len(set(places)) and ends <= set(places) and (job / "config.yaml").exists()
+    config = yaml.safe_load((job / "config.yaml").read_text())
+    ends = {(stage, config[stage][key]) for stage, key in LENGTHS.items()}
+    return len(places) == len(set(places)) and ends <= set(places)
 
 
 def check(launcher: str, folder: Path, draws: random.Random) -> None:

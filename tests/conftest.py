@@ -1,11 +1,14 @@
 """Shared by all tests: a cache of their own, W&B offline, and the ways to run the program."""
 
+import copy
 import json
 import multiprocessing
 import resource
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ register_schemas()
 ROOT = Path(__file__).parents[1]
 TINY = [
     "tracking=disabled",
+    "++env.kwargs.max_episode_steps=40",
     "dataset.episodes=4",
     "batch_size=16",
     "bc.updates=6",
@@ -139,6 +143,12 @@ def started(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:
 
 
 def compose_config(*overrides: str) -> Config:
+    """A config of its own for whoever asks: composing takes longer than most tests."""
+    return copy.deepcopy(_composed(overrides))
+
+
+@cache
+def _composed(overrides: tuple[str, ...]) -> Config:
     with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
         return load(compose("config", overrides=list(overrides)))
 
@@ -227,11 +237,13 @@ def collect(root: Path) -> Collect:
     return call
 
 
-def in_another_process(*arguments: str) -> Any:
-    """`python run.py …`, without the time it takes to import torch."""
+def in_another_process(*arguments: str, command: str = "train", output: Path | None = None) -> Any:
+    """`rql COMMAND …`, without the time it takes to import torch; what it prints goes to a file where one is named."""
 
     def call() -> None:
-        rql_main(["train", *arguments])
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # is ignored where the tests run in the background
+        with output.open("w") if output else nullcontext() as file, redirect_stdout(file or sys.stdout):
+            rql_main([command, *arguments])
 
     process = multiprocessing.get_context("fork").Process(target=call)
     process.start()

@@ -8,9 +8,9 @@ from conftest import TINY
 
 LONGER = [
     *TINY,
-    "bc.updates=200",
-    "offline.updates=100",
-    "online.env_steps=600",
+    "bc.updates=100",
+    "offline.updates=60",
+    "online.env_steps=200",
     "online.utd=0.3",
     "tracking.log_every=5",
 ]

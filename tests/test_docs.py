@@ -1,18 +1,15 @@
 """The README and the docs: what they point at exists, their commands compose, their examples run."""
 
 import csv
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
-from conftest import ROOT, TINY
+from conftest import ROOT, TINY, ended, in_another_process
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -106,7 +103,7 @@ def test_every_example_has_a_command_in_the_docs() -> None:
 
 
 @pytest.mark.parametrize("command", EXTENDING)
-def test_examples_of_own_code_run(command: str, tmp_path: Path) -> None:
+def test_examples_of_own_code_run(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_log(tmp_path / "log.csv")
     words = [word.replace("examples", str(ROOT / "examples")) for word in shlex.split(command)[1:]]
     left_out: tuple[str, ...] = ()
@@ -115,13 +112,7 @@ def test_examples_of_own_code_run(command: str, tmp_path: Path) -> None:
     elif "experiment=" in command:  # without data
         left_out = ("dataset.", "bc.updates", "offline.updates")
     short = [word for word in TINY if not word.startswith(left_out)]
-    surroundings = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{EXAMPLES}"}
-    answer = subprocess.run(
-        [sys.executable, "-m", "rql", *words, *short, f"hydra.run.dir={tmp_path / 'run'}"],
-        cwd=tmp_path,
-        env=surroundings,
-        capture_output=True,
-        text=True,
-    )
-    assert answer.returncode == 0, answer.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    assert ended(in_another_process(*words[1:], *short, f"hydra.run.dir={tmp_path / 'run'}"), 60) == 0
     assert (tmp_path / "run" / "summary.json").exists()

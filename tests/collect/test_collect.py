@@ -3,8 +3,7 @@
 import io
 import os
 import signal
-import subprocess
-import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ import numpy as np
 import pytest
 import stable_baselines3
 import torch
-from conftest import ROOT, TINY, Cli, Collect, metrics_of, small_files
+from conftest import ROOT, TINY, Cli, Collect, ended, in_another_process, metrics_of, small_files
+from gymnasium.envs.classic_control import CartPoleEnv
 from made_data import some_episodes
 
 from rql.commands.data import main as data_command
@@ -78,7 +78,7 @@ def test_loading_gives_the_collected_transitions_bit_by_bit(collect: Collect) ->
 
 def test_the_set_says_where_it_comes_from(collect: Collect) -> None:
     collect(
-        "env=hopper", "+env.kwargs.max_episode_steps=50", "id=test/hopper/random-v0", "steps=100", "seed=7",
+        "env=hopper", "++env.kwargs.max_episode_steps=50", "id=test/hopper/random-v0", "steps=100", "seed=7",
         "author=Ada", "description=a test",
     )  # fmt: skip
     data = minari.load_dataset("test/hopper/random-v0")
@@ -92,7 +92,7 @@ def test_the_set_says_where_it_comes_from(collect: Collect) -> None:
 
 
 def test_the_policies_of_a_run_collect_in_its_environment(collect: Collect, cli: Cli) -> None:
-    directory = cli(*TINY, "+env.kwargs.max_episode_steps=20", "seed=4")
+    directory = cli(*TINY, "++env.kwargs.max_episode_steps=20", "seed=4")
     for policy, mode in (("bc", "mode"), ("final", "sample")):
         chosen = [f"behaviour.run={directory}", f"behaviour.policy={policy}", f"behaviour.mode={mode}"]
         collect("behaviour=run", *chosen, f"id=test/{policy}-v0", "episodes=3")
@@ -132,7 +132,7 @@ def test_a_scripted_policy_collects(collect: Collect) -> None:
 
 
 def test_the_episodes_of_the_online_stage_are_kept(root: Path, cli: Cli, capsys: Any) -> None:
-    short = ["online.env_steps=45", "+env.kwargs.max_episode_steps=10", "env.num_envs=2"]
+    short = ["online.env_steps=45", "++env.kwargs.max_episode_steps=10", "env.num_envs=2"]
     directory = cli(*TINY, *short, "online.save_replay=test/replay-v0", "reward.shift=-3", "q.n_step=3")
     data = minari.load_dataset("test/replay-v0")
     assert data.total_episodes == 4 and data.total_steps == 40
@@ -145,36 +145,34 @@ def test_the_episodes_of_the_online_stage_are_kept(root: Path, cli: Cli, capsys:
     assert "already" in capsys.readouterr().err and not (root.parent / "again").exists()
 
 
-SLOW_ENV = """
-import sys, time
-import gymnasium
-from gymnasium.envs.classic_control import CartPoleEnv
-class Slow(CartPoleEnv):
-    def step(self, action):
+class SlowCartPole(CartPoleEnv):
+    """Its episodes take some fifty milliseconds."""
+
+    def step(self, action: Any) -> Any:
         time.sleep(0.002)
         return super().step(action)
-gymnasium.register("SlowCartPole-v1", entry_point=Slow, max_episode_steps=500)
-from rql.__main__ import main
-main(["collect", *sys.argv[1:]])
-"""
+
+
+gymnasium.register("RQLTestSlowCartPole-v0", entry_point=SlowCartPole, max_episode_steps=500)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_whatever_cuts_a_collection_off_its_finished_episodes_are_kept(how: int, root: Path) -> None:
-    wanted = ["env.id=SlowCartPole-v1", "id=test/slow-v0", "env.num_envs=2", f"hydra.run.dir={root.parent}"]
-    command = [sys.executable, "-c", SLOW_ENV, *wanted]
-    path = journal_path("test/slow-v0")
-    with subprocess.Popen([*command, "episodes=100000"], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        while len(list(path.glob("*.npz"))) < 20:
-            assert process.poll() is None
-        process.send_signal(how)
-        said = process.communicate(timeout=30)[0]
+    place = [f"hydra.run.dir={root.parent}", f"dataset.root={root}"]
+    wanted = ["env.id=RQLTestSlowCartPole-v0", "id=test/slow-v0", "env.num_envs=2", *place]
+    path, said = journal_path("test/slow-v0"), root.parent / "said"
+    process = in_another_process(*wanted, "episodes=100000", command="collect", output=said)
+    while len(list(path.glob("*.npz"))) < 20:
+        assert process.is_alive()
+        time.sleep(0.02)
+    os.kill(process.pid, how)
+    code = ended(process, 30)
     kept = len(list(read_episodes(path)))
     assert kept > 5 and not (root / "test/slow-v0").exists()
     if how == signal.SIGINT:
-        assert process.returncode == 130 and f"{kept} finished episodes are kept" in said
-    more = subprocess.run([*command, f"episodes={kept + 5}"], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert more.returncode == 0 and f"going on after {kept} episodes" in more.stdout
+        assert code == 130 and f"{kept} finished episodes are kept" in said.read_text()
+    more = in_another_process(*wanted, f"episodes={kept + 5}", command="collect", output=said)
+    assert ended(more, 60) == 0 and f"going on after {kept} episodes" in said.read_text()
     data = minari.load_dataset("test/slow-v0")
     assert data.total_episodes == kept + 5 and not path.exists()
     seeds = [m["seed"] for m in data.storage.get_episode_metadata(range(data.total_episodes))]
@@ -236,12 +234,11 @@ def test_an_agent_that_carries_code_does_not_run_it(cli: Cli, collect: Collect, 
     assert "no agent can be read" in capsys.readouterr().err and not (tmp_path / "owned").exists()
 
 
-def test_help_names_every_behaviour() -> None:
-    answer = subprocess.run(
-        [sys.executable, "-m", "rql", "collect", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+def test_help_names_every_behaviour(collect: Collect, capsys: Any) -> None:
+    collect("--help")
+    said = capsys.readouterr().out
     for path in (ROOT / "conf/behaviour").glob("*.yaml"):
-        assert path.stem in answer.stdout.split("behaviour:")[1].split("env:")[0]
+        assert path.stem in said.split("behaviour:")[1].split("env:")[0]
 
 
 def test_a_full_disk_ends_a_collection_in_one_sentence(collect: Collect, root: Path, capsys: Any) -> None:
@@ -257,7 +254,7 @@ def test_a_full_disk_ends_a_collection_in_one_sentence(collect: Collect, root: P
 
 
 def test_the_data_set_of_a_run_lies_where_its_others_do(root: Path, cli: Cli, tmp_path: Path) -> None:
-    place = [f"dataset.root={tmp_path / 'mine'}", "+env.kwargs.max_episode_steps=10"]
+    place = [f"dataset.root={tmp_path / 'mine'}", "++env.kwargs.max_episode_steps=10"]
     cli(*TINY, *place, "online.save_replay=test/replay-v0")
     assert (tmp_path / "mine/test/replay-v0/data").is_dir() and not root.exists()
 
@@ -291,7 +288,7 @@ def test_a_run_that_is_cut_off_keeps_the_episodes_it_has(root: Path, cli: Cli, m
         return at_end(self, state, policy)
 
     monkeypatch.setattr(Evaluator, "at_end", broken_online)
-    short = ["offline.updates=0", "+env.kwargs.max_episode_steps=5", "online.eval_every=0"]
+    short = ["offline.updates=0", "++env.kwargs.max_episode_steps=5", "online.eval_every=0"]
     with pytest.raises(SystemExit):
         cli(*TINY, *short, "online.save_replay=test/replay-v0")
     said = capsys.readouterr()

@@ -147,7 +147,7 @@ def test_a_maze_from_its_data_to_finetuning(cli: Cli, tmp_path: Any, monkeypatch
     from rql.__main__ import main
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
-    limit = "+env.kwargs.max_episode_steps=40"
+    limit = "++env.kwargs.max_episode_steps=40"
     named = ["env=pointmaze_umaze", "id=D4RL/pointmaze/umaze-v2", "episodes=4"]
     main(["collect", f"hydra.run.dir={tmp_path}", limit, *named])
     data = minari.load_dataset("D4RL/pointmaze/umaze-v2")

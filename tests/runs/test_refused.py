@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -37,13 +38,13 @@ def _nothing(directory: Path) -> None:
 
 
 CHANGED = [
-    "seed=7", "env=cartpole", "dataset.episodes=5", "q.tau=0.5", "q.discount=0.9", "q.learning_rate=1e-2",
-    "network=large", "beta=constant", "beta.end=0.5", "cql=strong", "composition=resample", "target=max",
-    "batch_size=8", "reward.scale=2", "replay.capacity=100", "bc.updates=7", "offline.updates=7", "env.num_envs=2",
-    "policy.log_std_min=-3", "online.utd=2",
+    "seed=7", "dataset.episodes=5", "q.tau=0.5", "q.discount=0.9", "q.learning_rate=0.01", "beta.end=0.5",
+    "cql.alpha=1.0", "batch_size=8", "reward.scale=2.0", "replay.capacity=100", "bc.updates=7", "offline.updates=7",
+    "env.num_envs=2", "policy.log_std_min=-3.0", "online.utd=2.0",
 ]  # fmt: skip
+GROUPS = ["env=cartpole", "network=large", "beta=constant", "composition=resample", "target=max"]
 BAD: list[tuple[str, Any, list[str], str]] = [
-    *((f"changed: {one}", _nothing, [one], "holds a run that began with other values") for one in CHANGED),
+    *((f"changed: {one}", _nothing, [one], "holds a run that began with other values") for one in GROUPS),
     ("fewer steps", _nothing, ["online.env_steps=12"], "online.env_steps=12 is not possible: more than 24"),
     ("no config", damaged("config.yaml", None), [MORE], "holds no run that can go on"),
     ("empty config", damaged("config.yaml", b""), [MORE], "is empty or damaged"),
@@ -85,6 +86,14 @@ def test_what_cannot_go_on_says_why_in_one_sentence(
     assert stop.value.code == 2 and len(errors) == 1 and said in errors[0], errors
     assert (directory / "metrics.jsonl").read_bytes() == record
     assert not list(directory.glob("checkpoints/*.damaged"))
+
+
+def test_every_value_that_makes_another_run_is_named(finished: Path, cli: Cli, capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        cli(f"resume={finished}", *CHANGED)
+    said = capsys.readouterr().err
+    for key, value in (change.split("=") for change in CHANGED):
+        assert re.search(rf"[ ,]{re.escape(key)} \(\S+ → {re.escape(value)}\)[,;]", said), f"{key}: {said}"
 
 
 def test_a_folder_that_is_no_run_is_refused(cli: Cli, tmp_path: Path, capsys: Any, finished: Path) -> None:

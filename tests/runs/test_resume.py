@@ -18,7 +18,7 @@ import yaml
 from conftest import TINY, Cli, ended, in_another_process, metrics_of, summary_of
 from cut_off_runs import LONGER, NO_DATA, wait_for
 from gymnasium import spaces
-from kills import KILLS_A_RUN, OVERRIDES, SHORT, compose_config, differences, killed_run, leftovers, start
+from kills import KILLS_A_RUN, OVERRIDES, SHORT, compose_config, differences, killed_run, leftovers, seconds, start
 
 from rql.agents.saving import read_checkpoint
 from rql.config.explain import REQUEUE
@@ -33,11 +33,8 @@ from rql.envs.spaces import describe
 def test_a_killed_run_goes_on_and_ends_as_one_that_nobody_killed(env: str, tmp_path: Path) -> None:
     config = compose_config([*SHORT, *OVERRIDES[env], "bc.updates=60", "offline.updates=60", "online.env_steps=160"])
     whole = tmp_path / "whole"
-    began = time.monotonic()
-    process = start(config, whole)
-    process.join()
-    seconds = time.monotonic() - began
-    assert killed_run(config, tmp_path / "killed", KILLS_A_RUN, 0.7 * seconds, random.Random(0)) >= 2
+    start(config, whole).join()
+    assert killed_run(config, tmp_path / "killed", KILLS_A_RUN, 0.7 * seconds(whole), random.Random(0)) >= 2
     assert differences(whole, tmp_path / "killed") + leftovers(tmp_path / "killed") == []
     attempts = json.loads((tmp_path / "killed" / "run.json").read_text())["attempts"]
     assert len(attempts) >= 2 and any(attempt["resumed_from"] for attempt in attempts)
@@ -174,7 +171,7 @@ def test_where_environments_cannot_be_saved_their_episodes_are_dropped_and_no_tr
     assert (obs[:, 0] == next_obs[:, 0]).all() and (next_obs[:, 1] == obs[:, 1] + batch.steps.numpy()).all()
     rows = np.unique(obs, axis=0)
     episodes, counts = np.unique(rows[:, 0], return_counts=True)
-    assert len(episodes) > 10 and sum(counts != 30) == 2  # the one that was dropped, and the last
+    assert len(episodes) > 5 and sum(counts != 30) == 2  # the one that was dropped, and the last
 
 
 def test_the_episodes_of_a_killed_run_are_those_of_one_that_nobody_killed(root: Path, tmp_path: Path) -> None:
@@ -191,4 +188,4 @@ def test_the_episodes_of_a_killed_run_are_those_of_one_that_nobody_killed(root: 
             process = in_another_process(*command)
         assert ended(process, 60) == 0
         found.append([(e.actions.tolist(), e.rewards.tolist()) for e in minari.load_dataset(f"test/{name}-v0")])
-    assert found[0] == found[1] and len(found[0]) == 3
+    assert found[0] == found[1] and len(found[0]) == 5

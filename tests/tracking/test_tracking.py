@@ -26,7 +26,7 @@ from rql.tracking.wandb import WandbView
 from rql.utils.errors import ConfigError
 from rql.utils.files import write_atomically
 
-SHORT_EPISODES = [*TINY, "+env.kwargs.max_episode_steps=10", "dataset.episodes=8"]
+SHORT_EPISODES = [*TINY, "++env.kwargs.max_episode_steps=10", "dataset.episodes=8"]
 
 
 def inspected(log: Path, *flags: str) -> list[dict[str, Any]]:
