@@ -10,6 +10,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from rql.config import schema
+from rql.config.files import configuration_folder
 from rql.config.imports import import_known
 from rql.config.listing import register_listing
 from rql.config.registry import choice_of, choices, schema_of
@@ -23,16 +24,16 @@ def register_schemas(folders: Sequence[Path] = ()) -> None:
     """Make the schemas known to Hydra, so that a typo or a wrong type is an error as the configuration is composed.
 
     Args:
-        folders: where YAML files lie; a choice of a user's that has none has the defaults of its dataclass.
+        folders: where YAML files lie beside conf/; a choice that has none has the defaults of its dataclass.
     """
+    searched = [configuration_folder(), *folders]
     register_listing()
     store = ConfigStore.instance()
     store.store(name="schema", node=schema.Config)
     for group, named in choices().items():
         for name, choice in named.items():
             store.store(group=f"schema/{group}", name=name, node=choice.schema)
-            file = any((folder / group / f"{name}.yaml").exists() for folder in folders)
-            if not file and not choice.schema.__module__.startswith("rql."):
+            if not any((folder / group / f"{name}.yaml").exists() for folder in searched):
                 store.store(group=group, name=name, node=choice.schema)
 
 

@@ -150,10 +150,10 @@ class SlowCartPole(CartPoleEnv):
 
     def step(self, action: Any) -> Any:
         time.sleep(0.002)
-        return super().step(action)
+        return super().step(action)  # type: ignore[no-untyped-call]
 
 
-gymnasium.register("RQLTestSlowCartPole-v0", entry_point=SlowCartPole, max_episode_steps=500)
+gymnasium.register("RQLTestSlowCartPole-v0", entry_point=lambda **_: SlowCartPole(), max_episode_steps=500)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])

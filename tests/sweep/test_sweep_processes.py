@@ -23,12 +23,12 @@ from rql.utils.errors import Preempted
 
 def test_two_launches_at_once_run_no_job_twice(tmp_path: Path) -> None:
     arguments = ["-m", f"hydra.sweep.dir={tmp_path / 'sweep'}", *SHORT]
-    processes = [in_another_process(*arguments, f"seed=0,1,{seed}") for seed in (2, 3, 4)]
+    processes = [in_another_process(*arguments, f"seed=0,{seed}") for seed in (1, 2)]
     assert all(ended(process, 120) in (0, NOT_ALL_DONE) for process in processes)  # jobs of others may not be over
-    assert sorted(attempts_of(tmp_path / "sweep").values()) == [1, 1, 1, 1, 1]
-    assert [job.status for job in jobs_of(tmp_path / "sweep")] == [JobStatus.done] * 5
+    assert sorted(attempts_of(tmp_path / "sweep").values()) == [1, 1, 1]
+    assert [job.status for job in jobs_of(tmp_path / "sweep")] == [JobStatus.done] * 3
     sweep = read_sweep(tmp_path / "sweep")
-    assert len(sweep.launches) == 3 and len(sweep.jobs) == 5
+    assert len(sweep.launches) == 2 and len(sweep.jobs) == 3
 
 
 def test_a_worker_that_is_killed_leaves_a_table_and_the_same_command_goes_on(tmp_path: Path) -> None:
