@@ -159,6 +159,12 @@ class ExpectedTargetConfig(TargetConfig):
     """E_{a'~π_final} Q̄(s',a')."""
 
 
+@register("target", "prior", "rql.method.targets:prior_value")
+@dataclass
+class PriorTargetConfig(TargetConfig):
+    """E_{a'~π_BC} Q̄(s',a'): the value of the clone, over which π_final is one step of improvement."""
+
+
 @register("target", "policy", "rql.method.targets:policy_value")
 @dataclass
 class PolicyTargetConfig(TargetConfig):

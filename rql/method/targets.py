@@ -24,6 +24,14 @@ def expected_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
     return (log_composed(q, log_weight, beta).exp() * q).sum(-1)
 
 
+def prior_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
+    """E_{a'~π_BC} Q̄(s',a'): Q_R is that of π_BC itself, and π_final is one step of policy improvement over it.
+
+    One-step RL (Brandfonbrener et al. 2021). No action that the data lack is ever valued by itself.
+    """
+    return (log_weight.exp() * q).sum(-1)
+
+
 def soft_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
     """(1/β) log E_{a'~π_BC} exp(β Q̄(s',a')) = E_{π_final} Q̄ − KL(π_final ‖ π_BC)/β.
 
@@ -31,7 +39,7 @@ def soft_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
     """
     safe = beta.clamp_min(SMALLEST_BETA)
     soft = (log_weight + safe * q).logsumexp(-1) / safe
-    return torch.where(beta < SMALLEST_BETA, (log_weight.exp() * q).sum(-1), soft)
+    return torch.where(beta < SMALLEST_BETA, prior_value(q, log_weight, beta), soft)
 
 
 def policy_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:

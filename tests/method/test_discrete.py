@@ -64,6 +64,7 @@ def test_discrete_next_values_equal_enumeration(mdp: dict[str, NDArray[Any]]) ->
             for name in dir(targets)
             if "_value" in name
         }
+        assert at_s["prior_value"] == pytest.approx(sum(prior * value))
         assert at_s["max_value"] == pytest.approx(max(value))
         assert at_s["expected_value"] == pytest.approx(sum(final * value))
         assert at_s["soft_value"] == pytest.approx(math.log(z) / BETA)

@@ -16,7 +16,7 @@ GRID = list(
     itertools.product(
         ("pendulum", "cartpole"),
         ("resample", "amortized"),
-        ("max", "soft", "expected"),
+        ("max", "soft", "expected", "prior"),
         ("constant", "linear", "cosine", "exponential", "kl"),
         ("off", "seed", "light", "strong"),
     )
