@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from omegaconf import MISSING
 
@@ -67,6 +68,24 @@ class ExponentialBetaConfig(RampBetaConfig):
 
     start: float = positive(MISSING)
     """β offline and until `start_step`."""
+
+
+@register("beta", "piecewise", "rql.method.schedules:piecewise_beta")
+@dataclass
+class PiecewiseBetaConfig(BetaConfig):
+    """In straight lines from point to point, and constant before the first and after the last."""
+
+    steps: list[int] = at_least([], 0)
+    """The online environment steps of the points, increasing."""
+    values: list[float] = at_least([], 0)
+    """β at each of them."""
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Whether the points can be joined."""
+        increasing = bool(self.steps) and all(one < other for one, other in pairwise(self.steps))
+        yield "beta.steps", self.steps, increasing, "one increasing step or more"
+        allowed = f"a value for each of the {len(self.steps)} steps"
+        yield "beta.values", self.values, len(self.values) == len(self.steps), allowed
 
 
 @register("beta", "kl", "rql.method.schedules:first_kl_beta")

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from rql.config.method import ConstantBetaConfig, KLBetaConfig, RampBetaConfig
+from rql.config.method import ConstantBetaConfig, KLBetaConfig, PiecewiseBetaConfig, RampBetaConfig
 
 Shape = Callable[[float, float, float], float]
 """(start, end, progress ∈ [0, 1]) → value."""
@@ -52,6 +53,11 @@ def cosine_beta(config: RampBetaConfig, last_step: int) -> Schedule:
 def exponential_beta(config: RampBetaConfig, last_step: int) -> Schedule:
     """β of `beta=exponential`."""
     return _ramp(exponential, config, last_step)
+
+
+def piecewise_beta(config: PiecewiseBetaConfig, last_step: int) -> Schedule:
+    """β of `beta=piecewise`."""
+    return lambda step: float(np.interp(step, config.steps, config.values))
 
 
 def first_kl_beta(config: KLBetaConfig, last_step: int) -> Schedule:

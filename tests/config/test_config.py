@@ -97,6 +97,8 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["network.critic.aggregate=random_min", "network.critic.subset_size=3"], ["subset_size=3", "[1, 2]"]),
     (["beta.start=1", "beta.end=0.5"], ["beta.end=0.5", "beta.start=1.0"]),
     (["beta.start_step=100", "beta.end_step=50"], ["beta.end_step=50", "beta.start_step=100"]),
+    (["beta=piecewise", "beta.steps=[5,5]"], ["beta.steps=[5, 5]", "increasing"]),
+    (["beta=piecewise", "beta.values=[1]"], ["beta.values=[1.0]", "each of the 2 steps"]),
     (["beta=exponential", "beta.start=0"], ["beta.start=0", "above 0"]),
     (["beta=kl", "beta.budget_end=0.01"], ["beta.budget_end=0.01", "beta.budget_start=0.1"]),
     (["beta=constant", "beta.value=-1"], ["beta.value=-1", "at least 0"]),

@@ -34,6 +34,9 @@ def test_beta_keeps_its_first_value_offline_and_moves_online() -> None:
     assert moving.offline().beta.item() == pytest.approx(0.2)
     assert [round(moving.online(step).beta.item(), 4) for step in (0, 200, 400, 600, 1000)] == [0.2, 0.2, 0.6, 1, 1]
     assert schedule("beta=constant", "beta.value=0.7").online(500).beta.item() == pytest.approx(0.7)
+    points = schedule("beta=piecewise", "beta.steps=[100,300,400]", "beta.values=[0.2,1,0.5]")
+    found = [points.online(step).beta.item() for step in (0, 100, 200, 300, 350, 900)]
+    assert found == pytest.approx([0.2, 0.2, 0.6, 1.0, 0.75, 0.5])
     kl = schedule("beta=kl", "beta.budget_start=0.1", "beta.budget_end=0.5")
     assert kl.offline().kl_budget.item() == pytest.approx(0.1)
     assert kl.online(500).kl_budget.item() == pytest.approx(0.3)
