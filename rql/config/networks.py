@@ -60,6 +60,24 @@ class CriticNetworkConfig:
             yield "network.critic.subset_size", drawn, drawn <= self.ensemble_size, allowed
 
 
+@register("network/actor", "resnet", "rql.nn.resnet:actor_resnet")
+@dataclass
+class ResNetActorConfig(ActorNetworkConfig):
+    """Residual blocks, one with each of the `hidden` widths inside."""
+
+    width: int = at_least(64, 1)
+    """The width between blocks."""
+
+
+@register("network/critic", "resnet", "rql.nn.resnet:critic_resnet")
+@dataclass
+class ResNetCriticConfig(CriticNetworkConfig):
+    """Residual blocks, one with each of the `hidden` widths inside."""
+
+    width: int = at_least(64, 1)
+    """The width between blocks."""
+
+
 @dataclass
 class NetworkConfig:
     """Sizes and architectures of the networks."""
