@@ -187,7 +187,7 @@ def test_what_is_wrong_with_ones_own_code_is_said_in_one_sentence(
 
 def test_help_lists_choices_from_outside(folder: Path, capsys: Any) -> None:
     rql_main(["train", "imports=[mine]", "--help"])
-    assert "*linear, constant, cosine, exponential, kl, power" in capsys.readouterr().out
+    assert "*linear, constant, cosine, exponential, kl, piecewise, power" in capsys.readouterr().out
 
 
 def test_the_jobs_of_a_sweep_know_choices_from_outside(folder: Path, tmp_path: Path) -> None:
