@@ -125,6 +125,15 @@ class NPZDatasetConfig(FileDatasetConfig):
     """A file of numpy's, .npz, with the keys of D4RL."""
 
 
+@register("dataset", "robomimic", "rql.data.sources.robomimic:open_robomimic")
+@dataclass
+class RobomimicDatasetConfig(FileDatasetConfig):
+    """An HDF5 file of demonstrations in the format of robomimic."""
+
+    observations: list[str] | None = None
+    """The keys of `obs` that make an observation, side by side; null takes all vectors, in alphabetical order."""
+
+
 @register("dataset", "none")
 @dataclass
 class NoDatasetConfig(DatasetConfig):

@@ -22,6 +22,7 @@ NEEDED = {
     "dataset=minari": ["dataset.id=some/set-v0"],
     "dataset=d4rl": ["dataset.path=some.hdf5"],
     "dataset=npz": ["dataset.path=some.npz"],
+    "dataset=robomimic": ["dataset.path=some.hdf5"],
     "dataset=none": NOT_OFFLINE,
     "policy=uniform": NOT_OFFLINE,
     "env=from_dataset": ["dataset=hopper_medium"],
