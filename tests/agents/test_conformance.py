@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -13,14 +12,12 @@ from conftest import (
     Cli,
     box_spaces,
     compose_config,
-    episode,
     first_state,
     metrics_of,
     summary_of,
     without_times,
-    write_minari,
 )
-from gymnasium import spaces as gym_spaces
+from corridors import write_line
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -182,28 +179,6 @@ def test_a_file_holds_the_whole_state(pair: tuple[str, Spaces], tmp_path: Path) 
         assert same(filled(state, read.tensors), trained)
 
 
-class Corridor(gymnasium.Env[Any, Any]):
-    """A walk along a line of length 1 by up to 0.1 a step: its left end pays 0.1, its right end 1."""
-
-    observation_space = gym_spaces.Box(-2.0, 2.0, (1,), np.float32)
-    action_space = gym_spaces.Box(-1.0, 1.0, (1,), np.float32)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        self.place, self.steps = 0.5, 0
-        return self._obs(), {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        self.place += 0.1 * float(np.clip(action[0], -1.0, 1.0))
-        self.steps += 1
-        left, right = self.place <= 0.0, self.place >= 1.0
-        return self._obs(), 0.1 * left + 1.0 * right, left or right, self.steps >= 40, {}
-
-    def _obs(self) -> Any:
-        return np.array([2.0 * self.place - 1.0], dtype=np.float32)
-
-
-gymnasium.register("RQLTestLine-v0", entry_point=lambda **_: Corridor())
 LINE = [
     *("env.id=RQLTestLine-v0", "dataset=minari", "tracking=disabled", "batch_size=64", "q.tau=0.05", "q.discount=0.9"),
     *("network.actor.hidden=[32]", "network.critic.hidden=[32]", "bc.updates=300", "bc.learning_rate=0.01"),
@@ -219,25 +194,8 @@ OF_AGENT = {
 
 @pytest.fixture
 def line_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Walks that more often go left."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    rng, env, episodes = np.random.default_rng(0), Corridor(), []
-    for _ in range(60):
-        towards = 1.0 if rng.random() < 0.4 else -1.0
-        obs, actions, rewards, ends = [env.reset()[0]], list[Any](), list[float](), list[bool]()
-        while not ends or not ends[-1]:
-            action = np.clip(rng.normal(0.4 * towards, 0.5, 1), -1.0, 1.0).astype(np.float32)
-            following, reward, terminated, truncated, _ = env.step(action)
-            obs.append(following)
-            actions.append(action)
-            rewards.append(reward)
-            ends.append(terminated or truncated)
-        cut = env.steps >= 40
-        flags = {"terminations": [*ends[:-1], not cut], "truncations": [*ends[:-1], cut]}
-        fields = {"observations": np.array(obs), "rewards": rewards} | flags
-        episodes.append(episode(len(actions), 1, np.array(actions), **fields))
-    write_minari(tmp_path, "line-v0", episodes, Corridor.observation_space, Corridor.action_space)
-    return "line-v0"
+    return write_line(tmp_path)
 
 
 @pytest.mark.parametrize("name", AGENTS)

@@ -2,62 +2,20 @@
 
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 import torch
-from conftest import Cli, episode, metrics_of, summary_of, write_minari
-from gymnasium import spaces
+from conftest import Cli, metrics_of, summary_of
+from corridors import Cells, write_cells
 
 from rql.agents.saving import read_checkpoint, restore_agent
 from rql.envs.spaces import describe
 
 
-class Corridor(gymnasium.Env[Any, Any]):
-    """Six cells in a row. The demonstrator mostly goes left, for 0.1 at the end of it; the right end pays 1."""
-
-    observation_space = spaces.Box(0.0, 1.0, (6,), np.float32)
-    action_space = spaces.Discrete(2)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        self.cell, self.steps = 2, 0
-        return self._obs(), {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        self.cell += 1 if action == 1 else -1
-        self.steps += 1
-        reward = {0: 0.1, 5: 1.0}.get(self.cell, 0.0)
-        return self._obs(), reward, self.cell in (0, 5), self.steps >= 30, {}
-
-    def _obs(self) -> Any:
-        return np.eye(6, dtype=np.float32)[self.cell]
-
-
-gymnasium.register("RQLTestCorridor-v0", entry_point=lambda **_: Corridor())
-
-
 @pytest.fixture
 def corridor_data(tmp_path: Any, monkeypatch: Any) -> str:
-    """Demonstrations that go right with probability 0.4: a few find the better end."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    rng, env, episodes = np.random.default_rng(0), Corridor(), []
-    for _ in range(100):
-        obs, actions, rewards, ends = [env.reset(seed=0)[0]], list[int](), list[float](), list[bool]()
-        while not ends or not ends[-1]:
-            action = int(rng.random() < 0.4)
-            following, reward, terminated, truncated, _ = env.step(action)
-            obs.append(following)
-            actions.append(action)
-            rewards.append(reward)
-            ends.append(terminated or truncated)
-        cut = env.steps >= 30
-        flags = {"terminations": [*ends[:-1], not cut], "truncations": [*ends[:-1], cut]}
-        episodes.append(
-            episode(len(actions), 6, np.array(actions), observations=np.array(obs), rewards=rewards, **flags)
-        )
-    write_minari(tmp_path, "corridor-v0", episodes, Corridor.observation_space, Corridor.action_space)
-    return "corridor-v0"
+    return write_cells(tmp_path)
 
 
 CORRIDOR = [
@@ -124,7 +82,7 @@ def test_from_a_uniform_prior_q_is_that_of_soft_value_iteration(cli: Cli) -> Non
 
 def _values(directory: Any) -> Any:
     """Q (6, 2) of a saved agent."""
-    spaces = describe("corridor", Corridor.observation_space, Corridor.action_space)
+    spaces = describe("corridor", Cells.observation_space, Cells.action_space)
     agent, state = restore_agent(read_checkpoint(directory / "agent.pt"), spaces)
     value = agent.policies["final"].value
     assert value is not None
@@ -144,9 +102,12 @@ def _soft_value_iteration(beta: float, discount: float) -> Any:
     return q
 
 
-def test_a_pendulum_is_swung_up_from_nothing(cli: Cli) -> None:
-    """Soft actor-critic with three-step returns: far above the uniform prior after 4,000 steps."""
-    steps = ["online.env_steps=4000", "online.eval_every=0", "tracking=disabled", "evaluation.boundary_episodes=20"]
-    summary = summary_of(cli("experiment=pendulum_scratch", *steps))
-    assert summary["bc/sample_return"] < -1000
-    assert summary["online/return"] > -800
+def test_from_a_uniform_prior_continuous_actions_find_the_end_that_pays(cli: Cli) -> None:
+    """Soft actor-critic with a network π_θ, without data."""
+    scratch = ["experiment=scratch", "env.id=RQLTestLine-v0", "tracking=disabled", "q.discount=0.9", "q.tau=0.05"]
+    rates = ["q.learning_rate=1e-2", "composition.learning_rate=1e-2", "beta.budget_start=1.7", "beta.budget_end=1.7"]
+    budget = ["online.env_steps=800", "online.warmup_fraction=0.2", "online.eval_every=0", "batch_size=64"]
+    nets = ["network.actor.hidden=[32]", "network.critic.hidden=[32]", "evaluation.boundary_episodes=20"]
+    summary = summary_of(cli(*scratch, *rates, *budget, *nets))
+    assert summary["bc/sample_return"] < 0.7
+    assert summary["online/return"] == pytest.approx(1.0)
