@@ -138,7 +138,7 @@ def _metrics(directory: Path) -> list[dict[str, Any]]:
 
 
 def _last(directory: Path) -> tuple[Any, Any, Any]:
-    path = max((directory / CHECKPOINTS).glob("2-online-*-end.pt"))
+    path = max((directory / CHECKPOINTS).glob("*-online-*-end.pt"))
     saved = read_checkpoint(path)
     tensors, progress = saved.tensors, saved.progress
     replay = progress["replay"]
