@@ -1,5 +1,6 @@
 """Two corridors whose left end pays 0.1 and whose right end pays 1, and demonstrations that mostly go left."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ Policy = Callable[[Generator], Any]
 """Random numbers → the action of a step."""
 
 
-class _Corridor(gymnasium.Env[Any, Any]):
+class _Corridor(gymnasium.Env[Any, Any], ABC):
     """Ends at either end, or after `limit` steps."""
 
     start: float
@@ -32,11 +33,11 @@ class _Corridor(gymnasium.Env[Any, Any]):
         left, right = self.place <= 0.0, self.place >= self.right
         return self._obs(), 0.1 * left + 1.0 * right, bool(left or right), self.steps >= self.limit, {}
 
-    def _move(self, action: Any) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def _move(self, action: Any) -> float: ...
 
-    def _obs(self) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _obs(self) -> Any: ...
 
 
 class Cells(_Corridor):

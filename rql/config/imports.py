@@ -24,7 +24,7 @@ CONFIG_DIR, FILE = ("--config-dir", "-cd"), "file://"
 
 
 def import_named(arguments: Sequence[str], conf: Path) -> list[Path]:
-    """Import the modules that a command line names; the folders in which its YAML files lie.
+    """Import the modules that a command line names; the folders of YAML files that it adds.
 
     Args:
         arguments: those of the command.
@@ -33,8 +33,8 @@ def import_named(arguments: Sequence[str], conf: Path) -> list[Path]:
     Raises:
         ConfigError: if a module cannot be imported; it says why.
     """
-    folders = [conf, *_config_dirs(arguments)]
-    names = [*_imports(arguments), *_of_presets(_presets(arguments), folders)]
+    folders = list(_config_dirs(arguments))
+    names = [*_imports(arguments), *_of_presets(_presets(arguments), [conf, *folders])]
     if names and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     import_known(names)

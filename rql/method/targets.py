@@ -27,7 +27,7 @@ def expected_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
 def prior_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
     """E_{a'~π_BC} Q̄(s',a'): Q_R is that of π_BC itself, and π_final is one step of policy improvement over it.
 
-    One-step RL (Brandfonbrener et al. 2021). No action that the data lack is ever valued by itself.
+    One-step RL (Brandfonbrener et al. 2021). The target never follows Q̄ to actions that π_BC does not take.
     """
     return (log_weight.exp() * q).sum(-1)
 

@@ -205,8 +205,8 @@ def test_the_jobs_of_a_sweep_know_choices_from_outside(folder: Path, tmp_path: P
 def test_the_folders_of_a_command_line_without_arguments_and_with_folders() -> None:
     """`python run.py` alone is the first command of a new user."""
     conf, mine = Path("conf"), Path("mine")
-    assert import_named([], conf) == [conf]
-    assert import_named(["seed=1"], conf) == [conf]
-    assert import_named(["--config-dir", "mine", "seed=1"], conf) == [conf, mine]
-    assert import_named(["seed=1", "--config-dir=mine"], conf) == [conf, mine]
-    assert import_named(["-cd", "mine"], conf) == [conf, mine]
+    assert import_named([], conf) == []
+    assert import_named(["seed=1"], conf) == []
+    assert import_named(["--config-dir", "mine", "seed=1"], conf) == [mine]
+    assert import_named(["seed=1", "--config-dir=mine"], conf) == [mine]
+    assert import_named(["-cd", "mine"], conf) == [mine]

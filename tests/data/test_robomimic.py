@@ -85,6 +85,11 @@ def _delete(key: str) -> Callable[[Any], None]:
         (_delete("data/demo_2/obs"), None, "demo_2 has no obs"),
         (_delete("data/demo_2/obs/door"), ["door"], "demo_2 has no observation door; it has image, place"),
         (_delete("data/demo_1/dones"), None, "demo_1 has no dones"),
+        (
+            lambda file: (_delete("data/demo_2/rewards")(file), file.create_dataset("data/demo_2/rewards", (7,))),
+            None,
+            "demo_2 has columns of [4, 7] steps",
+        ),
         (lambda _: None, ["place"], "have 2 numbers, the environment's 3"),
         (lambda file: file["data/demo_2/actions"].__setitem__((1, 0), np.nan), None, "actions of episode 1"),
     ],

@@ -58,7 +58,7 @@ class RobomimicSource(Source):
             for name in sorted(demonstrations, key=lambda name: (len(name), name)):
                 try:
                     yield self._episode(name, demonstrations[name])
-                except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+                except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
                     raise DataError(f"data set {self.label}: {name} cannot be read: {error}") from error
 
     def _opened(self) -> Any:
@@ -72,11 +72,15 @@ class RobomimicSource(Source):
             if key not in demonstration:
                 raise DataError(f"data set {self.label}: {name} has no {key}; it has {', '.join(demonstration)}")
         actions, rewards, dones = (demonstration[key][()] for key in REQUIRED)
+        observations = self._vectors(name, demonstration[OBS])
+        recorded = self._vectors(name, demonstration[NEXT_OBS]) if NEXT_OBS in demonstration else None
+        lengths = {len(column) for column in (actions, rewards, dones, observations, recorded) if column is not None}
+        if len(lengths) > 1:
+            raise DataError(f"data set {self.label}: {name} has columns of {sorted(lengths)} steps")
         ends = np.flatnonzero(dones)
         steps = int(ends[0]) + 1 if len(ends) else len(dones)
-        observations = self._vectors(name, demonstration[OBS])
-        if NEXT_OBS in demonstration:
-            following = self._vectors(name, demonstration[NEXT_OBS])[:steps]
+        if recorded is not None:
+            following = recorded[:steps]
         elif len(ends):
             following = np.append(observations[1:steps], observations[steps - 1 : steps], axis=0)
         else:
