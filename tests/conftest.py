@@ -19,6 +19,7 @@ from gymnasium import spaces as gym_spaces
 from hydra import compose, initialize_config_dir
 from minari.data_collector.episode_buffer import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
+from omegaconf import DictConfig
 
 from rql.__main__ import main as rql_main
 from rql.config.compose import load, register_schemas
@@ -124,8 +125,9 @@ def launch(tmp_path: Path) -> Launch:
 
 
 def attempts_of(directory: Path) -> dict[str, int]:
-    """How often each job of a sweep was begun."""
-    return {path.parent.name: len(json.loads(path.read_text())["attempts"]) for path in directory.glob("*/run.json")}
+    """How often each job of a sweep was begun, by its identity."""
+    runs = {path.parent.name.rpartition("-")[2]: path for path in directory.glob("*/run.json")}
+    return {job: len(json.loads(path.read_text())["attempts"]) for job, path in runs.items()}
 
 
 def first_state(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:
@@ -197,6 +199,13 @@ def seal_as_newer(path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "VERSION", 9)
         path.write_bytes(files.seal(content))
+
+
+@contextmanager
+def sweeping(*overrides: str) -> Iterator[DictConfig]:
+    """What Hydra composes when a sweep begins; in the meantime its jobs can be composed."""
+    with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+        yield compose("config", overrides=list(overrides), return_hydra_config=True)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import hydra
 from hydra import compose
@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from rql.commands.shared import answers_help, errors_in_one_sentence
-from rql.config.compose import load, register_schemas
+from rql.config.compose import hydra_config, load, register_schemas, without_hydra
 from rql.config.explain import composition_errors_in_one_sentence, explain, fail
 from rql.config.files import composing, configuration_folder
 from rql.config.imports import import_named
@@ -56,8 +56,9 @@ def train(overrides: Sequence[str] = (), directory: str | PathLike[str] | None =
             if settings.mode is RunMode.MULTIRUN:
                 raise RQLError("train makes one run: a sweep is started with rql train -m, or by a loop in Python")
             output = Path(directory or settings.run.dir).absolute()
-            config = load(compose("config", overrides=list(overrides)))
-            return _run(config, output, command_of(config, settings))
+            with hydra_config(composed):
+                config = load(without_hydra(composed))
+            return _run(config, output, command_of(settings))
     except (HydraException, OmegaConfBaseException) as error:
         raise RQLError(explain(error)) from error
     except Preempted as stop:
@@ -92,11 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @hydra.main(version_base="1.3", config_path=str(configuration_folder()), config_name="config")
 def _train(composed: DictConfig) -> float | None:
     """One run, or one job of a sweep; a job's final return."""
-    settings = HydraConfig.get()
+    settings = cast(DictConfig, HydraConfig.get())
     output = Path(settings.runtime.output_dir)
     try:
         config = load(composed)
-        command = command_of(config, settings)
+        command = command_of(settings)
         if settings.mode is RunMode.MULTIRUN:
             aside = str(settings.launcher._target_).startswith(SIDE_BY_SIDE)
             return run_job(config, output, command, aside)

@@ -1,13 +1,16 @@
 """Between Hydra and the dataclasses."""
 
+import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rql.config import schema
 from rql.config.files import configuration_folder
@@ -67,6 +70,32 @@ def typed(composed: DictConfig, expected: type[T]) -> T:
     return config
 
 
+def recorded_choices(hydra: DictConfig) -> dict[str, str]:
+    """The choice of every group that has one, Hydra's own aside; `hydra` is Hydra's part of what was composed."""
+    chosen = {str(group): name for group, name in hydra.runtime.choices.items()}
+    return {group: str(name) for group, name in sorted(chosen.items()) if name and not group.startswith("hydra/")}
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """What Hydra composed without its own part."""
+    own = copy.deepcopy(composed)
+    with read_write(own), open_dict(own):
+        del own["hydra"]
+    return own
+
+
+@contextmanager
+def hydra_config(composed: DictConfig) -> Iterator[None]:
+    """A time in which `${hydra:…}` is what it is in the job that was composed, Hydra's own part included."""
+    singleton = HydraConfig.instance()
+    before = singleton.cfg
+    singleton.set_config(composed)
+    try:
+        yield
+    finally:
+        singleton.cfg = before
+
+
 def choices_of(config: schema.Config) -> dict[str, str]:
     """Which choice of each group with schemas of its own the configuration has."""
     parts = {group: _part(config, group) for group in choices()}
@@ -85,7 +114,7 @@ def composed_choices(composed: DictConfig) -> dict[str, str]:
 
 
 def from_plain(plain: dict[str, Any], chosen: dict[str, str]) -> schema.Config:
-    """The configuration that `to_plain` and `choices_of` described.
+    """The configuration that `to_plain` and `choices_of`, or `recorded_choices`, described.
 
     Raises:
         ConfigError: if a value cannot work.
@@ -94,6 +123,8 @@ def from_plain(plain: dict[str, Any], chosen: dict[str, str]) -> schema.Config:
     import_known(plain.get("imports") or [])
     typed = OmegaConf.structured(schema.Config)
     for group, name in chosen.items():
+        if group not in choices():
+            continue  # its values are in `plain`
         known = schema_of(group, name, None)
         if known is None:
             raise ConfigError(group, name, "a choice that is registered here; imports=[MODULE] brings your own")

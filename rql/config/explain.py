@@ -67,6 +67,10 @@ def _end(number: int, frame: FrameType | None) -> None:
 def explain(error: Exception) -> str:
     """What Hydra or OmegaConf raised, in one sentence."""
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if "RecursionError" in str(error):
+        key = getattr(cause, "full_key", None) or "a value"
+        left_out = "; hydra.job.config.override_dirname.exclude_keys=[KEY] leaves a key out of it"
+        return f"{key} refers to itself" + (left_out if key == "hydra.job.override_dirname" else "")
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         text = f"{cause.full_key}: {str(cause.msg).splitlines()[0]}"
         first, *rest = str(error).splitlines()

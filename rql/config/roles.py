@@ -9,7 +9,7 @@ from typing import Any
 
 from rql.config import agents  # noqa: F401  agents make themselves known
 from rql.config.agents.base import METHOD_SECTIONS, AgentConfig
-from rql.config.registry import schema_of
+from rql.config.registry import choices, schema_of
 from rql.config.schema import Config
 from rql.config.settings import Role
 
@@ -18,13 +18,18 @@ Chosen = Mapping[str, str]
 
 
 def experiment(plain: dict[str, Any], chosen: Chosen) -> dict[str, Any]:
-    """What decides what a run finds: dotted keys with their values, and the choices of groups.
+    """What decides what a run finds: dotted keys with their values, and the choices of groups that have dataclasses.
 
     Two runs of equal ones are the same experiment, seed included. Left out is what says how a run works, and what its
     agent does not read.
     """
-    everything = flat(plain) | dict(chosen)
+    everything = flat(plain) | with_schemas(chosen)
     return {key: value for key, value in everything.items() if decides(key, chosen)}
+
+
+def with_schemas(chosen: Chosen) -> dict[str, str]:
+    """The choices of groups that have dataclasses; any other, such as `env` or `budget`, is no more than its values."""
+    return {group: name for group, name in chosen.items() if group in choices()}
 
 
 def decides(key: str, chosen: Chosen) -> bool:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from rql.config.choices import ActionMode, WandbMode, WatchdogAction
 from rql.config.settings import Role, at_least, inside, length, positive
 
-TAG_LENGTH = 64
-"""Of a tag in W&B, at most."""
+NAME_LENGTH, TYPE_LENGTH, TAG_LENGTH = 128, 64, 64
+"""Characters that W&B takes, at most: in the name of a run, a group or a project; in a job type; in a tag."""
 
 
 @dataclass
@@ -29,16 +29,16 @@ class TrackingConfig:
 
     mode: WandbMode = WandbMode.auto
     """Where W&B's logs go; `auto` is online where there is a login, and offline elsewhere."""
-    project: str = "rql"
+    project: str = length("rql", 1, NAME_LENGTH, without="/\\#?%:")
     """The project in W&B."""
     entity: str | None = None
     """Whose project it is; null is the login's own."""
-    group: str | None = None
+    group: str | None = length(None, 1, NAME_LENGTH)
     """What W&B groups runs by; the name of the sweep, in a sweep."""
-    job_type: str | None = None
+    job_type: str | None = length(None, 1, TYPE_LENGTH)
     """W&B's type of a run; `sweep`, in a sweep."""
-    name: str | None = None
-    """The run's name in W&B; null makes one of what was typed."""
+    name: str | None = length(None, 1, NAME_LENGTH)
+    """The run's name in W&B; null is what is swept and the seed, as `beta=linear s1`."""
     tags: list[str] = length([], 1, TAG_LENGTH)
     """The run's tags in W&B."""
     notes: str | None = None

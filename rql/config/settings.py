@@ -88,9 +88,10 @@ def inside(default: Any, low: float, high: float, role: Role | None = None) -> A
     return setting(default, role, Range(f"in ({low}, {high})", lambda value: low < value < high))
 
 
-def length(default: Any, least: int, most: int, role: Role | None = None) -> Any:
-    """A text of so many characters."""
-    return setting(default, role, Range(f"{least} to {most} characters", lambda text: least <= len(text) <= most))
+def length(default: Any, least: int, most: int, without: str = "") -> Any:
+    """A text of so many characters, without any of some."""
+    allowed = f"{least} to {most} characters" + (f" without {' '.join(without)}" if without else "")
+    return setting(default, None, Range(allowed, lambda text: least <= len(text) <= most and not {*text} & {*without}))
 
 
 def checks_of(config: Any, prefix: str = "") -> Iterator[Check]:

@@ -16,7 +16,7 @@ import yaml
 from rql.config.agents.base import AgentTable, StageInfo, baseline_of
 from rql.config.roles import experiment, flat
 from rql.runs.folder import JOB_FILE, JOB_LOCK_FILE, RUN_FILE, is_locked, read_agent_table
-from rql.runs.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
+from rql.runs.record import CHOICES, CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
 from rql.utils.errors import RQLError
 
 Plain = dict[str, Any]
@@ -164,6 +164,7 @@ def read_run(directory: Path) -> Run:
         config = yaml.load(_text(directory / CONFIG_FILE), Loader=_Loader)
         if not isinstance(config, dict):
             raise ValueError("it holds no configuration")
+        config.pop(CHOICES, None)  # which run.json has too
     except (OSError, ValueError, yaml.YAMLError) as error:
         return Run(directory, RunStatus.damaged, f"{CONFIG_FILE}: {_first_line(error)}", **recorded)
     known: Plain = recorded | {"config": flat(config)}

@@ -12,15 +12,15 @@ from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
-from hydra.conf import HydraConf
+from omegaconf import DictConfig, OmegaConf
 
 from rql.config.agents.base import AgentTable
-from rql.config.compose import choices_of
-from rql.config.roles import Chosen, flat, is_read, may_change
-from rql.config.schema import Config
-from rql.runs.record import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
+from rql.config.compose import recorded_choices
+from rql.config.roles import Chosen, flat, is_read, may_change, with_schemas
+from rql.runs.record import CHOICES, CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
 from rql.utils.errors import RQLError
 from rql.utils.files import CHECKPOINTS, code_version, remove_half_written, write_atomically
+from rql.utils.text import written
 
 RUN_FILE, LOCK_FILE = "run.json", ".lock"
 JOB_FILE, JOB_LOCK_FILE = "job.json", ".job.lock"
@@ -39,8 +39,9 @@ class Command:
     config_name: str = "config"
     overrides: list[str] = field(default_factory=list)
     choices: dict[str, str] = field(default_factory=dict)
-    swept: dict[str, str] = field(default_factory=dict)
-    """The keys that distinguish the runs of a sweep, with this run's values as typed."""
+    """The choice of every group, whether typed or not."""
+    swept: dict[str, Any] = field(default_factory=dict)
+    """The keys and groups that distinguish the runs of a sweep, with this run's values and choices."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,33 @@ class Identity:
     """The identity of a run in W&B, the same in all its attempts."""
 
     run_id: str
-    swept: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)
+    swept: dict[str, Any] = field(default_factory=dict)
 
 
-def command_of(config: Config, hydra: HydraConf) -> Command:
-    """The command as the person typed it, `resume` aside."""
-    typed = [override for override in hydra.overrides.task if not override.startswith("resume=")]
-    return Command(str(hydra.job.config_name), typed, choices_of(config))
+def command_of(hydra: DictConfig) -> Command:
+    """The command as the person typed it, `resume` aside; `hydra` is Hydra's part of what was composed."""
+    typed = [override for override in typed_overrides(hydra, "task") if not override.startswith("resume=")]
+    return Command(str(hydra.job.config_name), typed, recorded_choices(hydra))
+
+
+def typed_overrides(hydra: DictConfig, of: str) -> list[str]:
+    """The overrides of the `task`, or of `hydra` itself, letter by letter: `${seed}` stays what it is."""
+    raw = OmegaConf.to_container(hydra.overrides[of], resolve=False)
+    assert isinstance(raw, list)
+    return [str(override) for override in raw]
 
 
 def values_of(overrides: Iterable[str]) -> dict[str, str]:
     """The value of each key and group, as typed."""
     pairs = (override.lstrip("+").partition("=") for override in overrides)
     return {key: value for key, _, value in pairs}
+
+
+def run_label(values: dict[str, Any]) -> str:
+    """A run in a few words, from what distinguishes it from others: `beta=linear cql.alpha=0.0003 s1`."""
+    named = [f"{key}={written(value)}" for key, value in values.items() if key != "seed"]
+    return " ".join([*named, *([f"s{values['seed']}"] if "seed" in values else [])])
 
 
 def is_locked(path: Path) -> bool:
@@ -114,7 +129,7 @@ class RunFolder:
             RQLError: if one of them cannot change in the middle of a run.
         """
         found = difference(read_config(self.directory), config, choices)
-        found |= difference(read_command(self.directory).choices, choices, choices)
+        found |= difference(with_schemas(read_command(self.directory).choices), with_schemas(choices), choices)
         refuse_fixed(self.directory, found, choices)
         return found
 
@@ -143,7 +158,7 @@ class RunFolder:
         }
         begun: Plain = asdict(command) | agent.to_plain() | {"id": os.urandom(4).hex(), "data": data, "attempts": []}
         described = begun | self._described()
-        described["choices"] = command.choices  # those that the agent does not read may have changed
+        described["choices"] |= command.choices  # those that the agent does not read may have changed
         described["attempts"].append(attempt)
         changed = [name for name, known in described["data"].items() if data.get(name) != known]
         if changed:
@@ -153,7 +168,7 @@ class RunFolder:
             write_atomically(self.directory / RUN_FILE, f"{json.dumps(described, indent=2)}\n".encode())
         except OSError as error:
             raise RQLError(f"the run cannot be recorded in {self.directory}: {error}") from error
-        return Identity(described["id"], described["swept"])
+        return Identity(described["id"], described["choices"], described["swept"])
 
     def release(self) -> None:
         """Let others work here."""
@@ -171,7 +186,7 @@ class RunFolder:
 
 
 def read_config(directory: Path) -> Plain:
-    """The plain configuration of the run in a folder.
+    """The plain configuration of the run in a folder, without the choices that are recorded beside it.
 
     Raises:
         RQLError: if there is none.
@@ -183,6 +198,7 @@ def read_config(directory: Path) -> Plain:
         raise RQLError(f"{directory} holds no run that can go on: {path} cannot be read") from error
     if not isinstance(config, dict):
         raise RQLError(f"{directory} holds no run that can go on: {path} is empty or damaged")
+    config.pop(CHOICES, None)
     return config
 
 

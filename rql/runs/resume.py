@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 
 from rql.config.compose import choices_of, from_plain, load, register_schemas, to_plain
 from rql.config.imports import import_known, searched_folders
+from rql.config.roles import with_schemas
 from rql.config.schema import Config
 from rql.runs.folder import Command, difference, read_command, read_config, refuse_fixed
 from rql.utils.errors import ConfigError
@@ -30,7 +31,7 @@ def resumed(directory: Path, command: Command) -> tuple[Config, Path, Command]:
         then = to_plain(load(compose(began.config_name, overrides=began.overrides)))
         now = load(compose(began.config_name, overrides=together.overrides))
         chosen = choices_of(now)
-        changes = difference(then, to_plain(now), chosen) | difference(began.choices, chosen, chosen)
+        changes = difference(then, to_plain(now), chosen) | difference(with_schemas(began.choices), chosen, chosen)
         refuse_fixed(directory, changes, chosen)
         changed = OmegaConf.create(stored)
         for key, (_, value) in changes.items():

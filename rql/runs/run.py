@@ -30,7 +30,7 @@ from rql.runs.callbacks import Callback, Evaluate, Film, Prune, Pruner, Record, 
 from rql.runs.checkpoints import Checkpoint, Checkpoints
 from rql.runs.folder import Changes, Command, Identity, RunFolder
 from rql.runs.interruption import Interruption
-from rql.runs.record import LocalRecord, Position, read_metrics, read_summary
+from rql.runs.record import CHOICES, LocalRecord, Position, read_metrics, read_summary
 from rql.runs.setup import Setup, build, reference_of
 from rql.tracking.display import Display
 from rql.tracking.wandb import WandbView
@@ -54,7 +54,7 @@ def run(config: Config, directory: Path, command: Command, prune: Pruner | None 
         Preempted: if a signal asks the run to end; it can go on then.
         PrunedError: if `prune` says so.
     """
-    command = replace(command, choices=choices_of(config))
+    command = replace(command, choices=command.choices | choices_of(config))
     with Interruption() as interruption, ExitStack() as stack:
         folder = RunFolder(directory)
         stack.callback(folder.release)
@@ -128,9 +128,10 @@ class Run:
                 stack.callback(leave, journal)
             agent = make_agent(setup, config.watchdog.learning_rate_factor**rollbacks)
             position = Position(*start.progress["callbacks"]["record"]["position"]) if start else Position()
-            record = LocalRecord(directory, to_plain(config), position)
+            described = {CHOICES: identity.choices, **to_plain(config)}
+            record = LocalRecord(directory, described, position)
             stack.callback(record.close)
-            wandb = WandbView(config.tracking, directory, to_plain(config), identity)
+            wandb = WandbView(config.tracking, directory, described, identity)
             display = Display()
             stack.callback(display.close)
             callbacks = self._callbacks(agent, record, wandb, display, stack)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from rql.config.explain import explain, fail
+from rql.runs.folder import typed_overrides
 from rql.sweep.identity import sweep_name
 from rql.sweep.jobs import ENDED, JobStatus
 from rql.utils.errors import ConfigError, RQLError
@@ -72,28 +73,35 @@ def _end(config: DictConfig) -> None:
 
 
 def _begin(config: DictConfig) -> None:
-    from rql.sweep.plan import arms, base_of, jobs_of, launch_of, open_sweep, parse, swept_keys
+    from rql.sweep.plan import Sweep, arms, base_of, jobs_of, launch_of, open_sweep, parse, swept_keys
 
     hydra = config.hydra
-    name, task = str(hydra.job.config_name), list(hydra.overrides.task)
-    overrides = parse(dict(hydra.sweeper.params or {}), task)
+    _check_place(hydra)
+    overrides = parse(dict(hydra.sweeper.params or {}), typed_overrides(hydra, "task"))
     if config.resume not in ("auto", "never"):
         raise ConfigError("resume", config.resume, "auto or never in a sweep, whose jobs have folders of their own")
     if any(override.key_or_group == "jobs.again" for override in overrides):
         return
-    swept, base = swept_keys(overrides), base_of(name, overrides)
-    if not any(override.startswith("hydra.sweep.dir=") for override in hydra.overrides.hydra):
+    swept, (base, choices) = swept_keys(overrides), base_of(config, overrides)
+    if not any(override.startswith("hydra.sweep.dir=") for override in typed_overrides(hydra, "hydra")):
         choice = OmegaConf.select(config, "hydra.runtime.choices.sweep")
         _set_directory(config, Path(hydra.sweep.dir) / sweep_name(base, swept, choice))
     directory = Path(hydra.sweep.dir)
-    jobs = arms(name, overrides) if hydra.sweeper._target_ == GRID else []
-    open_sweep(directory, base, swept, jobs, launch_of(name, task, list(hydra.overrides.hydra)))
-    asked = {job.id for job in jobs}
-    known = [job for job in jobs_of(directory) if job.id in asked]
+    jobs = arms(config, overrides) if hydra.sweeper._target_ == GRID else []
+    asked = Sweep(base, choices, swept, [job.id for job in jobs], [launch_of(hydra)])
+    open_sweep(directory, asked, jobs)
+    known = [job for job in jobs_of(directory) if job.id in asked.jobs]
     done = sum(job.status in ENDED for job in known)
     begun = sum(job.status not in (*ENDED, JobStatus.queued) for job in known)
     what = f"{len(known)} job{'s' * (len(known) != 1)}, {done} done, {begun} begun" if known else "a search"
     print(f"sweep over {', '.join(swept)}: {what}, in {directory}" if swept else f"{what}, in {directory}")
+
+
+def _check_place(hydra: DictConfig) -> None:
+    subdir = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"]  # type: ignore[call-overload, index]
+    if subdir != ".":
+        allowed = "left alone, for jobs have folders named after their identity; hydra.sweep.dir=FOLDER is the sweep's"
+        raise ConfigError("hydra.sweep.subdir", subdir, allowed)
 
 
 def _report(directory: Path) -> None:

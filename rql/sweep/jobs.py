@@ -1,7 +1,7 @@
 """The jobs of a sweep as files: `job.json` in a folder each, whose state survives whatever happens to a process."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -11,10 +11,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from rql.config.compose import choices_of, to_plain
+from rql.config.compose import to_plain
 from rql.config.schema import Config
 from rql.runs.folder import JOB_FILE, JOB_LOCK_FILE, is_locked
-from rql.sweep.identity import identity
+from rql.sweep.identity import folder_name, identity, swept_values
 from rql.utils.errors import RQLError
 from rql.utils.files import write_atomically
 
@@ -44,6 +44,8 @@ class Job:
     """One job of a sweep; times are UTC in ISO format."""
 
     id: str
+    folder: str
+    """The name of its folder in that of the sweep, which ends in its identity."""
     overrides: list[str] = field(default_factory=list)
     status: JobStatus = JobStatus.queued
     queued: str | None = None
@@ -54,11 +56,14 @@ class Job:
     config: dict[str, Any] = field(default_factory=dict)
     """Its plain configuration."""
     choices: dict[str, str] = field(default_factory=dict)
+    """The choice of every group."""
 
     @classmethod
-    def of(cls, config: Config, overrides: list[str]) -> "Job":
-        """The job that `overrides` ask for."""
-        return cls(identity(config), overrides, config=to_plain(config), choices=choices_of(config))
+    def of(cls, config: Config, choices: dict[str, str], overrides: list[str], swept: Sequence[str]) -> "Job":
+        """The job that `overrides` ask for, in a sweep over some keys and groups."""
+        name, plain = identity(config), to_plain(config)
+        folder = folder_name(swept_values(swept, plain, choices), name)
+        return cls(name, folder, overrides, config=plain, choices=choices)
 
 
 class BusyError(Exception):
@@ -72,17 +77,22 @@ def now() -> str:
 
 def enqueue(sweep: Path, job: Job) -> Job:
     """The job as it is known, made known first where it is not."""
-    folder = sweep / job.id
-    if not (folder / JOB_FILE).exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    known = find(sweep, job.id)
+    if known is None:
+        (sweep / job.folder).mkdir(parents=True, exist_ok=True)
         write(sweep, replace(job, queued=now()))
-    return read(folder)
+    return read(known or sweep / job.folder)
+
+
+def find(sweep: Path, job: str) -> Path | None:
+    """The folder of a job by its identity, whatever was swept when it got its name; None where it has none."""
+    return next((path.parent for path in sweep.glob(f"*{job}/{JOB_FILE}")), None)
 
 
 def write(sweep: Path, job: Job) -> None:
     """Put down how far a job has come."""
     content = asdict(job) | {"status": job.status.value}
-    write_atomically(sweep / job.id / JOB_FILE, f"{json.dumps(content, indent=2)}\n".encode())
+    write_atomically(sweep / job.folder / JOB_FILE, f"{json.dumps(content, indent=2)}\n".encode())
 
 
 def read(folder: Path) -> Job:

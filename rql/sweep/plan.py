@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from rql.config.compose import composed_choices, load
+from rql.config.compose import composed_choices, hydra_config, load, recorded_choices, without_hydra
 from rql.config.roles import experiment
-from rql.runs.folder import JOB_FILE, values_of
+from rql.runs.folder import JOB_FILE, typed_overrides, values_of
 from rql.runs.record import CONFIG_FILE
 from rql.sweep.identity import is_swept
 from rql.sweep.jobs import Job, enqueue, now, read
@@ -41,6 +42,8 @@ class Sweep:
 
     base: dict[str, Any]
     """What is not swept: keys and groups, with their values."""
+    choices: dict[str, str]
+    """The choice of every group that is not swept."""
     swept: list[str]
     jobs: list[str]
     """Identities, in the order in which they were asked for."""
@@ -50,7 +53,7 @@ class Sweep:
 def parse(params: dict[str, str], task: Sequence[str]) -> list[Override]:
     """The overrides of a sweep, a later one in the place of an earlier one of the same key."""
     written = [f"{key}={value}" for key, value in params.items()]
-    return OverridesParser.create().parse_overrides([*written, *task])
+    return OverridesParser.create(_loader()).parse_overrides([*written, *task])
 
 
 def swept_keys(overrides: list[Override]) -> list[str]:
@@ -64,16 +67,23 @@ def fixed_overrides(overrides: list[Override]) -> list[str]:
     return [str(override.input_line) for override in overrides if not override.is_sweep_override()]
 
 
-def base_of(config_name: str, overrides: list[Override]) -> dict[str, Any]:
-    """The experiment without what is swept; it may lack values that only the swept keys give."""
-    composed = compose(config_name, overrides=fixed_overrides(overrides))
-    plain = OmegaConf.to_container(composed, enum_to_str=True)
+def base_of(sweep: DictConfig, overrides: list[Override]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The experiment without what is swept, which may lack values that only the swept keys give, and the choices."""
+    composed = _loader().load_sweep_config(sweep, fixed_overrides(overrides))
+    own = without_hydra(composed)
+    plain = OmegaConf.to_container(own, enum_to_str=True)
     assert isinstance(plain, dict)
-    return experiment({str(key): value for key, value in plain.items()}, composed_choices(composed))
+    swept = swept_keys(overrides)
+    chosen = {group: name for group, name in recorded_choices(composed.hydra).items() if not is_swept(group, swept)}
+    return experiment({str(key): value for key, value in plain.items()}, composed_choices(own)), chosen
 
 
-def arms(config_name: str, overrides: list[Override]) -> list[Job]:
-    """The jobs of a grid.
+def arms(sweep: DictConfig, overrides: list[Override]) -> list[Job]:
+    """The jobs of a grid, composed as Hydra will compose them.
+
+    Args:
+        sweep: the sweep as Hydra composed it, its own part included.
+        overrides: what was typed, by `parse`.
 
     Raises:
         RQLError: if one of them cannot work; it says which.
@@ -81,9 +91,9 @@ def arms(config_name: str, overrides: list[Override]) -> list[Job]:
     (combinations,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     swept = swept_keys(overrides)
     found: dict[str, Job] = {}
-    for combination in combinations:
+    for number, combination in enumerate(combinations):
         try:
-            job = Job.of(load(compose(config_name, overrides=combination)), combination)
+            job = _job(sweep, combination, number, swept)
         except ConfigError as error:
             arm = " ".join(f"{key}={value}" for key, value in values_of(combination).items() if key in swept)
             raise RQLError(f"{error} (in the job {arm}; no job was started)") from error
@@ -91,21 +101,33 @@ def arms(config_name: str, overrides: list[Override]) -> list[Job]:
     return list(found.values())
 
 
-def open_sweep(directory: Path, base: dict[str, Any], swept: list[str], jobs: list[Job], launch: Launch) -> Sweep:
+def _job(sweep: DictConfig, combination: list[str], number: int, swept: list[str]) -> Job:
+    composed = _loader().load_sweep_config(sweep, combination)
+    with read_write(composed), open_dict(composed):
+        composed.hydra.job.id, composed.hydra.job.num = str(number), number
+        composed.hydra.runtime.output_dir = str(Path(composed.hydra.sweep.dir).absolute())
+    with hydra_config(composed):
+        return Job.of(load(without_hydra(composed)), recorded_choices(composed.hydra), combination, swept)
+
+
+def _loader() -> ConfigLoader:
+    return GlobalHydra.instance().config_loader()
+
+
+def open_sweep(directory: Path, asked: Sweep, jobs: list[Job]) -> Sweep:
     """Put down what is going to be done, beside what was asked for before.
 
     Raises:
         RQLError: if another sweep or a run lies in the folder, or it cannot be written.
     """
-    asked = Sweep(base, swept, [job.id for job in jobs], [launch])
     _together(directory, asked)  # before anything is touched
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with FileLock(directory / LOCK_FILE):  # another launch may be here at the same time
             together = _together(directory, asked)
             write_atomically(directory / SWEEP_FILE, f"{json.dumps(asdict(together), indent=2)}\n".encode())
-        for job in jobs:
-            enqueue(directory, job)
+            for job in jobs:
+                enqueue(directory, job)
     except OSError as error:
         raise RQLError(f"the sweep cannot be recorded in {directory}: {error}") from error
     return together
@@ -136,9 +158,9 @@ def jobs_of(directory: Path) -> list[Job]:
     return sorted(found, key=lambda job: (order.get(job.id, len(order)), job.queued or "", job.id))
 
 
-def launch_of(config_name: str, task: Sequence[str], hydra: Sequence[str]) -> Launch:
-    """This launch."""
-    return Launch(config_name, list(task), list(hydra), now())
+def launch_of(hydra: DictConfig) -> Launch:
+    """This launch; `hydra` is Hydra's part of what was composed."""
+    return Launch(str(hydra.job.config_name), typed_overrides(hydra, "task"), typed_overrides(hydra, "hydra"), now())
 
 
 def _together(directory: Path, asked: Sweep) -> Sweep:
@@ -164,6 +186,7 @@ def _together(directory: Path, asked: Sweep) -> Sweep:
         raise RQLError(f"{directory} holds a sweep with other values: {listed}; {other}")
     return Sweep(
         base=known.base,
+        choices={group: name for group, name in known.choices.items() if not is_swept(group, asked.swept)},
         swept=list(dict.fromkeys([*known.swept, *asked.swept])),
         jobs=list(dict.fromkeys([*known.jobs, *asked.jobs])),
         launches=[*known.launches, *asked.launches],

@@ -31,7 +31,7 @@ def pruner_of(sweep: Path, job: Job, config: JobsConfig) -> "Pruner | None":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Optuna 2, the newest that Hydra's sweeper takes, calls adding trials experimental
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    own = sweep / job.id
+    own = sweep / job.folder
 
     def prune(step: int, value: float) -> bool:
         rule = optuna.pruners.MedianPruner(n_startup_trials=config.prune_after, n_warmup_steps=0)

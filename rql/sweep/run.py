@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from rql.config.compose import from_plain
+from rql.config.running import NAME_LENGTH
 from rql.config.schema import Config
-from rql.runs.folder import JOB_FILE, Command, read_agent_table, values_of
+from rql.runs.folder import JOB_FILE, Command, read_agent_table, run_label
 from rql.runs.record import read_summary
-from rql.sweep.jobs import ENDED, BusyError, Job, JobStatus, enqueue, held, now, read, write
+from rql.sweep.identity import swept_values
+from rql.sweep.jobs import ENDED, BusyError, Job, JobStatus, enqueue, find, held, now, read, write
 from rql.sweep.plan import read_sweep
 from rql.sweep.pruning import online_curve, pruner_of
-from rql.utils.errors import Preempted, PrunedError, RQLError
+from rql.utils.errors import ConfigError, Preempted, PrunedError, RQLError
+from rql.utils.text import shortened
 
 ERROR_FILE, OUTPUT_FILE = "error.txt", "output.log"
 
@@ -35,12 +38,12 @@ def run_job(config: Config, sweep: Path, command: Command, aside: bool) -> float
         RQLError: if `jobs.again` names no job.
     """
     if config.jobs.again:
-        known = read(sweep / config.jobs.again)
-        config, command = from_plain(known.config, known.choices), replace(command, overrides=known.overrides)
-    job = Job.of(config, command.overrides)
-    folder = sweep / job.id
+        config, command = _again(config.jobs.again, sweep, command)
+    job = Job.of(config, command.choices, command.overrides, read_sweep(sweep).swept)
+    folder = sweep / job.folder
     try:
-        job = replace(enqueue(sweep, job), overrides=job.overrides, config=job.config)
+        known = enqueue(sweep, job)
+        job, folder = replace(job, folder=known.folder, queued=known.queued), sweep / known.folder
         with held(folder):
             known = read(folder)
             if known.status in ENDED:
@@ -53,14 +56,25 @@ def run_job(config: Config, sweep: Path, command: Command, aside: bool) -> float
     return None
 
 
+def _again(name: str, sweep: Path, command: Command) -> tuple[Config, Command]:
+    """A job of the sweep as it was recorded."""
+    folder = find(sweep, name)
+    if folder is None:
+        raise ConfigError("jobs.again", name, f"the identity of a job in {sweep}")
+    known = read(folder)
+    recorded = replace(command, overrides=known.overrides, choices=known.choices)
+    return from_plain(known.config, known.choices), recorded
+
+
 def _run(config: Config, sweep: Path, job: Job, command: Command, aside: bool) -> float | None:
-    folder = sweep / job.id
+    folder = sweep / job.folder
     (folder / ERROR_FILE).unlink(missing_ok=True)
     job = replace(job, status=JobStatus.running, started=job.started or now(), ended=None, error=None)
     write(sweep, job)
-    group = config.tracking.group or sweep.name
+    swept = swept_values(read_sweep(sweep).swept, job.config, job.choices)
+    group = config.tracking.group or shortened(sweep.name, NAME_LENGTH)
     tracking = replace(config.tracking, group=group, job_type=config.tracking.job_type or "sweep")
-    command = replace(command, swept=_swept(sweep, job))
+    command = replace(command, swept=swept)
     with (folder / OUTPUT_FILE).open("a") if aside else nullcontext(sys.stdout) as output:
         try:
             with redirect_stdout(output):
@@ -79,7 +93,7 @@ def _ended(config: Config, sweep: Path, job: Job, command: Command) -> Job:
     from rql.runs.run import run  # a job that is done need not wait for torch
 
     try:
-        run(config, sweep / job.id, command, pruner_of(sweep, job, config.jobs))
+        run(config, sweep / job.folder, command, pruner_of(sweep, job, config.jobs))
     except PrunedError as pruned:
         print(f"pruned: {pruned}")
         return replace(job, status=JobStatus.pruned, ended=now())
@@ -92,7 +106,7 @@ def _failed(sweep: Path, job: Job, error: Exception) -> Job:
     last = f"{error}" if isinstance(error, RQLError | OSError) else f"{type(error).__name__}: {error}"
     print(f"error: {last}", file=sys.stderr)
     if not isinstance(error, RQLError):
-        (sweep / job.id / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
+        (sweep / job.folder / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
     return replace(job, status=JobStatus.failed, ended=now(), error=last.strip().splitlines()[-1])
 
 
@@ -100,16 +114,10 @@ def _line(sweep: Path, job: Job, command: Command) -> str:
     """The job in one line, where many print at once."""
     jobs = [read(path.parent) for path in sweep.glob(f"*/{JOB_FILE}")]
     over = sum(other.status in (*ENDED, JobStatus.failed) for other in jobs)
-    setting = " ".join(f"{key}={value}" for key, value in command.swept.items())
-    value = _final_return(sweep / job.id)
+    setting = run_label(command.swept)
+    value = _final_return(sweep / job.folder)
     found = f", return {value:,.1f}" if value is not None and job.status in ENDED else ""
     return f"{job.id} {job.status.value}: {setting}{found} ({over} of {len(jobs)} jobs are over)"
-
-
-def _swept(sweep: Path, job: Job) -> dict[str, str]:
-    """The swept keys, with the values that this job has."""
-    given = values_of(job.overrides)
-    return {key: given[key] for key in read_sweep(sweep).swept if key in given}
 
 
 def _final_return(folder: Path) -> float | None:

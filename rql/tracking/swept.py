@@ -1,49 +1,35 @@
 """What W&B shows of the keys that distinguish the runs of a sweep."""
 
-import hashlib
-import math
 from typing import Any
 
 from rql.config.roles import flat
-from rql.config.running import TAG_LENGTH
+from rql.config.running import NAME_LENGTH, TAG_LENGTH
+from rql.runs.folder import Identity, run_label
+from rql.utils.text import shortened, written
 
 Plain = dict[str, Any]
 
-DIGEST_LENGTH = 8
+
+def name_of(identity: Identity, config: Plain) -> str:
+    """The name of a run: what is swept and the seed, or, of a run by itself, its environment, agent and seed."""
+    alone = {name: identity.choices[name] for name in ("env", "agent") if name in identity.choices}
+    values = identity.swept or alone
+    return shortened(run_label(values | {"seed": config.get("seed")}), NAME_LENGTH)
 
 
-def tags_of(swept: dict[str, str]) -> list[str]:
+def tags_of(swept: dict[str, Any]) -> list[str]:
     """`key=value` for each key; what is too long for a tag ends in a digest, so that it stays one of its kind."""
-    return [_shortened(f"{key}={value}") for key, value in swept.items()]
+    return [shortened(f"{key}={written(value)}", TAG_LENGTH) for key, value in swept.items()]
 
 
-def with_swept(config: Plain, swept: dict[str, str]) -> Plain:
+def with_swept(config: Plain, swept: dict[str, Any]) -> Plain:
     """The configuration with each key at its top level.
 
     A key that names a section, as `beta=linear` does, takes its place; the section is then spelt out (`beta.end`, …).
     """
     shown = dict(config)
-    for key, text in swept.items():
+    for key, value in swept.items():
         if isinstance(config.get(key), dict):
             shown |= flat(config[key], key)
-        shown[key] = _value(text)
+        shown[key] = value
     return shown
-
-
-def _shortened(tag: str) -> str:
-    if len(tag) <= TAG_LENGTH:
-        return tag
-    digest = hashlib.sha256(tag.encode()).hexdigest()[:DIGEST_LENGTH]
-    return f"{tag[: TAG_LENGTH - DIGEST_LENGTH - 1]}~{digest}"
-
-
-def _value(text: str) -> Any:
-    if text in ("true", "false"):
-        return text == "true"
-    for number in (int, float):
-        try:
-            value = number(text)
-        except ValueError:
-            continue
-        return value if math.isfinite(value) else text
-    return text

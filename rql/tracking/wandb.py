@@ -11,7 +11,7 @@ from rql.config.agents.base import StageInfo
 from rql.config.choices import WandbMode
 from rql.config.running import TrackingConfig
 from rql.runs.folder import Identity
-from rql.tracking.swept import tags_of, with_swept
+from rql.tracking.swept import name_of, tags_of, with_swept
 
 INIT_SECONDS = 30.0
 FINISH_SECONDS = 300.0
@@ -113,7 +113,7 @@ class WandbView:
             entity=settings.entity,
             group=settings.group,
             job_type=settings.job_type,
-            name=settings.name,
+            name=settings.name or name_of(identity, config),
             tags=list(dict.fromkeys([*settings.tags, *tags_of(identity.swept)])),
             notes=settings.notes,
             config=with_swept(config, identity.swept),

@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 import yaml
-from conftest import ROOT, compose_config
-from hydra import initialize_config_dir
+from conftest import ROOT, compose_config, sweeping
 
 from rql.config.agents.base import AgentConfig, AgentTable, StageInfo
 from rql.config.agents.rql import RQLConfig
@@ -142,8 +141,8 @@ def test_agents_are_one_factor_whatever_they_read(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("cloner")
 def test_a_sweep_has_one_job_where_its_agent_reads_nothing_of_what_is_swept() -> None:
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        assert len(arms("config", parse({}, ["agent=cloner,rql", "beta=linear,constant"]))) == 3
+    with sweeping() as sweep:
+        assert len(arms(sweep, parse({}, ["agent=cloner,rql", "beta=linear,constant"]))) == 3
 
 
 def test_a_run_whose_choice_is_not_known_here_is_refused_in_one_sentence() -> None:

@@ -35,7 +35,7 @@ def test_a_sweep_started_again_runs_what_is_new_and_nothing_else(launch: Launch,
     page = (directory / "report" / "index.html").read_text()
     assert all(job.id in page for job in jobs_of(directory)) and "the report is" in said
     told = [json.loads(path.read_text())["swept"] for path in directory.glob("*/run.json")]
-    assert {"seed": "1", "beta": "linear"} in told
+    assert {"seed": 1, "beta": "linear"} in told
     assert "sweep over seed, beta: 4 jobs, 2 done" in said and "4 jobs: 4 done" in said
     after = files_of(directory)
     assert {path: after[path] for path in before} == before
@@ -52,11 +52,11 @@ def test_a_job_that_fails_does_not_stop_the_others_and_is_run_again_by_retry(lau
     assert "2 jobs: 1 done, 1 failed" in said
     assert command.main(["status", str(directory)]) == 0
     assert f"{failed.id} failed: {reason}" in capsys.readouterr().out
-    before = files_of(directory / done.id)
+    before = files_of(directory / done.folder)
     assert command.main(["retry", str(directory)]) == 1
     again, _ = jobs_of(directory)
-    assert again.status is JobStatus.failed and again.ended != "" and files_of(directory / done.id) == before
-    write(directory, Job(failed.id, failed.overrides, JobStatus.done))
+    assert again.status is JobStatus.failed and again.ended != "" and files_of(directory / done.folder) == before
+    write(directory, replace(failed, status=JobStatus.done))
     assert command.main(["retry", str(directory)]) == 0
     assert "no job has failed" in capsys.readouterr().out
 
@@ -71,22 +71,22 @@ def test_an_error_that_nobody_foresaw_is_kept_with_its_trace(launch: Launch, mon
     directory = launch("seed=0,1", code=1)
     jobs = jobs_of(directory)
     assert [job.error for job in jobs] == ["ZeroDivisionError: by nought"] * 2
-    assert "raise ZeroDivisionError" in (directory / jobs[0].id / "error.txt").read_text()
+    assert "raise ZeroDivisionError" in (directory / jobs[0].folder / "error.txt").read_text()
 
 
 def test_what_does_worse_than_the_others_is_pruned(launch: Launch) -> None:
     short = [*TINY, "jobs.report=false", "jobs.prune=true", "jobs.prune_after=2"]
     directory = launch("seed=0,1", short=short)
     for job in jobs_of(directory):
-        lines = [json.loads(line) for line in (directory / job.id / "metrics.jsonl").read_text().splitlines()]
+        lines = [json.loads(line) for line in (directory / job.folder / "metrics.jsonl").read_text().splitlines()]
         better = [line | ({"return": 1e6} if line["stage"] == "online" and "return" in line else {}) for line in lines]
-        (directory / job.id / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in better))
+        (directory / job.folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in better))
     launch("seed=0,1,2", short=short)
     launch("seed=0,1,2", short=short)
     *_, pruned = jobs_of(directory)
     assert pruned.status is JobStatus.pruned and attempts_of(directory)[pruned.id] == 1
-    last = (directory / pruned.id / "metrics.jsonl").read_text().splitlines()[-1]
-    assert json.loads(last)["step"] == 12 and not (directory / pruned.id / "summary.json").exists()
+    last = (directory / pruned.folder / "metrics.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["step"] == 12 and not (directory / pruned.folder / "summary.json").exists()
 
 
 def test_a_search_that_is_started_again_finds_what_it_did(launch: Launch, capsys: Any) -> None:
@@ -95,7 +95,7 @@ def test_a_search_that_is_started_again_finds_what_it_did(launch: Launch, capsys
     directory = launch(*search, "hydra.sweeper.n_trials=2", short=tiny)
     pruned = jobs_of(directory)[0]
     write(directory, replace(pruned, status=JobStatus.pruned))
-    summary = directory / pruned.id / "summary.json"
+    summary = directory / pruned.folder / "summary.json"
     value = json.loads(summary.read_text())["online/return"]
     summary.unlink()
     before = files_of(directory)
@@ -112,14 +112,20 @@ def test_a_search_that_is_started_again_finds_what_it_did(launch: Launch, capsys
 def test_the_table_of_a_sweep_has_the_stages_that_its_jobs_recorded(tmp_path: Path, capsys: Any) -> None:
     skills = StageInfo("pretrain", "skill discovery", "skills", "skills", StageData.offline)
     online = StageInfo("online", "skill transfer", "skills", "transferred", StageData.online)
-    sweep = {"base": {}, "swept": ["agent"], "jobs": ["a", "b", "c"], "launches": []}
+    sweep: dict[str, Any] = {
+        "base": {},
+        "choices": {"beta": "kl"},
+        "swept": ["agent"],
+        "jobs": ["a", "b", "c"],
+        "launches": [],
+    }
     write_run(tmp_path / "a", 0, points=[("bc", 1, 1.5), ("offline", 1, 2.5), ("online", 1, 3.5)])
     agent = AgentTable((skills, online), {"skills": "π_skill"})
     write_run(tmp_path / "b", 0, agent=agent, points=[("pretrain", 1, 4.5), ("online", 1, 5.5)])
     (tmp_path / "sweep.json").write_text(json.dumps(sweep))
     for name, status in (("a", JobStatus.done), ("b", JobStatus.done), ("c", JobStatus.queued)):
         (tmp_path / name).mkdir(exist_ok=True)
-        write(tmp_path, Job(name, [f"agent={name}"], status))
+        write(tmp_path, Job(name, name, status=status, choices={"agent": name}))
     assert command.main(["status", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = [line.split() for line in lines if line.strip() and not set(line) & set("─")]
@@ -130,3 +136,4 @@ def test_the_table_of_a_sweep_has_the_stages_that_its_jobs_recorded(tmp_path: Pa
         ["b", "done", "4.5", "5.5"],
     ]
     assert rows[3] == ["c", "queued", "c"]
+    assert "held fixed: beta=kl" in lines

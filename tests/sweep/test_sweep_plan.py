@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT, Launch, compose_config
+from conftest import ROOT, Launch, compose_config, sweeping
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rql.commands import sweep as command
-from rql.sweep.identity import identity, sweep_name
-from rql.sweep.plan import arms, parse
+from rql.sweep.identity import folder_name, identity, sweep_name
+from rql.sweep.jobs import JobStatus
+from rql.sweep.plan import arms, base_of, jobs_of, parse, read_sweep
 
 
 def test_the_identity_of_a_job_is_what_decides_what_it_finds() -> None:
@@ -38,9 +40,13 @@ def test_the_folder_of_a_sweep_stays_as_values_are_added() -> None:
     assert sweep_name(base, ["beta"], "grid").startswith("grid-")
 
 
+parse_overrides = OverridesParser.create().parse_overrides
+
+
 def _of_another_sweep(directory: Path) -> None:
     directory.mkdir()
-    sweep: dict[str, Any] = {"base": {"q.tau": 0.5, "seed": 3}, "swept": ["beta"], "jobs": [], "launches": []}
+    sweep: dict[str, Any] = {"base": {"q.tau": 0.5, "seed": 3}, "choices": {}, "swept": ["beta"]}
+    sweep |= {"jobs": [], "launches": []}
     (directory / "sweep.json").write_text(json.dumps(sweep))
 
 
@@ -66,6 +72,15 @@ def _damaged(directory: Path) -> None:
         (_of_another_sweep, ["seed=0,1"], "holds a sweep with other values: "),
         (_of_another_sweep, ["q.tau=0.1,0.2"], "holds a sweep over beta, and not q.tau"),
         (_of_a_run, ["seed=0,1"], "holds a single run"),
+        (None, ["seed=0,1", "hydra.sweep.subdir='${hydra.job.num}'"], "hydra.sweep.subdir=${hydra.job.num} is not"),
+        (
+            None,
+            ["seed=0,1", "tracking.name='${hydra:job.override_dirname}'"],
+            "hydra.job.override_dirname refers to its",
+        ),
+        (None, ["seed=0,1", "tracking.project=a/b"], "tracking.project=a/b is not possible: 1 to 128 characters witho"),
+        (None, ["seed=0,1", f"tracking.group={'g' * 129}"], "is not possible: 1 to 128 characters"),
+        (None, ["seed=0,1", f"tracking.job_type={'g' * 65}"], "is not possible: 1 to 64 characters"),
         (None, ["seed=0,1", "resume=outputs/x"], "resume=outputs/x is not possible: auto or never in a sweep"),
         (_damaged, ["seed=0,1"], "sweep.json cannot be read"),
         (None, ["seed=0,1", "hydra/launcher=ray"], "pip install 'rql[ray]'"),
@@ -103,6 +118,54 @@ def test_what_the_command_cannot_do_it_says(arguments: list[str], said: str, cap
     assert stop.value.code == 2 and said in capsys.readouterr().err
 
 
+def test_the_plan_composes_as_hydra_does() -> None:
+    """Interpolations, `glob` and `${hydra:…}` are those of the job that Hydra will run."""
+    typed = ["beta=glob(c*)", "seed=3,4", "dataset.keep.seed=${seed}", "tracking.name='${hydra:job.override_dirname}'"]
+    with sweeping("hydra.job.config.override_dirname.exclude_keys=[tracking.name]") as sweep:
+        jobs = arms(sweep, parse({}, [*typed, "tracking.notes='${hydra:job.num}'"]))
+    assert [job.choices["beta"] for job in jobs] == ["constant", "constant", "cosine", "cosine"]
+    assert [job.config["seed"] for job in jobs] == [3, 4, 3, 4]
+    assert [job.config["dataset"]["keep"]["seed"] for job in jobs] == [3, 4, 3, 4]
+    assert [job.config["tracking"]["notes"] for job in jobs] == ["0", "1", "2", "3"]
+    assert jobs[0].config["tracking"]["name"].startswith("beta=constant,dataset.keep.seed=")
+
+
+def test_typed_text_stays_as_it_was_typed(launch: Launch) -> None:
+    directory = launch("seed=0,1", "dataset.keep.seed=${seed}", "tracking.notes=a")
+    assert [job.status for job in jobs_of(directory)] == [JobStatus.done] * 2
+    sweep = read_sweep(directory)
+    assert "dataset.keep.seed=${seed}" in sweep.launches[0].task and sweep.base["dataset.keep.seed"] == "${seed}"
+    for job in jobs_of(directory):
+        run = json.loads((directory / job.folder / "run.json").read_text())
+        given = {one.key_or_group: one.value() for one in parse_overrides(run["overrides"])}
+        assert given["dataset.keep.seed"] == "${seed}" and run["swept"] == {"seed": job.config["seed"]}
+        config = yaml.safe_load((directory / job.folder / "config.yaml").read_text())
+        recorded = {**sweep.choices, "beta": "linear", "budget": "demo", "env": "pendulum"}
+        assert run["choices"] == config["choices"] == job.choices == recorded
+
+
+def test_sweeps_that_differ_in_the_choice_of_a_group_alone_are_two() -> None:
+    named = {}
+    for beta in ("linear", "cosine"):
+        with sweeping() as sweep:
+            base, choices = base_of(sweep, parse({}, ["seed=0,1", f"beta={beta}"]))
+        named[beta] = sweep_name(base, ["seed"], None)
+        assert choices["beta"] == beta and "sweep" not in choices
+    assert named["linear"] != named["cosine"]
+
+
+def test_a_job_is_named_after_what_is_swept_and_a_name_is_never_too_long() -> None:
+    values = {"beta": "linear", "cql.alpha": 3e-4, "network.critic.hidden": [32, 32], "q.normalize": True, "seed": 1}
+    name = folder_name(values, "0123456789")
+    assert name == "beta-linear+cql.alpha-0.0003+network.critic.hidden-_32_32+q.normalize-true+s1-0123456789"
+    (override,) = parse_overrides([f"resume=multirun/{name}"])
+    assert override.value() == f"multirun/{name}"
+    many = {f"a.key.of.{'β' * 12}.number{i}": i for i in range(12)}
+    assert folder_name(many, "x") != folder_name(many | {"a": 1}, "x")
+    for long in (folder_name(many, "0123456789"), sweep_name({}, list(many), None)):
+        assert 100 < len(long.encode()) < 150
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_sweeps_that_come_with_it_can_run(path: Path) -> None:
     compose_config(f"sweep={path.stem}")
@@ -110,9 +173,7 @@ def test_the_sweeps_that_come_with_it_can_run(path: Path) -> None:
     assert content["hydra"]["mode"] == "MULTIRUN" and "python run.py sweep=" in path.read_text()
     if path.stem == "optuna":
         return
-    from hydra import initialize_config_dir
-
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        jobs = arms("config", parse(content["hydra"]["sweeper"]["params"], [f"sweep={path.stem}", "seed=0,1"]))
+    with sweeping(f"sweep={path.stem}") as sweep:
+        jobs = arms(sweep, parse(content["hydra"]["sweeper"]["params"], [f"sweep={path.stem}", "seed=0,1"]))
     sizes = {"grid": 24, "seeds": 2, "benchmark": 10, "ablation": 14}
     assert len(jobs) == sizes[path.stem]

@@ -70,7 +70,7 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(number: signal.Signals, t
     assert (first.status, second.status) == (JobStatus.interrupted, JobStatus.queued)
     assert ended(in_another_process(*arguments), 120) == 0
     assert attempts_of(directory) == {first.id: 2, second.id: 1}
-    assert all(is_whole(directory / job.id) and job.status is JobStatus.done for job in jobs_of(directory))
+    assert all(is_whole(directory / job.folder) and job.status is JobStatus.done for job in jobs_of(directory))
 
 
 SBATCH = """#!/usr/bin/env python3
@@ -128,5 +128,5 @@ def test_a_signal_of_submitit_is_handed_on_when_the_state_is_saved() -> None:
 
 def test_a_job_whose_process_is_gone_is_interrupted(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    write(tmp_path, Job("a", status=JobStatus.running))
+    write(tmp_path, Job("a", "a", status=JobStatus.running))
     assert read(tmp_path / "a").status is JobStatus.interrupted

@@ -21,7 +21,7 @@ from rql.evaluation.evaluator import Evaluator
 from rql.runs.folder import Command, Identity
 from rql.runs.record import LocalRecord, Position
 from rql.runs.run import run
-from rql.tracking.swept import tags_of, with_swept
+from rql.tracking.swept import name_of, tags_of, with_swept
 from rql.tracking.wandb import WandbView
 from rql.utils.errors import ConfigError
 from rql.utils.files import write_atomically
@@ -132,23 +132,34 @@ def test_a_run_outlives_a_killed_wandb_service(tmp_path: Path) -> None:
 
 
 def test_swept_keys_become_tags_and_top_level_values() -> None:
-    swept = {"beta": "linear", "cql.alpha": "1e-3", "seed": "2", "q.normalize": "false", "env.id": "x" * 80}
+    swept = {"beta": "linear", "cql.alpha": 1e-3, "seed": 2, "q.normalize": False, "env.id": "x" * 80}
+    swept |= {"network.actor.hidden": [32, 32], "replay.capacity": None}
     tags = tags_of(swept)
-    assert tags[:4] == ["beta=linear", "cql.alpha=1e-3", "seed=2", "q.normalize=false"]
+    assert tags[:4] == ["beta=linear", "cql.alpha=0.001", "seed=2", "q.normalize=false"]
     assert len(tags[4]) == 64 and tags[4].startswith("env.id=xxx")
-    assert tags_of({"env.id": "x" * 81}) != tags[4:]
+    assert tags_of({"env.id": "x" * 81}) != tags[4:5]
+    assert tags[5:] == ["network.actor.hidden=[32,32]", "replay.capacity=null"]
     plain = {"beta": {"start": 0.1, "end": 1.0}, "cql": {"alpha": 1e-3}, "seed": 2}
     shown = with_swept(plain, swept)
     assert shown["beta"] == "linear" and shown["beta.start"] == 0.1 and shown["beta.end"] == 1.0
     assert shown["cql"] == {"alpha": 1e-3} and shown["cql.alpha"] == 1e-3
     assert shown["seed"] == 2 and shown["q.normalize"] is False
+    assert shown["network.actor.hidden"] == [32, 32] and shown["replay.capacity"] is None
     assert with_swept(plain, {}) == plain
+
+
+def test_a_run_is_named_after_what_is_swept_or_after_what_it_is() -> None:
+    choices = {"agent": "iql", "env": "hopper", "budget": "demo"}
+    assert name_of(Identity("a", choices, {"beta": "linear", "seed": 1}), {"seed": 1}) == "beta=linear s1"
+    assert name_of(Identity("a", choices, {"cql.alpha": 3e-4}), {"seed": 2}) == "cql.alpha=0.0003 s2"
+    assert name_of(Identity("a", choices), {"seed": 0}) == "env=hopper agent=iql s0"
+    assert len(name_of(Identity("a", choices, {f"key{i}": i for i in range(40)}), {"seed": 0})) == 128
 
 
 def test_a_run_that_goes_on_offline_is_a_new_segment_of_the_same_wandb_run(tmp_path: Path) -> None:
     tracked = ["tracking=offline", "tracking.group=grid", "tracking.job_type=train", "tracking.tags=[mine]"]
     overrides = [*SHORT_EPISODES, *tracked, "beta=linear", "cql.alpha=0.002"]
-    command = Command(overrides=overrides, swept={"beta": "linear", "cql.alpha": "0.002"})
+    command = Command(overrides=overrides, swept={"beta": "linear", "cql.alpha": 0.002})
     run(compose_config(*overrides), tmp_path, command)
     assert json.loads((tmp_path / "run.json").read_text())["swept"] == command.swept
     run(compose_config(*overrides, "online.env_steps=30"), tmp_path, Command())
@@ -162,6 +173,7 @@ def test_a_run_that_goes_on_offline_is_a_new_segment_of_the_same_wandb_run(tmp_p
     assert first["run_id"] == json.loads((tmp_path / "run.json").read_text())["id"]
     assert sorted(first["tags"]) == ["beta=linear", "cql.alpha=0.002", "mine"]
     config = first["config"]["update"]
+    assert first["display_name"] == "beta=linear cql.alpha=0.002 s0" and config["choices"]["target"] == "soft"
     assert config["beta"] == "linear" and config["cql.alpha"] == 0.002 and config["cql"]["alpha"] == 0.002
     history = [[record["history"]["item"] for record in found if record["type"] == "history"] for found in records]
     steps = [[item.get("online/env_step") for item in items] for items in history]
