@@ -83,6 +83,8 @@ class JobsConfig:
 
     again: str | None = None
     """The identity of a job of this sweep, to be run as it was recorded; `rql sweep retry` sweeps over it."""
+    verify: bool = True
+    """Make every environment and open every data set before the first job; `false` where they are only on a cluster."""
     prune: bool = False
     """End a job online whose best evaluation lies below the median of the others' at the same step."""
     prune_after: int = at_least(5, 1)

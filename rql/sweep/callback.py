@@ -13,8 +13,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rql.config.explain import explain, fail
 from rql.runs.folder import typed_overrides
+from rql.sweep.checks import check_jobs
 from rql.sweep.identity import sweep_name
-from rql.sweep.jobs import ENDED, JobStatus
+from rql.sweep.jobs import ENDED, Job, JobStatus, find, read
 from rql.utils.errors import ConfigError, RQLError
 
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -89,12 +90,19 @@ def _begin(config: DictConfig) -> None:
     directory = Path(hydra.sweep.dir)
     jobs = arms(config, overrides) if hydra.sweeper._target_ == GRID else []
     asked = Sweep(base, choices, swept, [job.id for job in jobs], [launch_of(hydra)])
+    if config.jobs.verify:
+        check_jobs([job for job in jobs if not _is_over(directory, job)], swept)
     open_sweep(directory, asked, jobs)
     known = [job for job in jobs_of(directory) if job.id in asked.jobs]
     done = sum(job.status in ENDED for job in known)
     begun = sum(job.status not in (*ENDED, JobStatus.queued) for job in known)
     what = f"{len(known)} job{'s' * (len(known) != 1)}, {done} done, {begun} begun" if known else "a search"
     print(f"sweep over {', '.join(swept)}: {what}, in {directory}" if swept else f"{what}, in {directory}")
+
+
+def _is_over(directory: Path, job: Job) -> bool:
+    folder = find(directory, job.id)
+    return folder is not None and read(folder).status in ENDED
 
 
 def _check_place(hydra: DictConfig) -> None:

@@ -68,6 +68,13 @@ def _damaged(directory: Path) -> None:
         (None, ["network=small,huge"], "huge"),
         (None, ["cql.alpha=1e-3,-1"], "cql.alpha=-1.0 is not possible: at least 0 (in the job cql.alpha=-1; no job"),
         (None, ["seed=0,x"], "seed"),
+        (
+            None,
+            ["seed=0,1", "env=cartpole,hopper", "dataset=demo"],
+            "InvertedPendulum-v5 have; "
+            "see dataset=minari (in the job env=hopper s0; no job was started)",
+        ),
+        (None, ["batch_size=100000,16"], "at most 160, the transitions of data set rql/pendulum"),
         (Path.touch, ["seed=0,1"], "the sweep cannot be recorded in"),
         (_of_another_sweep, ["seed=0,1"], "holds a sweep with other values: "),
         (_of_another_sweep, ["q.tau=0.1,0.2"], "holds a sweep over beta, and not q.tau"),
