@@ -14,7 +14,7 @@ COMMANDS = {
     "report": "compare runs as an HTML page with tables and figures",
     "collect": "roll out a policy and keep its episodes as a Minari data set",
     "data": "list, inspect and verify data sets",
-    "sweep": "see what became of the jobs of a sweep, and run the failed ones again",
+    "sweep": "see what a sweep will do and what became of its jobs, and run the failed ones again",
     "track": "upload runs that were logged to W&B offline",
 }
 

@@ -28,15 +28,24 @@ def answers_help(arguments: Sequence[str], config_name: str) -> bool:
 
     Hydra's own `--help` lists all groups first, shown or not, which takes seconds.
     """
-    flags = get_args_parser()
-    flags.error = fail  # type: ignore[method-assign]
-    options = flags.parse_args(arguments)
+    options = hydra_flags(arguments)
     if not options.help:
         return False
-    own = [f"hydra.searchpath=['file://{Path(options.config_dir).absolute()}']"] if options.config_dir else []
     with composing():
-        print(compose(config_name, overrides=own, return_hydra_config=True).hydra.help.template)
+        print(compose(config_name, overrides=own_folder(options), return_hydra_config=True).hydra.help.template)
     return True
+
+
+def hydra_flags(arguments: Sequence[str]) -> argparse.Namespace:
+    """Overrides, and flags such as `--config-dir`, as Hydra takes them."""
+    flags = get_args_parser()
+    flags.error = fail  # type: ignore[method-assign]
+    return flags.parse_args(arguments)
+
+
+def own_folder(options: argparse.Namespace) -> list[str]:
+    """What makes Hydra's compose API search the folder of `--config-dir`."""
+    return [f"hydra.searchpath=['file://{Path(options.config_dir).absolute()}']"] if options.config_dir else []
 
 
 @contextmanager

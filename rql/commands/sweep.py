@@ -1,4 +1,4 @@
-"""`rql sweep status|retry FOLDER`: what became of the jobs of a sweep, and those that failed once more."""
+"""`rql sweep plan OVERRIDES…` and `rql sweep status|retry FOLDER`: what a sweep will do, did, and does once more."""
 
 import argparse
 import subprocess
@@ -6,8 +6,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rql.commands.shared import Parser, errors_in_one_sentence
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf.errors import OmegaConfBaseException
 
+from rql.commands.shared import Parser, errors_in_one_sentence, hydra_flags, own_folder
+from rql.config.compose import register_schemas
+from rql.config.explain import explain
+from rql.config.files import composing, configuration_folder
+from rql.config.imports import import_named
+from rql.config.launchers import register_launchers
+from rql.utils.errors import RQLError
+
+PLAN = "check the jobs of a sweep and print them, as `rql train -m` would run them; nothing is run or written"
 COMMANDS = {
     "status": "print the jobs, what became of them, and their returns",
     "retry": "run the jobs that failed once more, as they were, with the launcher of the last launch",
@@ -18,12 +30,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the arguments say; the exit code."""
     parser = Parser(prog="rql sweep", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    plan = commands.add_parser("plan", help=PLAN, description=PLAN)
+    plan.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="or flag, as of rql train -m")
     for name, what in COMMANDS.items():
         command = commands.add_parser(name, help=what, description=what)
         command.add_argument("folder", type=Path, metavar="FOLDER", help="of the sweep, such as multirun/NAME")
-    options = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
     with errors_in_one_sentence():
+        if given[:1] == ["plan"] and not {"-h", "--help"} & {*given}:
+            return _plan(given[1:])  # whose flags are Hydra's
+        options = parser.parse_args(given)
         return _status(options) if options.command == "status" else _retry(options)
+
+
+def _plan(arguments: Sequence[str]) -> int:
+    from rql.sweep.plan import plan_of
+    from rql.sweep.table import print_plan
+
+    flags = hydra_flags(arguments)
+    register_schemas(import_named(arguments, configuration_folder()))
+    register_launchers()
+    try:
+        with composing():
+            overrides = [*own_folder(flags), *flags.overrides]
+            loader = GlobalHydra.instance().config_loader()
+            name = flags.config_name or "config"
+            print_plan(plan_of(loader.load_configuration(name, overrides, run_mode=RunMode.MULTIRUN)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise RQLError(explain(error)) from error
+    return 0
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -35,8 +70,8 @@ def _status(options: argparse.Namespace) -> int:
 
 def _retry(options: argparse.Namespace) -> int:
     """The failed jobs as they were recorded, with the launcher of the last launch."""
+    from rql.sweep.folder import jobs_of, read_sweep
     from rql.sweep.jobs import JobStatus
-    from rql.sweep.plan import jobs_of, read_sweep
 
     last = read_sweep(options.folder).launches[-1]
     failed = [job.id for job in jobs_of(options.folder) if job.status is JobStatus.failed]

@@ -8,17 +8,14 @@ from typing import Any, ClassVar
 
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from rql.config.explain import explain, fail
 from rql.runs.folder import typed_overrides
-from rql.sweep.checks import check_jobs
-from rql.sweep.identity import sweep_name
-from rql.sweep.jobs import ENDED, Job, JobStatus, find, read
-from rql.utils.errors import ConfigError, RQLError
+from rql.sweep.jobs import ENDED, JobStatus
+from rql.utils.errors import RQLError
 
-GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 NOT_ALL_DONE = 1
 """The exit code of a sweep of which a job failed, or was not run."""
 
@@ -74,42 +71,19 @@ def _end(config: DictConfig) -> None:
 
 
 def _begin(config: DictConfig) -> None:
-    from rql.sweep.plan import Sweep, arms, base_of, jobs_of, launch_of, open_sweep, parse, swept_keys
+    from rql.sweep.folder import jobs_of, open_sweep
+    from rql.sweep.plan import plan_of
 
-    hydra = config.hydra
-    _check_place(hydra)
-    overrides = parse(dict(hydra.sweeper.params or {}), typed_overrides(hydra, "task"))
-    if config.resume not in ("auto", "never"):
-        raise ConfigError("resume", config.resume, "auto or never in a sweep, whose jobs have folders of their own")
-    if any(override.key_or_group == "jobs.again" for override in overrides):
+    if any(override.startswith("jobs.again=") for override in typed_overrides(config.hydra, "task")):
         return
-    swept, (base, choices) = swept_keys(overrides), base_of(config, overrides)
-    if not any(override.startswith("hydra.sweep.dir=") for override in typed_overrides(hydra, "hydra")):
-        choice = OmegaConf.select(config, "hydra.runtime.choices.sweep")
-        _set_directory(config, Path(hydra.sweep.dir) / sweep_name(base, swept, choice))
-    directory = Path(hydra.sweep.dir)
-    jobs = arms(config, overrides) if hydra.sweeper._target_ == GRID else []
-    asked = Sweep(base, choices, swept, [job.id for job in jobs], [launch_of(hydra)])
-    if config.jobs.verify:
-        check_jobs([job for job in jobs if not _is_over(directory, job)], swept)
-    open_sweep(directory, asked, jobs)
-    known = [job for job in jobs_of(directory) if job.id in asked.jobs]
+    plan = plan_of(config)
+    open_sweep(plan.directory, plan.asked, plan.jobs)
+    known = [job for job in jobs_of(plan.directory) if job.id in plan.asked.jobs]
     done = sum(job.status in ENDED for job in known)
     begun = sum(job.status not in (*ENDED, JobStatus.queued) for job in known)
     what = f"{len(known)} job{'s' * (len(known) != 1)}, {done} done, {begun} begun" if known else "a search"
-    print(f"sweep over {', '.join(swept)}: {what}, in {directory}" if swept else f"{what}, in {directory}")
-
-
-def _is_over(directory: Path, job: Job) -> bool:
-    folder = find(directory, job.id)
-    return folder is not None and read(folder).status in ENDED
-
-
-def _check_place(hydra: DictConfig) -> None:
-    subdir = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"]  # type: ignore[call-overload, index]
-    if subdir != ".":
-        allowed = "left alone, for jobs have folders named after their identity; hydra.sweep.dir=FOLDER is the sweep's"
-        raise ConfigError("hydra.sweep.subdir", subdir, allowed)
+    over = f"sweep over {', '.join(plan.asked.swept)}: " if plan.asked.swept else ""
+    print(f"{over}{what}, in {plan.directory}")
 
 
 def _report(directory: Path) -> None:
@@ -119,10 +93,3 @@ def _report(directory: Path) -> None:
         print(f"the report is {write_report([directory], directory / 'report')}")
     except (RQLError, OSError) as error:
         print(f"no report could be written: {error}", file=sys.stderr)
-
-
-def _set_directory(config: DictConfig, directory: Path) -> None:
-    """Jobs are composed anew, from the overrides of the sweep: so the folder goes there too."""
-    with read_write(config), open_dict(config):
-        config.hydra.sweep.dir = str(directory)
-        config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{directory}'")

@@ -1,12 +1,10 @@
-"""What a sweep is going to do, known and checked before it does it: `sweep.json`."""
+"""What a sweep is going to do, composed and checked before it does it."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
@@ -16,38 +14,45 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rql.config.compose import composed_choices, hydra_config, load, recorded_choices, without_hydra
 from rql.config.roles import experiment
-from rql.runs.folder import JOB_FILE, typed_overrides, values_of
-from rql.runs.record import CONFIG_FILE
-from rql.sweep.identity import is_swept
-from rql.sweep.jobs import Job, enqueue, now, read
+from rql.runs.folder import typed_overrides, values_of
+from rql.sweep.checks import check_jobs
+from rql.sweep.folder import Launch, Sweep
+from rql.sweep.identity import is_swept, sweep_name
+from rql.sweep.jobs import ENDED, Job, find, now, read
 from rql.utils.errors import ConfigError, RQLError
-from rql.utils.files import write_atomically
 
-SWEEP_FILE, LOCK_FILE = "sweep.json", ".sweep.lock"
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What the person typed, each time the sweep was started."""
-
-    config_name: str
-    task: list[str]
-    hydra: list[str]
-    started: str
+GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """What lies in `sweep.json`."""
+class Plan:
+    """A sweep that has not begun."""
 
-    base: dict[str, Any]
-    """What is not swept: keys and groups, with their values."""
-    choices: dict[str, str]
-    """The choice of every group that is not swept."""
-    swept: list[str]
-    jobs: list[str]
-    """Identities, in the order in which they were asked for."""
-    launches: list[Launch]
+    directory: Path
+    asked: Sweep
+    jobs: list[Job]
+    """None of a search, which chooses them as it goes."""
+
+
+def plan_of(sweep: DictConfig) -> Plan:
+    """The plan of a sweep that Hydra composed; its folder becomes that of the plan.
+
+    Raises:
+        RQLError: if it cannot be run; a job that cannot is named.
+        HydraException, OmegaConfBaseException: if a job cannot be composed.
+    """
+    hydra = sweep.hydra
+    _check(sweep)
+    overrides = parse(dict(hydra.sweeper.params or {}), typed_overrides(hydra, "task"))
+    swept, (base, choices) = swept_keys(overrides), base_of(sweep, overrides)
+    if not any(override.startswith("hydra.sweep.dir=") for override in typed_overrides(hydra, "hydra")):
+        choice = OmegaConf.select(sweep, "hydra.runtime.choices.sweep")
+        _set_directory(sweep, Path(hydra.sweep.dir) / sweep_name(base, swept, choice))
+    directory = Path(hydra.sweep.dir)
+    jobs = arms(sweep, overrides) if hydra.sweeper._target_ == GRID else []
+    if sweep.jobs.verify:
+        check_jobs([job for job in jobs if not _is_over(directory, job)], swept)
+    return Plan(directory, Sweep(base, choices, swept, [job.id for job in jobs], [_launch_of(hydra)]), jobs)
 
 
 def parse(params: dict[str, str], task: Sequence[str]) -> list[Override]:
@@ -114,80 +119,27 @@ def _loader() -> ConfigLoader:
     return GlobalHydra.instance().config_loader()
 
 
-def open_sweep(directory: Path, asked: Sweep, jobs: list[Job]) -> Sweep:
-    """Put down what is going to be done, beside what was asked for before.
-
-    Raises:
-        RQLError: if another sweep or a run lies in the folder, or it cannot be written.
-    """
-    _together(directory, asked)  # before anything is touched
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with FileLock(directory / LOCK_FILE):  # another launch may be here at the same time
-            together = _together(directory, asked)
-            write_atomically(directory / SWEEP_FILE, f"{json.dumps(asdict(together), indent=2)}\n".encode())
-            for job in jobs:
-                enqueue(directory, job)
-    except OSError as error:
-        raise RQLError(f"the sweep cannot be recorded in {directory}: {error}") from error
-    return together
+def _is_over(directory: Path, job: Job) -> bool:
+    folder = find(directory, job.id)
+    return folder is not None and read(folder).status in ENDED
 
 
-def read_sweep(directory: Path) -> Sweep:
-    """The sweep in a folder.
-
-    Raises:
-        RQLError: if there is none.
-    """
-    path = directory / SWEEP_FILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Sweep(**content | {"launches": [Launch(**launch) for launch in content["launches"]]})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RQLError(f"{directory} holds no sweep: {path} cannot be read") from error
-
-
-def jobs_of(directory: Path) -> list[Job]:
-    """All jobs of the sweep in a folder: those that were asked for first, then those that a search chose.
-
-    Raises:
-        RQLError: if there is no sweep, or one of its jobs cannot be read.
-    """
-    order = {name: number for number, name in enumerate(read_sweep(directory).jobs)}
-    found = [read(path.parent) for path in directory.glob(f"*/{JOB_FILE}")]
-    return sorted(found, key=lambda job: (order.get(job.id, len(order)), job.queued or "", job.id))
-
-
-def launch_of(hydra: DictConfig) -> Launch:
+def _launch_of(hydra: DictConfig) -> Launch:
     """This launch; `hydra` is Hydra's part of what was composed."""
     return Launch(str(hydra.job.config_name), typed_overrides(hydra, "task"), typed_overrides(hydra, "hydra"), now())
 
 
-def _together(directory: Path, asked: Sweep) -> Sweep:
-    """The sweep in the folder, if there is one, and what is asked for now.
+def _check(sweep: DictConfig) -> None:
+    if sweep.resume not in ("auto", "never"):
+        raise ConfigError("resume", sweep.resume, "auto or never in a sweep, whose jobs have folders of their own")
+    subdir = OmegaConf.to_container(sweep.hydra.sweep, resolve=False)["subdir"]  # type: ignore[call-overload, index]
+    if subdir != ".":
+        allowed = "left alone, for jobs have folders named after their identity; hydra.sweep.dir=FOLDER is the sweep's"
+        raise ConfigError("hydra.sweep.subdir", subdir, allowed)
 
-    It may get more values and more swept keys; what is swept in neither must be the same.
-    """
-    other = "hydra.sweep.dir=FOLDER names another place"
-    if (directory / CONFIG_FILE).exists():
-        raise RQLError(f"{directory} holds a single run; {other}")
-    if not (directory / SWEEP_FILE).exists():
-        return asked
-    known = read_sweep(directory)
-    before, now = {*known.swept, "seed"}, {*asked.swept, "seed"}
-    if not (before <= now or now <= before):
-        raise RQLError(
-            f"{directory} holds a sweep over {', '.join(known.swept)}, and not {', '.join(asked.swept)}; {other}"
-        )
-    keys = [key for key in known.base | asked.base if known.base.get(key) != asked.base.get(key)]
-    changed = sorted(key for key in keys if not is_swept(key, [*before, *now]))
-    if changed:
-        listed = ", ".join(f"{key} ({known.base.get(key)} → {asked.base.get(key)})" for key in changed)
-        raise RQLError(f"{directory} holds a sweep with other values: {listed}; {other}")
-    return Sweep(
-        base=known.base,
-        choices={group: name for group, name in known.choices.items() if not is_swept(group, asked.swept)},
-        swept=list(dict.fromkeys([*known.swept, *asked.swept])),
-        jobs=list(dict.fromkeys([*known.jobs, *asked.jobs])),
-        launches=[*known.launches, *asked.launches],
-    )
+
+def _set_directory(sweep: DictConfig, directory: Path) -> None:
+    """Jobs are composed anew, from the overrides of the sweep: so the folder goes there too."""
+    with read_write(sweep), open_dict(sweep):
+        sweep.hydra.sweep.dir = str(directory)
+        sweep.hydra.overrides.hydra.append(f"hydra.sweep.dir='{directory}'")

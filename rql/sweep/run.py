@@ -11,9 +11,9 @@ from rql.config.running import NAME_LENGTH
 from rql.config.schema import Config
 from rql.runs.folder import JOB_FILE, Command, read_agent_table, run_label
 from rql.runs.record import read_summary
+from rql.sweep.folder import read_sweep
 from rql.sweep.identity import swept_values
 from rql.sweep.jobs import ENDED, BusyError, Job, JobStatus, enqueue, find, held, now, read, write
-from rql.sweep.plan import read_sweep
 from rql.sweep.pruning import online_curve, pruner_of
 from rql.utils.errors import ConfigError, Preempted, PrunedError, RQLError
 from rql.utils.text import shortened

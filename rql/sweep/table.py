@@ -11,10 +11,32 @@ from rich.table import Table
 from rql.config.agents.base import StageInfo, merged_stages
 from rql.runs.folder import read_agent_table
 from rql.runs.record import read_summary
+from rql.sweep.folder import jobs_of, read_sweep
 from rql.sweep.identity import swept_values
-from rql.sweep.jobs import Job, JobStatus
-from rql.sweep.plan import jobs_of, read_sweep
+from rql.sweep.jobs import Job, JobStatus, find, read
+from rql.sweep.plan import Plan
 from rql.utils.text import written
+
+
+def print_plan(plan: Plan) -> None:
+    """Print the jobs of a sweep that has not begun, and what is known of those that are there already."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    if plan.jobs:
+        console.print(_plan_table(plan))
+    _print_fixed(console, plan.asked.choices)
+    what = f"{len(plan.jobs)} jobs" if plan.jobs else f"a search over {', '.join(plan.asked.swept)}"
+    console.print(f"{what}, in {plan.directory}", markup=False)
+
+
+def _plan_table(plan: Plan) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    for title in ("job", "status", *plan.asked.swept):
+        table.add_column(title, overflow="fold")
+    for job in plan.jobs:
+        folder = find(plan.directory, job.id)
+        status = read(folder).status.value if folder else "new"
+        table.add_row(job.id, status, *_setting(job, plan.asked.swept))
+    return table
 
 
 def print_sweep(directory: Path) -> list[Job]:
@@ -41,17 +63,24 @@ def print_sweep(directory: Path) -> list[Job]:
             console.print(f"{job.id} failed: {job.error}", markup=False)
     counts = Counter(job.status.value for job in jobs)
     listed = ", ".join(f"{counts[status.value]} {status.value}" for status in JobStatus if counts[status.value])
-    fixed = " ".join(f"{group}={name}" for group, name in sweep.choices.items())
-    console.print(f"held fixed: {fixed}", markup=False, soft_wrap=True)
+    _print_fixed(console, sweep.choices)
     console.print(f"{len(jobs)} jobs: {listed}, in {directory}", markup=False)
     return jobs
 
 
 def _row(directory: Path, job: Job, swept: list[str], stages: list[StageInfo]) -> list[str]:
-    values = swept_values(swept, job.config, job.choices)
     summary = read_summary(directory / job.folder)
     ends = [summary.get(f"{stage.name}/return") for stage in stages]
     returns = ["" if value is None else f"{value:,.1f}" for value in ends]
     seconds = f"{summary['wall_seconds']:.0f}" if summary else ""
-    setting = [written(values[key]) if key in values else "" for key in swept]
-    return [job.id, job.status.value, *setting, *returns, seconds]
+    return [job.id, job.status.value, *_setting(job, swept), *returns, seconds]
+
+
+def _setting(job: Job, swept: list[str]) -> list[str]:
+    values = swept_values(swept, job.config, job.choices)
+    return [written(values[key]) if key in values else "" for key in swept]
+
+
+def _print_fixed(console: Console, choices: dict[str, str]) -> None:
+    fixed = " ".join(f"{group}={name}" for group, name in choices.items())
+    console.print(f"held fixed: {fixed}", markup=False, soft_wrap=True)

@@ -11,8 +11,8 @@ from made_runs import write_run
 
 from rql.commands import sweep as command
 from rql.config.agents.base import AgentTable, StageData, StageInfo
+from rql.sweep.folder import jobs_of
 from rql.sweep.jobs import Job, JobStatus, write
-from rql.sweep.plan import jobs_of
 
 
 def files_of(directory: Path) -> dict[Path, tuple[int, bytes]]:

@@ -11,9 +11,10 @@ from conftest import ROOT, Launch, compose_config, sweeping
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rql.commands import sweep as command
+from rql.sweep.folder import jobs_of, read_sweep
 from rql.sweep.identity import folder_name, identity, sweep_name
 from rql.sweep.jobs import JobStatus
-from rql.sweep.plan import arms, base_of, jobs_of, parse, read_sweep
+from rql.sweep.plan import arms, base_of, parse
 
 
 def test_the_identity_of_a_job_is_what_decides_what_it_finds() -> None:
@@ -71,8 +72,7 @@ def _damaged(directory: Path) -> None:
         (
             None,
             ["seed=0,1", "env=cartpole,hopper", "dataset=demo"],
-            "InvertedPendulum-v5 have; "
-            "see dataset=minari (in the job env=hopper s0; no job was started)",
+            "InvertedPendulum-v5 have; see dataset=minari (in the job env=hopper s0; no job was started)",
         ),
         (None, ["batch_size=100000,16"], "at most 160, the transitions of data set rql/pendulum"),
         (Path.touch, ["seed=0,1"], "the sweep cannot be recorded in"),
@@ -116,6 +116,8 @@ def test_what_cannot_be_swept_is_refused_before_any_job(
         (["status", "/no/where"], "/no/where holds no sweep"),
         (["retry", "/no/where"], "/no/where holds no sweep"),
         (["statu", "."], "invalid choice"),
+        (["plan", "seed=0,1", "q.tao=0.1"], "q.tao: Key 'tao' not in 'QConfig'"),
+        (["plan", "seed=0,1", "q.tau=2"], "q.tau=2.0 is not possible: in [0, 1]"),
         ([], "required: COMMAND"),
     ],
 )
@@ -149,6 +151,25 @@ def test_typed_text_stays_as_it_was_typed(launch: Launch) -> None:
         config = yaml.safe_load((directory / job.folder / "config.yaml").read_text())
         recorded = {**sweep.choices, "beta": "linear", "budget": "demo", "env": "pendulum"}
         assert run["choices"] == config["choices"] == job.choices == recorded
+
+
+def test_the_plan_of_a_sweep_is_printed_and_nothing_else_happens(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    """Values that belong together are one: an interpolation, or a preset in a folder of the user's own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    for name, rate in (("slow", 1e-4), ("fast", 1e-3)):
+        preset = f"# @package _global_\nq: {{learning_rate: {rate}, tau: {rate}}}\n"
+        (tmp_path / "own" / "experiment" / f"{name}.yaml").write_text(preset)
+    typed = ["-cd", "own", "experiment=slow,fast", "q.n_step=1,3", "bc.learning_rate=${q.learning_rate}"]
+    assert command.main(["plan", *typed, "dataset.episodes=4", "batch_size=16"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = [line[1:] for line in lines if line[1:2] == ["new"]]
+    assert rows == [["new", name, steps] for name in ("slow", "fast") for steps in ("1", "3")]
+    assert lines[-1][:3] == ["4", "jobs,", "in"] and not (tmp_path / "multirun").exists()
+    with sweeping(f"hydra.searchpath=['file://{tmp_path / 'own'}']") as sweep:
+        jobs = arms(sweep, parse({}, typed[2:]))
+    rates = [[job.config[section]["learning_rate"] for section in ("q", "bc")] for job in jobs]
+    assert rates == [[1e-4, 1e-4]] * 2 + [[1e-3, 1e-3]] * 2
 
 
 def test_sweeps_that_differ_in_the_choice_of_a_group_alone_are_two() -> None:

@@ -16,8 +16,8 @@ from sweep_kills import is_whole
 from rql.config.explain import REQUEUE
 from rql.runs.interruption import Interruption
 from rql.sweep.callback import NOT_ALL_DONE
+from rql.sweep.folder import jobs_of, read_sweep
 from rql.sweep.jobs import Job, JobStatus, read, write
-from rql.sweep.plan import jobs_of, read_sweep
 from rql.utils.errors import Preempted
 
 
