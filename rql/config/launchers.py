@@ -1,4 +1,4 @@
-"""Hydra's launchers as this package wants them, where their plugins are installed."""
+"""Hydra's launchers and sweepers as this package wants them, where their plugins are installed."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from rql.utils.extras import remedy
 
 TUNED: dict[str, dict[str, Any]] = {
     # as many jobs at once as there are cores, one torch thread each; handed out when a core is free
-    "joblib": {"n_jobs": -1, "pre_dispatch": "n_jobs", "batch_size": 1},
+    "launcher/joblib": {"n_jobs": -1, "pre_dispatch": "n_jobs", "batch_size": 1},
     # all jobs at once, for a week at most
-    "submitit_local": {"timeout_min": 10080, "cpus_per_task": "${threads}", "stderr_to_stdout": True},
+    "launcher/submitit_local": {"timeout_min": 10080, "cpus_per_task": "${threads}", "stderr_to_stdout": True},
     # an array; a job that is preempted or out of time saves its state and is put back into the queue
-    "submitit_slurm": {
+    "launcher/submitit_slurm": {
         "timeout_min": 240,
         "cpus_per_task": "${threads}",
         "mem_gb": 4,
@@ -24,8 +24,13 @@ TUNED: dict[str, dict[str, Any]] = {
         "max_num_timeout": 100,
     },
     # this machine, or the cluster at hydra.launcher.ray.init.address
-    "ray": {"ray": {"init": {"include_dashboard": False}, "remote": {"num_cpus": "${threads}"}}},
+    "launcher/ray": {"ray": {"init": {"include_dashboard": False}, "remote": {"num_cpus": "${threads}"}}},
+    # the objective is a return; a failed job is one that says nothing, and the search goes on
+    "sweeper/optuna": {"direction": "maximize", "study_name": "rql", "max_failure_rate": 1.0},
+    # started again, a search finds what it did
+    **{f"sweeper/sampler/{name}": {"seed": 0} for name in ("tpe", "random", "cmaes", "nsgaii", "motpe")},
 }
+"""What is put over the plugins' own values, by group and choice below `hydra/`."""
 SIDE_BY_SIDE = ("hydra_plugins.hydra_joblib_launcher.", "hydra_plugins.hydra_ray_launcher.")
 """Launchers whose jobs would print into each other's lines; submitit gives each a log of its own."""
 EXTRAS = {
@@ -44,11 +49,12 @@ def register_launchers() -> None:
     store = ConfigStore.instance()
     for name, values in TUNED.items():
         try:
-            node = store.load(f"hydra/launcher/{name}.yaml").node
+            node = store.load(f"hydra/{name}.yaml").node
         except ConfigLoadError:
             continue
         with open_dict(node):
-            store.store(group="hydra/launcher", name=name, node=OmegaConf.merge(node, values), provider="rql")
+            group, _, choice = f"hydra/{name}".rpartition("/")
+            store.store(group=group, name=choice, node=OmegaConf.merge(node, values), provider="rql")
 
 
 def missing_plugin(text: str) -> str:

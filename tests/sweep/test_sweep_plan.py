@@ -11,6 +11,7 @@ from conftest import ROOT, Launch, compose_config, sweeping
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rql.commands import sweep as command
+from rql.config.launchers import register_launchers
 from rql.sweep.folder import jobs_of, read_sweep
 from rql.sweep.identity import folder_name, identity, sweep_name
 from rql.sweep.jobs import JobStatus
@@ -170,6 +171,15 @@ def test_the_plan_of_a_sweep_is_printed_and_nothing_else_happens(tmp_path: Path,
         jobs = arms(sweep, parse({}, typed[2:]))
     rates = [[job.config[section]["learning_rate"] for section in ("q", "bc")] for job in jobs]
     assert rates == [[1e-4, 1e-4]] * 2 + [[1e-3, 1e-3]] * 2
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsgaii", "motpe"])
+def test_a_search_maximises_the_return_and_can_be_started_again_wherever_it_is_asked_for(sampler: str) -> None:
+    register_launchers()
+    with sweeping("hydra/sweeper=optuna", f"hydra/sweeper/sampler={sampler}") as sweep:
+        sweeper = sweep.hydra.sweeper
+    assert (sweeper.direction, sweeper.study_name, sweeper.sampler.seed) == ("maximize", "rql", 0)
+    assert sweeper.max_failure_rate == 1.0 and sweeper.sampler._target_.startswith("optuna.samplers.")
 
 
 def test_sweeps_that_differ_in_the_choice_of_a_group_alone_are_two() -> None:
