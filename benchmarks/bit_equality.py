@@ -84,10 +84,10 @@ def differences(old: list[dict[str, Any]], new: list[dict[str, Any]], exactly: b
     if exactly:
         found = [f"{len(old)} and {len(new)} lines"] * (len(old) != len(new))
         for before, after in zip(old, new, strict=False):
-            for key in before | after:
-                if before.get(key) != after.get(key):
+            for key in before:  # a metric that is new has nothing to be compared with
+                if before[key] != after.get(key):
                     where = f"{before['stage']} {before['step']}: {key}"
-                    found.append(f"{where} {before.get(key)} and {after.get(key)}")
+                    found.append(f"{where} {before[key]} and {after.get(key)}")
         return found
     return [
         f"{before['stage']} {before['step']}: {key} {before[key]} and {after[key]}"

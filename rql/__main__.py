@@ -15,7 +15,7 @@ COMMANDS = {
     "collect": "roll out a policy and keep its episodes as a Minari data set",
     "data": "list, inspect and verify data sets",
     "sweep": "see what a sweep will do and what became of its jobs, and run the failed ones again",
-    "track": "upload runs that were logged to W&B offline",
+    "track": "upload runs that were logged to W&B offline, and make a workspace that compares them",
 }
 
 

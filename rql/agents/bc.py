@@ -27,6 +27,12 @@ class BCState(NamedTuple):
     """None: nothing is learned by reinforcement."""
 
 
+class BCHyperparameters(NamedTuple):
+    """The numbers of an update."""
+
+    bc_learning_rate: Tensor
+
+
 class BC:
     """Learns π_BC by maximum likelihood."""
 
@@ -39,7 +45,7 @@ class BC:
             ConfigError: if the policy class does not suit the actions, or the network does not fit into memory.
         """
         self.policy, self.spaces = build_policy(config.policy, config.network, spaces, device), spaces
-        (self._learning_rate,) = scalars(device, learning_rate_scale * config.bc.learning_rate)
+        self._hparams = BCHyperparameters(*scalars(device, learning_rate_scale * config.bc.learning_rate))
 
     @property
     def stages(self) -> Sequence[TrainingStage[BCState]]:
@@ -56,15 +62,15 @@ class BC:
         updates = torch.zeros((), device=normalizer.mean.device)
         return BCState(normalizer, learned(parameters_of(self.policy)), updates)
 
-    def hparams(self, stage: str, step: int) -> Tensor:
+    def hparams(self, stage: str, step: int) -> BCHyperparameters:
         """The learning rate."""
-        return self._learning_rate
+        return self._hparams
 
-    def scheduled(self, state: BCState, hparams: Tensor) -> BCState:
+    def scheduled(self, state: BCState, hparams: BCHyperparameters) -> BCState:
         """The state as it is: nothing is scheduled."""
         return state
 
-    def update(self, state: BCState, batch: Batch, noise: Noise, hparams: Tensor) -> tuple[BCState, Metrics]:
+    def update(self, state: BCState, batch: Batch, noise: Noise, hparams: BCHyperparameters) -> tuple[BCState, Metrics]:
         """One update of π_BC: L_BC = E[−log π_BC(a|s)]."""
         obs = state.normalizer(batch.obs)
 
@@ -72,7 +78,7 @@ class BC:
             value = bc_loss(apply(self.policy, params, obs), batch.action)
             return value, {"loss": value}
 
-        bc, metrics = descend(state.bc, loss, hparams)
+        bc, metrics = descend(state.bc, loss, hparams.bc_learning_rate)
         return state._replace(bc=bc), metrics
 
     def act(self, state: BCState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:

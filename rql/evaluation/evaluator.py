@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from gymnasium.vector import AutoresetMode
@@ -19,12 +19,19 @@ from rql.data.transitions import Reference
 from rql.envs.guarded import AnyEnv, EnvFailedError, GuardedEnvs
 from rql.envs.make import make_env
 from rql.envs.spaces import Spaces
-from rql.evaluation.rollout import EpisodeResults, play
+from rql.evaluation.rollout import Episode, EpisodeResults, play
 from rql.evaluation.video import Camera, record
 from rql.utils.errors import EvaluationError
 from rql.utils.random import generator, stream_seed
 
 logger = logging.getLogger(__name__)
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation found."""
+
+    metrics: dict[str, float]
+    episodes: list[Episode]
 
 
 class Evaluator:
@@ -48,18 +55,19 @@ class Evaluator:
         self._num_envs, self._failures = min(config.evaluation.num_envs, most), 0
         self._envs = self._make()
 
-    def at_end(self, state: Any, policy: str) -> dict[str, float]:
-        """Metrics of both modes of a policy, as at the end of a stage; those of the second mode bear its name."""
+    def at_end(self, state: Any, policy: str) -> Evaluation:
+        """Both modes of a policy, as at the end of a stage; the metrics of the second mode bear its name."""
         headline = self._config.evaluation.mode
         other = ActionMode.sample if headline is ActionMode.mode else ActionMode.mode
         episodes = self._config.evaluation.boundary_episodes
-        second = self._metrics(state, policy, other, episodes)
-        named = {f"{other.name}_{name}": value for name, value in second.items()}
-        return self._metrics(state, policy, headline, episodes) | named
+        second = self._evaluate(state, policy, other, episodes)
+        first = self._evaluate(state, policy, headline, episodes)
+        named = {f"{other.name}_{name}": value for name, value in second.metrics.items()}
+        return Evaluation(first.metrics | named, [*first.episodes, *second.episodes])
 
     def during(self, state: Any, policy: str) -> dict[str, float]:
         """Metrics of a policy in the mode `evaluation.mode`, as during a stage."""
-        return self._metrics(state, policy, self._config.evaluation.mode, self._config.evaluation.episodes)
+        return self._evaluate(state, policy, self._config.evaluation.mode, self._config.evaluation.episodes).metrics
 
     def play(self, state: Any, policy: str, mode: ActionMode, episodes: int) -> EpisodeResults:
         """Episodes of a policy, always from the same start states and with the same random numbers.
@@ -112,7 +120,7 @@ class Evaluator:
         self._envs.close()
         self._envs = self._make()
 
-    def _metrics(self, state: Any, policy: str, mode: ActionMode, episodes: int) -> dict[str, float]:
+    def _evaluate(self, state: Any, policy: str, mode: ActionMode, episodes: int) -> Evaluation:
         results = self.play(state, policy, mode, episodes)
         metrics = results.metrics()
         value = self._agent.policies[policy].value
@@ -122,7 +130,7 @@ class Evaluator:
             metrics["overestimation"] = float((q - results.discounted).mean())
         if self._reference:
             metrics["normalized_score"] = self._reference.score(metrics["return"])
-        return metrics
+        return Evaluation(metrics, results.episodes(mode.name, first_episode_seed(self._config.seed)))
 
 
 def _make(config: EnvConfig, index: int) -> AnyEnv:

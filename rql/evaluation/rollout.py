@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,23 @@ from rql.envs.spaces import Spaces
 
 Policy = Callable[[Tensor], Tensor]
 """Observations (n, obs_dim) → actions (n,) or (n, d)."""
+
+
+EPISODE_COLUMNS = ("mode", "seed", "return", "length", "success")
+"""The names of the fields of an `Episode` in tables."""
+
+
+class Episode(NamedTuple):
+    """One episode of an evaluation."""
+
+    mode: str
+    """How the policy acted: `mode` or `sample`."""
+    seed: int
+    """With which the environment was reset."""
+    value: float
+    length: int
+    success: float | None
+    """1 or 0; None where the environment reports none."""
 
 
 @dataclass
@@ -61,6 +78,12 @@ class EpisodeResults:
             before = np.zeros_like(self.returns) if self.successes is None else self.successes
             before[episode] = np.maximum(before[episode], success)
             self.successes = before
+
+    def episodes(self, mode: str, seed: int) -> list[Episode]:
+        """A row an episode, of which the first began with `seed`, and the next with the next."""
+        successes = [None] * len(self.returns) if self.successes is None else self.successes.tolist()
+        columns = zip(self.returns.tolist(), self.lengths.tolist(), successes, strict=True)
+        return [Episode(mode, seed + number, *row) for number, row in enumerate(columns)]
 
     def metrics(self) -> dict[str, float]:
         """The figures of the record; `return_std` is over episodes."""

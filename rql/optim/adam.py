@@ -24,6 +24,12 @@ class Learned(NamedTuple):
     """Updates so far, a float scalar."""
 
 
+def gradient_norm(state: Learned) -> Tensor:
+    """The root mean square of the gradient's norm over about the last 1 / (1 − β2) updates, from the second moments."""
+    squares = torch.stack([moment.sum() for moment in state.second_moment.values()])
+    return (squares.sum() / (1.0 - BETA2**state.steps)).sqrt()
+
+
 def learned(params: Params) -> Learned:
     """Parameters at the start of their training, copied."""
     copies = {name: value.detach().clone() for name, value in params.items()}

@@ -3,16 +3,19 @@
 A callback sees each report of a trainer, one callback after the other, and may add metrics or end the stage.
 """
 
+import csv
+import io
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rql.agents.saving import AGENT_FILE, BEST_FILE, save_agent
 from rql.config.schema import Config
 from rql.evaluation.evaluator import Evaluator
+from rql.evaluation.rollout import EPISODE_COLUMNS, Episode
 from rql.evaluation.video import Camera, best_format
 from rql.runs.record import LocalRecord
 from rql.tracking.display import Display
@@ -20,10 +23,11 @@ from rql.tracking.wandb import WandbView
 from rql.training.progress import Progress
 from rql.training.trainer import Trainer
 from rql.utils.errors import PrunedError, RQLError
+from rql.utils.files import write_atomically
 
 Pruner = Callable[[int, float], bool]
 """(online environment step, return of an evaluation there) → whether the run is to end."""
-VIDEOS = "videos"
+VIDEOS, EPISODES = "videos", "episodes"
 logger = logging.getLogger(__name__)
 
 
@@ -38,6 +42,8 @@ class Report:
     """Whether an evaluation is due."""
     ended: bool
     """Whether the stage has come to its end."""
+    episodes: list[Episode] = field(default_factory=list)
+    """Of the evaluation at the end of the stage."""
 
     @classmethod
     def of(cls, trainer: Trainer, progress: Progress) -> "Report":
@@ -85,10 +91,63 @@ class Evaluate(Callback):
             if info.online and self._goal is not None and value >= self._goal:
                 report.ended = True
         if report.ended:
-            report.metrics |= self._evaluator.at_end(state, info.policy)
+            evaluation = self._evaluator.at_end(state, info.policy)
+            report.metrics |= evaluation.metrics
+            report.episodes = evaluation.episodes
             if report.step < report.trainer.total:
                 reached = f"return {report.metrics['return']:,.1f}, goal {self._goal:,.1f}"
                 self._display.say(f"stopped at {report.step:,} {info.name} steps: {reached}")
+
+
+class CompareWithBaseline(Callback):
+    """Sets the returns of later stages beside that of the run's own baseline, which is its clone."""
+
+    def __init__(self) -> None:
+        self._baseline: float | None = None
+
+    def report(self, report: Report) -> None:
+        """Add the gain over the baseline to each evaluation."""
+        value = report.metrics.get("return")
+        if value is None:
+            return
+        if report.trainer.info.baseline:
+            self._baseline = value
+        elif self._baseline is not None:
+            report.metrics |= {"baseline_return": self._baseline, "gain": value - self._baseline}
+
+    def saved_state(self) -> float | None:
+        """The baseline's return."""
+        return self._baseline
+
+    def load(self, saved: float | None) -> None:
+        """Go on from `saved_state`."""
+        self._baseline = saved
+
+
+class SaveEpisodes(Callback):
+    """Keeps the episodes of the evaluation at the end of each stage as a table."""
+
+    def __init__(self, directory: Path, wandb: WandbView) -> None:
+        self._directory, self._wandb = directory / EPISODES, wandb
+
+    def report(self, report: Report) -> None:
+        """Write `episodes/STAGE.csv`.
+
+        Raises:
+            RQLError: if it cannot be written.
+        """
+        if not report.episodes:
+            return
+        info, text = report.trainer.info, io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerows([EPISODE_COLUMNS, *report.episodes])
+        path = self._directory / f"{info.name}.csv"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, text.getvalue().encode())
+        except OSError as error:
+            raise RQLError(f"the episodes of an evaluation cannot be written to {path}: {error}") from error
+        self._wandb.log_episodes(info, report.step, report.episodes)
 
 
 class Film(Callback):
@@ -116,7 +175,9 @@ class SaveAgent(Callback):
     """Keeps the agent with the best evaluation after the baseline, and the one at the end of the last stage."""
 
     def __init__(self, directory: Path, config: Config) -> None:
-        self._directory, self._config, self._best = directory, config, -math.inf
+        self._directory, self._config = directory, config
+        self.best: dict[str, Any] = {}
+        """The stage, the step and the return of the best evaluation."""
 
     def report(self, report: Report) -> None:
         """Save the agent where it is the best so far, or its stage has ended.
@@ -125,19 +186,19 @@ class SaveAgent(Callback):
             RQLError: if it cannot be written.
         """
         value = report.metrics.get("return", -math.inf)
-        if not report.trainer.info.baseline and value > self._best:
-            self._best = value
+        if not report.trainer.info.baseline and value > self.best.get("best/return", -math.inf):
+            self.best = {"best/stage": report.trainer.info.name, "best/step": report.step, "best/return": value}
             self._save(BEST_FILE, report.trainer)
         if report.ended:
             self._save(AGENT_FILE, report.trainer)
 
-    def saved_state(self) -> float:
-        """The best return so far."""
-        return self._best
+    def saved_state(self) -> dict[str, Any]:
+        """The best evaluation so far."""
+        return self.best
 
-    def load(self, saved: float) -> None:
+    def load(self, saved: dict[str, Any]) -> None:
         """Go on from `saved_state`."""
-        self._best = saved
+        self.best = dict(saved)
 
     def _save(self, name: str, trainer: Trainer) -> None:
         path = self._directory / name

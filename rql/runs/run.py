@@ -26,15 +26,25 @@ from rql.nn.normalizer import Normalizer
 from rql.reports.curve import draw_curve
 from rql.reports.table import results_table
 from rql.runs.attempt import Attempt, Trainers
-from rql.runs.callbacks import Callback, Evaluate, Film, Prune, Pruner, Record, SaveAgent
+from rql.runs.callbacks import (
+    Callback,
+    CompareWithBaseline,
+    Evaluate,
+    Film,
+    Prune,
+    Pruner,
+    Record,
+    SaveAgent,
+    SaveEpisodes,
+)
 from rql.runs.checkpoints import Checkpoint, Checkpoints
 from rql.runs.folder import Changes, Command, Identity, RunFolder
 from rql.runs.interruption import Interruption
 from rql.runs.record import CHOICES, LocalRecord, Position, read_metrics, read_summary
 from rql.runs.setup import Setup, build, reference_of
 from rql.tracking.display import Display
-from rql.tracking.wandb import WandbView
-from rql.utils.errors import ConfigError, DivergenceError, RQLError
+from rql.tracking.wandb import RunEnd, WandbView
+from rql.utils.errors import ConfigError, DivergenceError, Preempted, PrunedError, RQLError
 from rql.utils.random import stream_seed
 
 Summary = dict[str, Any]
@@ -135,9 +145,9 @@ class Run:
             display = Display()
             stack.callback(display.close)
             callbacks = self._callbacks(agent, record, wandb, display, stack)
-            recorder = callbacks["record"]
-            assert isinstance(recorder, Record)
-            stack.push(lambda kind, *_: wandb.finish(recorder.summary, exit_code=0 if kind is None else 1))
+            recorder, saver = callbacks["record"], callbacks["agent"]
+            assert isinstance(recorder, Record) and isinstance(saver, SaveAgent)
+            stack.push(lambda kind, *_: wandb.finish(recorder.summary | saver.best, end_of(kind)))
             display.say(setup.introduction)
             trainers = Trainers(agent, setup, journal, stack)
             attempt = Attempt(trainers, callbacks, checkpoints, self.interruption, start, rollbacks)
@@ -145,6 +155,7 @@ class Run:
             if journal and journal.episodes:
                 held = f"{journal.steps:,} steps of {journal.episodes:,} finished episodes of the online stage"
                 display.say(f"{held} are in {finish_set(journal)}")
+            recorder.summary |= saver.best
             return finish(config, record, recorder, wandb, display)
 
     def _callbacks(
@@ -158,10 +169,19 @@ class Run:
         found: dict[str, Callback] = {"evaluate": Evaluate(evaluator, config.online.stop_return, display)}
         if setup.camera is not None:
             found["film"] = Film(evaluator, setup.camera, directory, wandb)
+        found |= {"baseline": CompareWithBaseline(), "episodes": SaveEpisodes(directory, wandb)}
         found |= {"agent": SaveAgent(directory, config), "record": Record(record, wandb, display)}
         if self.prune is not None:
             found["prune"] = Prune(self.prune)
         return found
+
+
+def end_of(kind: type[BaseException] | None) -> RunEnd:
+    """How a run ended that was left by an exception of a kind, or by none."""
+    if kind is None:
+        return RunEnd.finished
+    known = {PrunedError: RunEnd.pruned, Preempted: RunEnd.preempted}
+    return next((end for error, end in known.items() if issubclass(kind, error)), RunEnd.failed)
 
 
 def make_agent(setup: Setup, learning_rate_scale: float) -> Agent[Any]:

@@ -56,6 +56,11 @@ def run_job(config: Config, sweep: Path, command: Command, aside: bool) -> float
     return None
 
 
+def group_of(sweep: Path) -> str:
+    """What W&B groups the runs of a sweep by: the name of its folder."""
+    return shortened(sweep.resolve().name, NAME_LENGTH)
+
+
 def _again(name: str, sweep: Path, command: Command) -> tuple[Config, Command]:
     """A job of the sweep as it was recorded."""
     folder = find(sweep, name)
@@ -72,8 +77,8 @@ def _run(config: Config, sweep: Path, job: Job, command: Command, aside: bool) -
     job = replace(job, status=JobStatus.running, started=job.started or now(), ended=None, error=None)
     write(sweep, job)
     swept = swept_values(read_sweep(sweep).swept, job.config, job.choices)
-    group = config.tracking.group or shortened(sweep.name, NAME_LENGTH)
-    tracking = replace(config.tracking, group=group, job_type=config.tracking.job_type or "sweep")
+    tracking = replace(config.tracking, group=config.tracking.group or group_of(sweep))
+    tracking = replace(tracking, job_type=config.tracking.job_type or "sweep")
     command = replace(command, swept=swept)
     with (folder / OUTPUT_FILE).open("a") if aside else nullcontext(sys.stdout) as output:
         try:

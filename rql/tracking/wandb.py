@@ -3,13 +3,17 @@
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from rql.config.agents.base import StageInfo
 from rql.config.choices import WandbMode
 from rql.config.running import TrackingConfig
+from rql.evaluation.rollout import EPISODE_COLUMNS, Episode
 from rql.runs.folder import Identity
 from rql.tracking.swept import name_of, tags_of, with_swept
 
@@ -18,6 +22,16 @@ FINISH_SECONDS = 300.0
 """How long a run that has ended waits for what is not uploaded yet."""
 
 logger = logging.getLogger(__name__)
+
+
+class RunEnd(Enum):
+    """How a run, or an attempt at it, ended."""
+
+    finished = "finished"
+    pruned = "pruned"
+    preempted = "preempted"
+    """It was asked to end, and can go on."""
+    failed = "failed"
 
 
 class WandbView:
@@ -54,12 +68,22 @@ class WandbView:
         if self._run is not None:
             self._attempt(lambda: self._log_policy(path))
 
-    def finish(self, summary: dict[str, Any], exit_code: int) -> None:
-        """Send the summary and close the run."""
+    def log_episodes(self, stage: StageInfo, step: int, episodes: Sequence[Episode]) -> None:
+        """Send the episodes of an evaluation as the table `stage/episodes`."""
         if self._run is not None:
-            self._attempt(lambda: self._run.summary.update(summary))
+            import wandb
+
+            table = wandb.Table(columns=[*EPISODE_COLUMNS], data=[list(episode) for episode in episodes])
+            self._attempt(lambda: self._log(stage, step, {"episodes": table}))
+
+    def finish(self, summary: dict[str, Any], end: RunEnd) -> None:
+        """Send the summary with the key `state`, and close the run. What was pruned did not fail."""
         if self._run is not None:
-            self._attempt(lambda: self._close(exit_code))
+            self._attempt(lambda: self._run.summary.update(summary | {"state": end.value}))
+        if self._run is not None and end is RunEnd.preempted:
+            self._attempt(lambda: self._run.mark_preempting())
+        if self._run is not None:
+            self._attempt(lambda: self._close(0 if end in (RunEnd.finished, RunEnd.pruned) else 1))
 
     def _log(self, stage: StageInfo, step: int, values: dict[str, Any]) -> None:
         if stage not in self._defined:
@@ -90,7 +114,7 @@ class WandbView:
         import wandb
 
         mode = _mode(settings.mode)
-        if mode == "online" and not _logged_in():  # wandb would ask for a key, and wait
+        if mode == "online" and not logged_in():  # wandb would ask for a key, and wait
             logger.warning("no W&B login (`wandb login` makes one); this run is logged offline")
             mode = "offline"
         try:
@@ -102,6 +126,9 @@ class WandbView:
             wandb.teardown()
             run = self._init("offline", settings, directory, config, identity)
         self._run = run
+        recorded = Path(run.dir) / "run-config.yaml"  # config.yaml is W&B's own
+        recorded.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        run.save(str(recorded), base_path=run.dir, policy="now")
 
     @staticmethod
     def _init(mode: str, settings: TrackingConfig, directory: Path, config: dict[str, Any], identity: Identity) -> Any:
@@ -122,7 +149,7 @@ class WandbView:
             dir=directory,
             reinit="create_new",
             settings=wandb.Settings(
-                console="off",
+                console="wrap",  # into files/output.log; what git has not committed is in files/diff.patch
                 silent=True,
                 init_timeout=INIT_SECONDS,
                 finish_timeout=FINISH_SECONDS,
@@ -141,10 +168,11 @@ class WandbView:
 def _mode(mode: WandbMode) -> str:
     if mode is not WandbMode.auto:
         return mode.name
-    return os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+    return os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
 
 
-def _logged_in() -> bool:
+def logged_in() -> bool:
+    """Whether there is a W&B login on this machine."""
     import wandb
 
     return wandb.login(prompt=False, verify=False)

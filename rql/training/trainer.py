@@ -9,6 +9,7 @@ from rql.agents.base import Agent, TrainingStage
 from rql.config.schema import Config
 from rql.data.batch import Batch, Draw, RewardTransform
 from rql.data.dataset import Dataset
+from rql.optim.adam import Learned, gradient_norm
 from rql.training.progress import MetricMeans, Progress, due
 from rql.utils.random import generator
 
@@ -43,6 +44,7 @@ class Trainer(ABC):
         self._every, self._log_every = every, config.tracking.log_every
         self._batch_size, device = config.batch_size, state.updates.device
         self._draw = Draw(config.q.n_step, config.q.discount, needs=agent.needs, reward=reward)
+        self._begun_at = {name: int(part.steps) for name, part in _learned_parts(state)}
         self._draws = generator(config.seed, stage.info.name, device)
         self._diagnosis_draws = generator(config.seed, f"{stage.info.name} diagnosis", device)
 
@@ -63,6 +65,7 @@ class Trainer(ABC):
         return {
             "step": self.step,
             "updates": self.updates,
+            "begun_at": self._begun_at,
             "means": self.means.saved_state(),
             "draws": self._draws.get_state(),
             "diagnosis_draws": self._diagnosis_draws.get_state(),
@@ -71,6 +74,7 @@ class Trainer(ABC):
     def load(self, saved: dict[str, Any]) -> None:
         """Go on from `saved_state`."""
         self.step, self.updates = saved["step"], saved["updates"]
+        self._begun_at = dict(saved["begun_at"])
         self.means.load(saved["means"])
         self._draws.set_state(saved["draws"])
         self._diagnosis_draws.set_state(saved["diagnosis_draws"])
@@ -89,17 +93,34 @@ class Trainer(ABC):
         if not evaluate and not due(before, self.step, self._log_every, self.total):
             return None
         self._diagnose()
-        return Progress(self.step, self.means.means(self.step) | extra, evaluate)
+        metrics = self.means.means(self.step) | self._optimisation()
+        return Progress(self.step, metrics | extra, evaluate)
 
     def can_sample(self) -> bool:
         """Whether there is anything to draw from."""
         return True
+
+    def _optimisation(self) -> dict[str, float]:
+        """The learning rate, where it has one of its own, and the gradient norm of each part that this stage trains."""
+        hparams = self.agent.hparams(self.info.name, self.step)._asdict()
+        found: dict[str, float] = {}
+        for name, part in _learned_parts(self.state):
+            if part.steps > self._begun_at[name]:
+                found[f"{name}_gradient_norm"] = float(gradient_norm(part))
+                if (rate := f"{name}_learning_rate") in hparams:
+                    found[rate] = float(hparams[rate])
+        return found
 
     def _diagnose(self) -> None:
         diagnosis = self.stage.diagnosis
         if diagnosis is not None and self.can_sample():
             noise = diagnosis.noise(self._batch_size, self._diagnosis_draws)
             self.means.add(diagnosis.measure(self.state, self.sample(self._diagnosis_draws), noise))
+
+
+def _learned_parts(state: Any) -> list[tuple[str, Learned]]:
+    """What an agent learns, by the names of the fields of its state."""
+    return [(name, part) for name, part in state._asdict().items() if isinstance(part, Learned) and part.params]
 
 
 class DatasetTrainer(Trainer):

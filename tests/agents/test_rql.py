@@ -17,7 +17,7 @@ from rql.agents.rql.composition import Amortized
 from rql.agents.rql.residual import RQLState
 from rql.data.batch import Batch
 from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces
-from rql.optim.adam import adam_step, learned
+from rql.optim.adam import adam_step, gradient_norm, learned
 
 OBS, BATCH = 3, 8
 SPACES = {
@@ -270,3 +270,12 @@ def test_adam_equals_torchs() -> None:
         loss(parameter).backward()  # type: ignore[no-untyped-call]
         theirs.step()
     assert torch.allclose(ours.params["p"], parameter, atol=1e-6)
+
+
+def test_the_gradient_norm_is_the_root_mean_square_of_those_that_adam_saw() -> None:
+    state = learned({"p": torch.zeros(2), "q": torch.zeros(())})
+    for size in (1.0, 3.0):
+        gradients = {"p": torch.tensor([0.0, 3.0]) * size, "q": torch.tensor(4.0) * size}
+        state = adam_step(state, gradients, torch.tensor(0.01))
+    expected = (0.999 * 5.0**2 + 15.0**2) / (0.999 + 1.0)
+    assert gradient_norm(state) == pytest.approx(expected**0.5, rel=1e-4)

@@ -132,7 +132,7 @@ def test_an_evaluation_whose_environments_fail_is_played_again(how: str, times: 
             with pytest.raises(EvaluationError, match="failed in evaluations 3 times"):
                 evaluator.at_end(state, "bc")
         else:
-            assert evaluator.at_end(state, "bc")["return"] == 5.0
+            assert evaluator.at_end(state, "bc").metrics["return"] == 5.0
 
 
 def test_an_evaluation_that_hangs_is_given_up_for_a_signal(tmp_path: Any) -> None:

@@ -21,7 +21,7 @@ from rql.data.reference_scores import reference_score
 from rql.envs.make import make_vector_env
 from rql.envs.spaces import describe
 from rql.envs.training import TrainingEnvs
-from rql.evaluation.evaluator import Evaluator
+from rql.evaluation.evaluator import Evaluator, first_episode_seed
 from rql.evaluation.rollout import play
 from rql.training.collector import Collector
 
@@ -89,7 +89,12 @@ def test_evaluation_is_repeatable_and_leaves_other_random_numbers_alone() -> Non
     first = evaluator.at_end(state, "final")
     evaluator.during(state, "bc")
     assert evaluator.at_end(state, "final") == first
-    assert {"return", "return_std", "sample_return", "episode_length"} <= first.keys()
+    assert {"return", "return_std", "sample_return", "episode_length"} <= first.metrics.keys()
+    assert [episode.mode for episode in first.episodes] == ["mode"] * 3 + ["sample"] * 3
+    seeds = [episode.seed for episode in first.episodes]
+    assert seeds[:3] == seeds[3:] == [first_episode_seed(config.seed) + number for number in range(3)]
+    assert np.mean([episode.value for episode in first.episodes[:3]]) == first.metrics["return"]
+    assert np.mean([episode.length for episode in first.episodes[3:]]) == first.metrics["sample_episode_length"]
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == np.random.get_state()[1].tolist()  # type: ignore[index]
 

@@ -36,10 +36,16 @@ def test_a_run_leaves_a_whole_record(cli: Cli, capsys: pytest.CaptureFixture[str
         for name in ("return", "return_std", "return_episodes", "return_min", "return_max", "sample_return"):
             assert summary[f"{stage}/{name}"] == final[name]
         assert summary[f"{stage}/updates_per_second"] > 0
+    trained = {"bc": {"bc"}, "offline": {"critic", "actor"}, "online": {"critic", "actor"}}
+    for line in lines:
+        named = {name.removesuffix("_gradient_norm") for name in line if name.endswith("_gradient_norm")}
+        assert named == (set() if line["stage"] == "online" and "td_loss" not in line else trained[line["stage"]])
+        assert named == {name.removesuffix("_learning_rate") for name in line if name.endswith("_learning_rate")}
+        assert line.get("critic_learning_rate") in (None, pytest.approx(config["q"]["learning_rate"]))
     assert summary["env_steps_per_second"] > 0 and summary["wall_seconds"] > 0
     assert sorted(path.name for path in directory.iterdir()) == [
-        ".lock", "agent.pt", "best.pt", "checkpoints", "config.yaml", "curve.png", "metrics.jsonl", "run.json",
-        "summary.json",
+        ".lock", "agent.pt", "best.pt", "checkpoints", "config.yaml", "curve.png", "episodes", "metrics.jsonl",
+        "run.json", "summary.json",
     ]  # fmt: skip
     printed = capsys.readouterr().out
     assert "π_final, finetuned" in printed

@@ -1,5 +1,6 @@
 """`rql track sync`, and the sweep files of W&B."""
 
+import json
 import subprocess
 import sys
 import time
@@ -11,10 +12,13 @@ import wandb
 import yaml
 from conftest import ROOT, compose_config
 from filelock import FileLock
+from made_runs import write_run
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from rql.commands.track import main
+from rql.commands.track import main, runs_of
+from rql.sweep.jobs import Job, write
 from rql.tracking import sync
+from rql.tracking.workspace import workspace_of
 from rql.utils.errors import RQLError
 
 SERVER = "http://localhost:1"
@@ -189,3 +193,37 @@ def test_every_job_of_a_wandb_sweep_composes(path: Path) -> None:
     assert len(jobs) >= 2
     for job in jobs:
         compose_config(*job)
+
+
+def test_a_workspace_compares_the_runs_of_a_sweep(tmp_path: Path, monkeypatch: Any) -> None:
+    """As W&B would store it; nothing is sent."""
+    swept = ["beta", "cql.alpha", "seed"]
+    sweep = {"base": {}, "choices": {}, "swept": swept, "jobs": ["a"], "launches": []}
+    write_run(tmp_path / "sweep" / "a", 0, points=[("bc", 1, 1.5), ("online", 1, 3.5)])
+    (tmp_path / "sweep" / "sweep.json").write_text(json.dumps(sweep))
+    config = {"tracking": {"project": "mine", "entity": "team", "group": None}}
+    write(tmp_path / "sweep", Job("a", "a", config=config))
+    runs = runs_of(tmp_path / "sweep", None)
+    spec = json.loads(workspace_of(runs)._to_model().model_dump_json(by_alias=True))["spec"]["section"]
+    returns, what_matters, training = spec["panelBankConfig"]["sections"][:3]
+    online = returns["panels"][0]["config"]
+    assert online["xAxis"] == "online/env_step" and online["metrics"] == ["online/return", "online/baseline_return"]
+    coordinates, importance = (panel["config"] for panel in what_matters["panels"])
+    columns = [column["accessor"] for column in coordinates["columns"]]
+    keys = ["config:beta.value", "config:cql.value.alpha", "config:seed.value"]
+    assert columns == [*keys, "summary:online/gain", "summary:online/return"]
+    assert importance["targetKey"] == "online/return"
+    assert {"online/beta", "online/kl"} <= {panel["config"]["metrics"][0] for panel in training["panels"]}
+    (runset,) = spec["runSets"]
+    assert [group["name"] for group in runset["grouping"]] == ["beta.value", "cql.value.alpha"]
+    pinned = runset["runFeed"]["columnPinned"]
+    assert {"config:beta.value", "config:seed.value", "summary:online/gain", "summary:state"} <= pinned.keys()
+    assert "sweep" in json.dumps(runset["filters"])
+
+
+def test_a_workspace_without_a_login_says_what_is_missing(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(SystemExit) as stop:
+        main(["workspace", str(tmp_path)])
+    assert stop.value.code == 2 and "no W&B login (`wandb login` makes one)" in capsys.readouterr().err

@@ -20,10 +20,10 @@ from rql.config.running import TrackingConfig
 from rql.evaluation.evaluator import Evaluator
 from rql.runs.folder import Command, Identity
 from rql.runs.record import LocalRecord, Position
-from rql.runs.run import run
+from rql.runs.run import end_of, run
 from rql.tracking.swept import name_of, tags_of, with_swept
-from rql.tracking.wandb import WandbView
-from rql.utils.errors import ConfigError
+from rql.tracking.wandb import RunEnd, WandbView
+from rql.utils.errors import ConfigError, Preempted, PrunedError, RQLError
 from rql.utils.files import write_atomically
 
 SHORT_EPISODES = [*TINY, "++env.kwargs.max_episode_steps=10", "dataset.episodes=8"]
@@ -79,6 +79,54 @@ def test_an_offline_wandb_run_holds_config_history_and_summary_under_the_documen
         assert name in text, name
 
 
+def test_wandb_has_the_episodes_the_gain_the_configuration_and_what_was_printed(cli: Cli) -> None:
+    directory = cli(*SHORT_EPISODES, "tracking=offline")
+    (log,) = directory.glob("wandb/offline-run-*/*.wandb")
+    summary = inspected(log, "--summary")[0]["summary"]
+    recorded = summary_of(directory)
+    assert summary["state"] == "finished"
+    for name in ("best/step", "best/return", "best/stage", "online/gain", "offline/gain", "online/baseline_return"):
+        assert summary[name] == recorded[name], name
+    assert recorded["online/gain"] == recorded["online/return"] - recorded["bc/return"]
+    evaluated = [line for line in metrics_of(directory) if "return" in line and line["stage"] != "bc"]
+    best = max(evaluated, key=lambda line: line["return"])
+    found = (recorded["best/stage"], recorded["best/step"], recorded["best/return"])
+    assert found == (best["stage"], best["step"], best["return"])
+    assert all(line["baseline_return"] == recorded["bc/return"] for line in evaluated)
+    files = log.parent / "files"
+    table = json.loads((files / summary["online/episodes"]["path"]).read_text())
+    rows = (directory / "episodes" / "online.csv").read_text().splitlines()
+    assert table["columns"] == rows[0].split(",") == ["mode", "seed", "return", "length", "success"]
+    assert len(rows) == 1 + 2 * 2 and [float(row.split(",")[2]) for row in rows[1:]] == [
+        row[2] for row in table["data"]
+    ]
+    config = (files / "run-config.yaml").read_text()
+    assert config == (directory / "config.yaml").read_text() and "beta: linear" in config
+    printed = "".join(one["output_raw"]["line"] for one in inspected(log) if one["type"] == "output_raw")
+    assert "Pendulum-v1: " in printed and "π_final, finetuned" in printed
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "code", "preempting"),
+    [
+        (PrunedError(5, 1.0), "pruned", 0, False),
+        (Preempted("SIGTERM"), "preempted", 1, True),
+        (RQLError("a full disk"), "failed", 1, False),
+    ],
+    ids=["pruned", "preempted", "failed"],
+)
+def test_wandb_is_told_how_a_run_ended(
+    end: BaseException, state: str, code: int, preempting: bool, tmp_path: Path
+) -> None:
+    view = WandbView(TrackingConfig(mode=WandbMode.offline), tmp_path, {}, Identity("a1b2c3d4"))
+    view.finish({"bc/return": 1.0}, end_of(type(end)))
+    (log,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    records = inspected(log)
+    assert {"exit_code": code} in [{"exit_code": one["exit"].get("exit_code", 0)} for one in records if "exit" in one]
+    assert any(one["type"] == "preempting" for one in records) == preempting
+    assert inspected(log, "--summary")[0]["summary"]["state"] == state
+
+
 def test_wandb_that_cannot_start_or_breaks_never_ends_a_run(
     cli: Cli, monkeypatch: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -101,7 +149,7 @@ def test_a_wandb_that_breaks_half_way_is_left_alone(tmp_path: Path, monkeypatch:
         view.log(CLONING, 1, {"loss": 1.0})
         view.log(CLONING, 2, {"loss": 1.0})
     assert sum("gone" in message for message in caplog.messages) == 1
-    view.finish({}, exit_code=0)
+    view.finish({}, RunEnd.finished)
     wandb.teardown()
 
 
@@ -190,8 +238,9 @@ def test_films_and_the_final_policy_are_kept_and_change_nothing(cli: Cli) -> Non
     for stage in ("bc", "offline", "online"):
         film = log.parent / "files" / summary[f"{stage}/video"]["path"]
         assert film.read_bytes() == (directory / "videos" / f"{stage}.mp4").read_bytes()
-    (artifact,) = [record["artifact"] for record in inspected(log) if record["type"] == "artifact"]
-    assert artifact["name"] == f"policy-{log.stem.removeprefix('run-')}" and artifact["type"] == "model"
+    artifacts = [record["artifact"] for record in inspected(log) if record["type"] == "artifact"]
+    (artifact,) = [one for one in artifacts if one["type"] == "model"]
+    assert artifact["name"] == f"policy-{log.stem.removeprefix('run-')}"
     (content,) = artifact["manifest"]["contents"]
     assert Path(content["local_path"]).read_bytes() == (directory / "agent.pt").read_bytes()
 
@@ -233,7 +282,7 @@ def test_an_upload_that_takes_too_long_at_the_end_is_given_up(tmp_path: Path, mo
 
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setattr(type(view._run), "finish", slow)
-        view.finish({}, exit_code=0)
+        view.finish({}, RunEnd.finished)
     assert f"`wandb sync --include-online {tmp_path / 'wandb'}" in caplog.text
     view._run.finish()
 
