@@ -55,7 +55,7 @@ def workspace_of(runs: Runs) -> Any:
             ],
         ),
     ]
-    columns = [*(f"config:{key}" for key in runs.swept), *(f"summary:{name}" for name in _table(runs.stages))]
+    columns = [*(_column(key) for key in runs.swept), *(f"summary:{name}" for name in _table(runs.stages))]
     runset = ws.RunsetSettings(
         filters=f"Metric('Group') = '{runs.group}'",
         groupby=[ws.Config(key) for key in keys],
@@ -65,6 +65,12 @@ def workspace_of(runs: Runs) -> Any:
     return ws.Workspace(
         entity=runs.entity, project=runs.project, name=runs.name, sections=sections, runset_settings=runset
     )
+
+
+def _column(key: str) -> str:
+    """The name of a configuration key as a column of W&B's table, which keeps the values of each section in `value`."""
+    section, *rest = key.split(".")
+    return ".".join([f"config:{section}", "value", *rest])
 
 
 def _curve(panels: Any, stage: StageInfo) -> Any:

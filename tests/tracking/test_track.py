@@ -217,7 +217,7 @@ def test_a_workspace_compares_the_runs_of_a_sweep(tmp_path: Path, monkeypatch: A
     (runset,) = spec["runSets"]
     assert [group["name"] for group in runset["grouping"]] == ["beta.value", "cql.value.alpha"]
     pinned = runset["runFeed"]["columnPinned"]
-    assert {"config:beta.value", "config:seed.value", "summary:online/gain", "summary:state"} <= pinned.keys()
+    assert {*keys, "summary:online/gain", "summary:state"} <= pinned.keys()
     assert "sweep" in json.dumps(runset["filters"])
 
 
