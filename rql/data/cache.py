@@ -17,14 +17,12 @@ import numpy as np
 from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
-from rql.config.choices import Unfinished
 from rql.data.columns import NEXT_OBS, Columns, Field, continues, fields_of, lay_out
-from rql.data.episodes import Converter, Episode, Source
+from rql.data.episodes import Converter, Episode, Reading, Source
 from rql.data.transitions import Transitions
-from rql.envs.spaces import Spaces
 from rql.utils.errors import DataError, RQLError
 
-FORMAT = 2
+FORMAT = 3
 """Counted up with every change of what is written, so that nothing old is taken for new."""
 BLOCK = 4096
 """Steps that are converted at once."""
@@ -48,7 +46,7 @@ def cache_folder(configured: str | None) -> Path:
     return (Path(user) if user else Path.home() / ".cache") / "rql"
 
 
-def open_cached(source: Source, spaces: Spaces, unfinished: Unfinished, folder: Path) -> Transitions:
+def open_cached(source: Source, reading: Reading, folder: Path) -> Transitions:
     """The data set, memory-mapped; converted first where that has not been done yet.
 
     Several processes may ask at once: one converts, the others wait for it. Writing to the arrays changes nothing on
@@ -58,7 +56,7 @@ def open_cached(source: Source, spaces: Spaces, unfinished: Unfinished, folder: 
         DataError: if the source cannot be used.
         RQLError: if the cache cannot be written.
     """
-    path = folder / _entry_name(source, spaces, unfinished)
+    path = folder / _entry_name(source, reading)
     entry = read_entry(path)
     if entry is None:
         try:
@@ -66,7 +64,7 @@ def open_cached(source: Source, spaces: Spaces, unfinished: Unfinished, folder: 
             with _lock(path):
                 entry = read_entry(path)
                 if entry is None:
-                    _convert(source, Converter(source.label, source.flags, spaces, unfinished), path)
+                    _convert(source, Converter(source, reading), path)
                     entry = read_entry(path)
         except OSError as error:
             where = "dataset.cache=FOLDER names another place"
@@ -119,10 +117,10 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def _entry_name(source: Source, spaces: Spaces, unfinished: Unfinished) -> str:
+def _entry_name(source: Source, reading: Reading) -> str:
     """Readable, and different whenever the content may be."""
     stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in source.files]
-    identity = json.dumps([FORMAT, source.name, stats, repr(spaces), unfinished.name])
+    identity = json.dumps([FORMAT, source.name, stats, repr(reading)])
     readable = "".join(c if c.isalnum() or c in "-." else "_" for c in source.name)
     return f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 

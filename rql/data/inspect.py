@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from gymnasium import spaces as gym_spaces
 
-from rql.config.choices import Unfinished
 from rql.config.data import EnvConfig
-from rql.data.episodes import Converter, Source, SpacePair
+from rql.data.episodes import Converter, Reading, Source, SpacePair
 from rql.data.sources.d4rl import FlatSource
 from rql.data.transitions import Transitions
 from rql.envs.make import make_env
@@ -46,9 +45,9 @@ def spaces_of(source: Source, env_id: str | None) -> Spaces:
     return describe(source.name, *_suggested(source))
 
 
-def problems(source: Source, spaces: Spaces, unfinished: Unfinished) -> Iterator[str]:
+def problems(source: Source, reading: Reading) -> Iterator[str]:
     """All that stands against using a data set, a sentence for each episode."""
-    converter = Converter(source.label, source.flags, spaces, unfinished)
+    converter = Converter(source, reading)
     steps = 0
     try:
         for index, episode in enumerate(source.episodes()):

@@ -48,6 +48,22 @@ def make_env(config: EnvConfig) -> gymnasium.Env[Any, Any]:
     return GoalSuccess(env) if is_goal_env(env) else env
 
 
+def step_limit(config: EnvConfig) -> int | None:
+    """Steps after which the environment ends an episode; None where it has no limit, or gymnasium does not know it.
+
+    Raises:
+        ConfigError: if a package that it needs is missing.
+    """
+    if config.id.startswith(ROBOTICS):
+        _import_robotics(config.id)
+    try:
+        registered = gymnasium.spec(config.id).max_episode_steps
+    except (gymnasium.error.Error, ImportError):  # whoever makes the environment says so
+        return None
+    limit: int | None = config.kwargs.get("max_episode_steps", registered)
+    return limit
+
+
 def make_vector_env(config: EnvConfig, count: int, autoreset: AutoresetMode) -> AnyVectorEnv:
     """`count` environments side by side; `autoreset` says what happens where an episode ends."""
     make: list[Callable[[], gymnasium.Env[Any, Any]]] = [partial(make_env, config)] * count

@@ -65,7 +65,7 @@ BAD_FILES: dict[str, tuple[Callable[[Arrays], Arrays], list[str]]] = {
     "wide flags": (replaced(terminals=np.zeros((16, 2), np.bool_)), ["terminals has shape (16, 2)", "(16,) is needed"]),
     "empty, no next": (lambda old: {k: v[:0] for k, v in old.items() if "next" not in k}, ["no transitions"]),
     "empty": (lambda old: {key: value[:0] for key, value in old.items()}, ["no transitions"]),
-    "no end": (replaced(timeouts=np.zeros(16, np.bool_)), ["episode 2", "no end flag", "dataset.unfinished=truncate"]),
+    "no end": (replaced(timeouts=np.zeros(16, np.bool_)), ["episode 3", "no end flag", "dataset.unfinished=truncate"]),
     "actions": (replaced(actions=np.full((16, 1), 2.5)), ["actions of episode 0", "outside", "[-2.0] to [2.0]"]),
     "action width": (replaced(actions=np.zeros((16, 2))), ["actions of episode 0 have 2 numbers", "environment's 1"]),
     "obs width": (replaced(observations=np.zeros((16, 4))), ["observations of episode 0 have 4", "environment's 3"]),
