@@ -13,6 +13,8 @@ from rql.utils.errors import ConfigError
 from rql.utils.tree import map_leaves
 
 Array = NDArray[Any]
+UNBOUNDED = 1e9
+"""Bounds of this size stand for no bounds; in actions seen as a share of them, those of usual size are all 0."""
 GOAL_KEYS = ("observation", "desired_goal")
 """What the agent sees of a goal environment unless told otherwise, as in D4RL."""
 
@@ -144,7 +146,7 @@ def describe(
 
     Raises:
         ConfigError: if the observations are not made of Box and Discrete spaces, a key is not there, or the actions
-            are neither Discrete nor a Box with finite bounds.
+            are neither Discrete nor a Box with bounds.
     """
     seen = _chosen(observation, obs_keys)
     try:
@@ -197,12 +199,21 @@ def _dim(space: gym_spaces.Space[Any]) -> int:
 def _describe_action(env_id: str, action: gym_spaces.Space[Any]) -> ActionSpec:
     if isinstance(action, gym_spaces.Discrete):
         return DiscreteSpec(int(action.n), int(action.start))
-    if isinstance(action, gym_spaces.Box) and _can_be_rescaled(action):
-        return ContinuousSpec(action.low.reshape(-1), action.high.reshape(-1), action.shape)
-    needed = "Discrete, or a Box of real numbers with finite bounds, is needed"
+    if isinstance(action, gym_spaces.Box) and _has_bounds(action):
+        spec = ContinuousSpec(action.low.reshape(-1), action.high.reshape(-1), action.shape)
+        if _can_be_undone(spec):
+            return spec
+    needed = f"Discrete, or a Box of real numbers with bounds below {UNBOUNDED:g} that differ, is needed"
     raise ConfigError("env.id", env_id, f"its actions are {action}; {needed}")
 
 
-def _can_be_rescaled(action: gym_spaces.Box) -> bool:
-    finite = np.isfinite([action.low, action.high]).all() and (action.low < action.high).all()
-    return bool(finite and np.issubdtype(action.dtype, np.floating))
+def _has_bounds(action: gym_spaces.Box) -> bool:
+    bounds = np.asarray([action.low, action.high], dtype=np.float64)
+    real = np.issubdtype(action.dtype, np.floating)
+    return bool(real and (np.abs(bounds) < UNBOUNDED).all() and (action.low < action.high).all())
+
+
+def _can_be_undone(spec: ContinuousSpec) -> bool:
+    """Whether actions come back from the environment's as they were, for its numbers lie closer than its bounds."""
+    actions = np.repeat(np.linspace(-1.0, 1.0, 8)[:, None], spec.width, axis=1)
+    return bool(np.allclose(spec.from_env(spec.to_env(actions)), actions, atol=1e-3))

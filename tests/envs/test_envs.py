@@ -59,6 +59,37 @@ def test_nested_and_discrete_observations_are_laid_flat() -> None:
         describe("x", gym_spaces.Text(4), UNIT)
 
 
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"),
+    [
+        (-np.inf, np.inf, np.float32),
+        (-LARGEST, LARGEST, np.float32),
+        (-1e20, 1e20, np.float32),
+        (-1e20, 1e20, np.float64),
+        (0.0, 1e10, np.float32),
+        (0.0, 0.0, np.float32),
+        (1e6, 1e6 + 0.25, np.float32),
+    ],
+)
+def test_bounds_of_actions_that_are_none_are_refused(low: float, high: float, dtype: Any) -> None:
+    """An action that is a share of them would not come back as it was."""
+    action = gym_spaces.Box(dtype(low), dtype(high), (2,), dtype)
+    with pytest.raises(ConfigError, match=r"env\.id=x is not possible: its actions are Box.*bounds below 1e\+09"):
+        describe("x", UNIT, action)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("low", "high"), [(-2.0, 2.0), (0.0, 1e6), (-1e-6, 1e-6), (99.0, 100.0)])
+def test_bounds_of_any_unit_are_taken(low: float, high: float, dtype: Any) -> None:
+    spec = describe("x", UNIT, gym_spaces.Box(dtype(low), dtype(high), (1,), dtype)).action
+    third = np.array([[low + (high - low) / 3]])
+    assert np.allclose(spec.from_env(third), -1 / 3, atol=1e-4)
+    assert np.allclose(spec.to_env(spec.from_env(third)), third)
+
+
 class Goal(gymnasium.Env[Any, Any]):
     """A point that walks by its action towards its goal, three steps away, and says nothing of success."""
 
