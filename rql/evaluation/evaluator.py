@@ -16,7 +16,7 @@ from rql.config.data import EnvConfig
 from rql.config.schema import Config
 from rql.data.batch import RewardTransform
 from rql.data.transitions import Reference
-from rql.envs.guarded import AnyEnv, EnvFailedError, GuardedEnvs
+from rql.envs.guarded import AnyEnv, EnvFailedError, Failures, GuardedEnvs
 from rql.envs.make import make_env
 from rql.envs.spaces import Spaces
 from rql.evaluation.rollout import EpisodeResults, play
@@ -45,7 +45,7 @@ class Evaluator:
         self._agent, self._spaces, self._config, self._reward = agent, spaces, config, reward
         self._reference, self._device = reference, device
         most = max(config.evaluation.episodes, config.evaluation.boundary_episodes)
-        self._num_envs, self._failures = min(config.evaluation.num_envs, most), 0
+        self._num_envs, self._failures = min(config.evaluation.num_envs, most), Failures(config.env)
         self._envs = self._make()
 
     def at_end(self, state: Any, policy: str) -> dict[str, float]:
@@ -65,7 +65,8 @@ class Evaluator:
         """Episodes of a policy, always from the same start states and with the same random numbers.
 
         Raises:
-            EvaluationError: if environments failed more than `env.max_restarts` times.
+            EvaluationError: if environments failed more than `env.max_restarts` times, or always do.
+            RQLError: if they report success otherwise than by a truth value.
         """
         seed, discount = first_episode_seed(self._config.seed), self._config.q.discount
         while True:
@@ -103,12 +104,10 @@ class Evaluator:
         return GuardedEnvs(env, self._num_envs, AutoresetMode.DISABLED, partial(_make, env), self._check)
 
     def _restart(self, error: EnvFailedError) -> None:
-        self._failures += 1
-        env = self._config.env
-        if self._failures > env.max_restarts:
-            times = f"{self._failures} times, more than env.max_restarts={env.max_restarts}"
-            raise EvaluationError(f"{env.id} failed in evaluations {times}; the last time with {error}") from error
-        logger.warning("%s failed in an evaluation (%s), which is played again", env.id, error)
+        too_often, id = self._failures.add(error), self._config.env.id
+        if too_often:
+            raise EvaluationError(f"{id} failed in evaluations {too_often}") from error
+        logger.warning("%s failed in an evaluation (%s), which is played again", id, error)
         self._envs.close()
         self._envs = self._make()
 

@@ -14,6 +14,7 @@ from rql.envs.goals import SUCCESS_KEYS
 from rql.envs.guarded import GuardedEnvs
 from rql.envs.make import AnyVectorEnv
 from rql.envs.spaces import Spaces
+from rql.utils.errors import RQLError
 
 Policy = Callable[[Tensor], Tensor]
 """Observations (n, obs_dim) → actions (n,) or (n, d)."""
@@ -126,7 +127,20 @@ def _reset(envs: AnyVectorEnv | GuardedEnvs, episode: NDArray[np.int64], seed: i
 
 
 def _success(infos: dict[str, Any]) -> NDArray[np.float64] | None:
+    """(n,): what each environment reports, 0 where it reports nothing at this step.
+
+    Raises:
+        RQLError: if that is no truth value.
+    """
     for key in SUCCESS_KEYS:
         if key in infos:
-            return np.asarray(infos[key], dtype=np.float64)
+            said = infos.get(f"_{key}", np.ones(len(infos[key]), np.bool_))
+            values = [value if given else 0.0 for value, given in zip(infos[key], said, strict=True)]
+            try:
+                reported = np.array(values).astype(np.float64)
+            except (TypeError, ValueError):
+                reported = np.empty(0)
+            if reported.shape != (len(values),) or not np.isfinite(reported).all():
+                raise RQLError(f"the environment reports info[{key!r}] as {values}, where True or False is needed")
+            return reported
     return None
