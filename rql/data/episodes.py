@@ -15,6 +15,7 @@ from rql.config.choices import Unfinished
 from rql.data.breaks import breaks
 from rql.data.columns import ACTION, NEXT_OBS, OBS, REWARD, TERMINATED, TRUNCATED, Column
 from rql.data.transitions import Reference
+from rql.envs.precision import lost
 from rql.envs.spaces import Spaces
 from rql.utils.errors import DataError
 from rql.utils.tree import leaves_of, map_leaves
@@ -188,6 +189,8 @@ class Converter:
         array = np.asarray(values)
         if array.dtype.kind not in "biuf":
             raise self._error(f"{key} have dtype {array.dtype}, where real numbers are needed")
+        if what := lost(array):
+            raise self._error(f"{key} lose what they say: {what}")
         return array
 
     def _actions(self, values: Any, block: "Block") -> Array:

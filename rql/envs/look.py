@@ -6,9 +6,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces as gym_spaces
+from numpy.typing import NDArray
 
 from rql.config.data import EnvConfig
 from rql.envs.goals import SUCCESS_KEYS
+from rql.envs.precision import lost
 from rql.utils.errors import ConfigError
 
 SHOWN = 60
@@ -34,6 +36,9 @@ def look(config: EnvConfig, env: gymnasium.Env[Any, Any], seen: gym_spaces.Space
         *_wrong_infos({"reset": told, "step": info}),
     ):
         raise ConfigError("env.id", config.id, f"its {what} is {_shown(value)}, where {wanted} is needed")
+    for one, other in zip(_boxes(seen, first), _boxes(seen, obs), strict=True):
+        if loss := lost(np.stack([one, other])):
+            raise ConfigError("env.id", config.id, f"its observations lose what they say: {loss}")
 
 
 Wrong = Iterator[tuple[str, Any, str]]
@@ -72,6 +77,17 @@ def _wrong_parts(name: str, space: gym_spaces.Dict | gym_spaces.Tuple[Any], obs:
         parts = [(str(index), part, obs[index]) for index, part in enumerate(space.spaces)]
     for key, part, value in parts:
         yield from _wrong_observations(f"{name} {key}", part, value)
+
+
+def _boxes(space: gym_spaces.Space[Any], obs: Any) -> Iterator[NDArray[Any]]:
+    if isinstance(space, gym_spaces.Dict):
+        for key, part in space.spaces.items():
+            yield from _boxes(part, obs[key])
+    elif isinstance(space, gym_spaces.Tuple):
+        for index, part in enumerate(space.spaces):
+            yield from _boxes(part, obs[index])
+    elif isinstance(space, gym_spaces.Box):
+        yield np.asarray(obs)
 
 
 def _wrong_outcomes(reward: Any, flags: Mapping[str, Any]) -> Wrong:

@@ -29,9 +29,16 @@ class Odd(gymnasium.Env[Any, Any]):
     action_space = gym_spaces.Discrete(2)
 
     def __init__(
-        self, space: Any = BOX, obs: Any = FINE, reward: Any = 1.0, end: Any = False, info: Any = None, raises: int = 0
+        self,
+        space: Any = BOX,
+        obs: Any = FINE,
+        reward: Any = 1.0,
+        end: Any = False,
+        info: Any = None,
+        raises: int = 0,
+        drift: float = 0.0,
     ) -> None:
-        self.observation_space, self._raises = space, raises
+        self.observation_space, self._raises, self._drift = space, raises, drift
         self._given = obs, reward, end, False, {} if info is None else info
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
@@ -43,7 +50,8 @@ class Odd(gymnasium.Env[Any, Any]):
         self._steps += 1
         if self._steps == self._raises:
             raise KeyError("no such joint")
-        return self._given
+        obs, *outcome = self._given
+        return (obs + self._drift if self._drift else obs, *outcome)
 
 
 gymnasium.register("RQLTestOdd-v0", entry_point=lambda **kwargs: Odd(**kwargs), disable_env_checker=True)
@@ -67,6 +75,10 @@ ODD: dict[str, tuple[dict[str, Any], str]] = {
     "no dictionary": ({"space": gym_spaces.Dict(a=BOX), "obs": FINE}, r"a dictionary with a is needed"),
     "in a dictionary": ({"space": gym_spaces.Dict(a=BOX), "obs": {"a": [1]}}, r"first observation a is \[1\]"),
     "no tuple": ({"space": gym_spaces.Tuple([BOX]), "obs": [FINE]}, r"a tuple of 1 is needed"),
+    "far from 0": (
+        {"space": gym_spaces.Box(-np.inf, np.inf, (2,), np.float64), "obs": np.array([1.7e9, 0.0]), "drift": 1.0},
+        r"observations lose what they say: number 0 of each lies near 1\.7e\+09 with a standard deviation of 0\.5",
+    ),
     "raises": ({"raises": 1}, r" failed with KeyError: 'no such joint'"),
 }
 
