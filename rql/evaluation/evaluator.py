@@ -46,7 +46,7 @@ class Evaluator:
         self._reference, self._device = reference, device
         most = max(config.evaluation.episodes, config.evaluation.boundary_episodes)
         self._num_envs, self._failures = min(config.evaluation.num_envs, most), Failures(config.env)
-        self._envs = self._make()
+        self._envs, self._warned = self._make(), False
 
     def at_end(self, state: Any, policy: str) -> dict[str, float]:
         """Metrics of both modes of a policy, as at the end of a stage; those of the second mode bear its name."""
@@ -69,15 +69,17 @@ class Evaluator:
             RQLError: if they report success otherwise than by a truth value.
         """
         seed, discount = first_episode_seed(self._config.seed), self._config.q.discount
+        how = (self._reward, discount, self._device, self._config.evaluation.max_episode_steps, self._check)
         while True:
             draws = generator(self._config.seed, "evaluation", self._device)
             act = Policy(self._agent, state, self._spaces, policy, mode is ActionMode.mode, draws).choose
             try:
-                return play(
-                    act, self._envs, self._spaces, episodes, seed, self._reward, discount, self._device, self._check
-                )
+                results = play(act, self._envs, self._spaces, episodes, seed, *how)
             except EnvFailedError as error:
                 self._restart(error)
+                continue
+            self._say_cut(results)
+            return results
 
     def film(self, state: Any, policy: str, camera: Camera, path: Path) -> None:
         """An episode of a policy in the mode `evaluation.mode`, from the start state of the first that is evaluated.
@@ -93,11 +95,18 @@ class Evaluator:
             self._check()
             return filmed(obs)
 
-        record(act, first_episode_seed(self._config.seed), camera, path)
+        record(act, first_episode_seed(self._config.seed), camera, path, self._config.evaluation.max_episode_steps)
 
     def close(self) -> None:
         """Close the environments."""
         self._envs.close()
+
+    def _say_cut(self, results: EpisodeResults) -> None:
+        if results.cut and not self._warned:
+            cut, most = f"{results.cut} of {len(results.returns)}", self._config.evaluation.max_episode_steps
+            what = f"cut off {cut} episodes, which {self._config.env.id} had not ended"
+            logger.warning("evaluation.max_episode_steps=%d %s; this is said once", most, what)
+            self._warned = True
 
     def _make(self) -> GuardedEnvs:
         env = self._config.env

@@ -34,6 +34,8 @@ class EpisodeResults:
     """(episodes, obs_dim)."""
     first_action: NDArray[Any]
     """(episodes,) or (episodes, d), as the policy chose it."""
+    cut: int = 0
+    """Episodes that were cut off before the environment ended them."""
 
     @classmethod
     def none_yet(cls, episodes: int, obs: NDArray[np.float32], action: NDArray[Any]) -> "EpisodeResults":
@@ -87,12 +89,14 @@ def play(
     reward_transform: RewardTransform,
     discount: float,
     device: torch.device,
+    step_limit: int,
     check: Callable[[], None] = lambda: None,
 ) -> EpisodeResults:
     """Play episodes 0, 1, …, `episodes` − 1, episode i from the start state of seed `seed` + i.
 
     An environment that finishes takes the next episode that no other has begun, so that every episode counts,
-    however long it is. `envs` must not reset by themselves. `check` is called before every step, and may raise.
+    however long it is, up to `step_limit` steps. `envs` must not reset by themselves. `check` is called before every
+    step, and may raise.
     """
     count = envs.num_envs
     episode, following = np.arange(count), count
@@ -111,6 +115,9 @@ def play(
         success = _success(infos)
         results.step(episode[playing], reward[playing], learned[playing], None if success is None else success[playing])
         done = terminated | truncated
+        long = playing & ~done & (results.lengths[np.minimum(episode, episodes - 1)] >= step_limit)
+        results.cut += int(long.sum())
+        done |= long
         if done.any():
             for index in np.flatnonzero(done):
                 episode[index], following = following, following + 1
