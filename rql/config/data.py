@@ -21,6 +21,8 @@ class EnvConfig:
     """Keyword arguments for `gymnasium.make`."""
     obs_keys: list[str] | None = None
     """Which entries of a dictionary observation the agent sees; null is observation and desired_goal, or all."""
+    flatten_images: bool = False
+    """Lay images flat; without it observations that are images are refused, for no network here is made for them."""
     num_envs: int = at_least(1, 1)
     """Environments that collect in parallel during online finetuning."""
     vectorization: Vectorization = setting(Vectorization.sync, Role.how)

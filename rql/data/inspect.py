@@ -38,11 +38,11 @@ def spaces_of(source: Source, env_id: str | None) -> Spaces:
     """
     if env_id is not None:
         with make_env(EnvConfig(id=env_id)) as env:
-            return describe(env_id, env.observation_space, env.action_space)
+            return describe(env_id, env.observation_space, env.action_space, flatten_images=True)
     if source.spaces is not None:
-        return describe(source.name, *source.spaces)
+        return describe(source.name, *source.spaces, flatten_images=True)
     assert isinstance(source, FlatSource)
-    return describe(source.name, *_suggested(source))
+    return describe(source.name, *_suggested(source), flatten_images=True)
 
 
 def problems(source: Source, reading: Reading) -> Iterator[str]:

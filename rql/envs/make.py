@@ -79,7 +79,7 @@ def inspect_env(config: EnvConfig) -> tuple[Spaces, gymnasium.Env[Any, Any]]:
         ConfigError: if the spaces do not suit the agent, or the first step fails or gives what it should not.
     """
     env = make_env(config)
-    spaces = describe(config.id, env.observation_space, env.action_space, config.obs_keys)
+    spaces = describe(config.id, env.observation_space, env.action_space, config.obs_keys, config.flatten_images)
     look(config, env, spaces.observation.space)
     return spaces, env
 

@@ -93,6 +93,7 @@ def _delete(key: str) -> Callable[[Any], None]:
             None,
             "demo_2 has columns of [4, 7] steps",
         ),
+        (lambda _: None, ["place", "image"], "observation image is an image; env.flatten_images=true"),
         (lambda _: None, ["place"], "have 2 numbers, the environment's 3"),
         (lambda file: file["data/demo_2/actions"].__setitem__((1, 0), np.nan), None, "actions of episode 1"),
     ],
