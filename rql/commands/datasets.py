@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from rql.config.choices import Unfinished
+from rql.config.choices import OutsideActions, Unfinished
 from rql.config.data import EnvConfig
 from rql.data.cache import cache_folder, entries, open_cached, remove, remove_leftovers
 from rql.data.episodes import Reading, Source
@@ -111,7 +111,8 @@ def _opened(options: argparse.Namespace) -> tuple[Source, Reading]:
     """The data set that is named, and how it is to be read."""
     limit = step_limit(EnvConfig(id=options.env)) if options.env else None
     source = open_source(options.name, False, limit)
-    return source, Reading(spaces_of(source, options.env), Unfinished[options.unfinished], limit)
+    how = Unfinished[options.unfinished], OutsideActions[options.actions], limit
+    return source, Reading(spaces_of(source, options.env), *how)
 
 
 def clear(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from rql.config.choices import PolicyClass, Unfinished, Vectorization
+from rql.config.choices import OutsideActions, PolicyClass, Unfinished, Vectorization
 from rql.config.registry import register
 from rql.config.settings import Check, Role, WholeConfig, at_least, finite, fraction, positive, section, setting
 
@@ -79,6 +79,8 @@ class DatasetConfig:
     """What π_BC is cloned from."""
     unfinished: Unfinished = Unfinished.refuse
     """What becomes of an episode whose last step has no end flag."""
+    actions: OutsideActions = OutsideActions.refuse
+    """What becomes of continuous actions outside the environment's bounds; those that are clipped are counted."""
     root: str | None = setting(None, Role.how)
     """The folder of the Minari data sets; null is Minari's own, which MINARI_DATASETS_PATH names."""
     download: bool = setting(True, Role.how)

@@ -5,6 +5,7 @@ An entry is a folder with a file for each column, the lengths of the episodes, a
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from rql.data.episodes import Converter, Episode, Reading, Source
 from rql.data.transitions import Transitions
 from rql.utils.errors import DataError, RQLError
 
+logger = logging.getLogger(__name__)
 FORMAT = 3
 """Counted up with every change of what is written, so that nothing old is taken for new."""
 BLOCK = 4096
@@ -72,6 +74,9 @@ def open_cached(source: Source, reading: Reading, folder: Path) -> Transitions:
                 f"the cache of data set {source.label} cannot be written to {path}: {error}; {where}"
             ) from error
     assert entry is not None
+    if clipped := entry.meta["clipped"]:
+        share = f"{clipped:,} of {entry.meta['transitions']:,}"
+        logger.warning("data set %s: dataset.actions=clip clipped the actions of %s steps", source.label, share)
     return _load(entry, source)
 
 
@@ -140,7 +145,7 @@ def _convert(source: Source, converter: Converter, path: Path) -> None:
     shutil.rmtree(part, ignore_errors=True)  # of a process that died
     part.mkdir()
     try:
-        lengths, fields = _write_columns(source, converter, part)
+        lengths, fields, clipped = _write_columns(source, converter, part)
         _write(part / LENGTHS, lengths)
         meta = {
             "format": FORMAT,
@@ -149,6 +154,7 @@ def _convert(source: Source, converter: Converter, path: Path) -> None:
             "file": str(source.files[0].resolve()),
             "transitions": int(lengths.sum()),
             "episodes": len(lengths),
+            "clipped": clipped,
             "fields": {name: [field.shape, field.dtype.str] for name, field in fields.items()},
             "sizes": {file.name: file.stat().st_size for file in part.iterdir()},
         }
@@ -161,10 +167,10 @@ def _convert(source: Source, converter: Converter, path: Path) -> None:
         raise
 
 
-def _write_columns(source: Source, converter: Converter, part: Path) -> tuple[NDArray[np.int64], dict[str, Field]]:
-    """Stream the columns to their files; the lengths of the episodes (E,), and the fields."""
+def _write_columns(source: Source, converter: Converter, part: Path) -> tuple[NDArray[np.int64], dict[str, Field], int]:
+    """Stream the columns to their files; the lengths of the episodes (E,), the fields, and the actions clipped."""
     lengths: list[NDArray[np.int64]] = []
-    first, fields, needless = 0, dict[str, Field](), True
+    clipped, first, fields, needless = 0, 0, dict[str, Field](), True
     with ExitStack() as stack:
         files: dict[str, BinaryIO] = {}
         for episodes in _blocks(source.episodes()):
@@ -178,6 +184,7 @@ def _write_columns(source: Source, converter: Converter, part: Path) -> tuple[ND
                 files = {name: stack.enter_context((part / f"{name}{COLUMN}").open("wb")) for name in fields}
             needless = needless and continues(columns, converted.lengths)
             lengths.append(converted.lengths)
+            clipped += converted.clipped
             _append(source.label, files, fields, columns)
         for file in files.values():
             _sync(file)
@@ -186,7 +193,7 @@ def _write_columns(source: Source, converter: Converter, part: Path) -> tuple[ND
     if needless:
         (part / f"{NEXT_OBS}{COLUMN}").unlink()
         del fields[NEXT_OBS]
-    return np.concatenate(lengths), fields
+    return np.concatenate(lengths), fields, clipped
 
 
 def _append(label: str, files: dict[str, BinaryIO], fields: dict[str, Field], columns: Columns) -> None:

@@ -11,12 +11,12 @@ from gymnasium import spaces as gym_spaces
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
-from rql.config.choices import Unfinished
+from rql.config.choices import OutsideActions, Unfinished
 from rql.data.breaks import breaks
 from rql.data.columns import ACTION, NEXT_OBS, OBS, REWARD, TERMINATED, TRUNCATED, Column
 from rql.data.transitions import Reference
 from rql.envs.precision import lost
-from rql.envs.spaces import Spaces
+from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.utils.errors import DataError
 from rql.utils.tree import leaves_of, map_leaves
 
@@ -77,6 +77,8 @@ class Reading:
     """Of the environment that it is read for."""
     unfinished: Unfinished = Unfinished.refuse
     """What becomes of an episode whose last step has no end flag."""
+    actions: OutsideActions = OutsideActions.refuse
+    """What becomes of actions outside the bounds of that environment's."""
     step_limit: int | None = None
     """Steps after which that environment ends an episode, if it does."""
 
@@ -88,6 +90,8 @@ class Converted(NamedTuple):
     """(T, …) each, `next_obs` among them."""
     lengths: NDArray[np.int64]
     """(E,)."""
+    clipped: int
+    """Steps whose action was clipped."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +118,10 @@ class Converter:
         columns: Episode = map_leaves(lambda *parts: np.concatenate([np.asarray(part) for part in parts]), *episodes)
         terminated = self._flags(self.source.flags[0], columns.terminated, block)
         truncated = self._flags(self.source.flags[1], columns.truncated, block)
+        actions, clipped = self._actions(columns.actions, block)
         steps = {
             OBS: self._observations("observations", columns.observations, block),
-            ACTION: self._actions(columns.actions, block),
+            ACTION: actions,
             REWARD: self._finite("rewards", self._numbers("rewards", columns.rewards).reshape(-1), block),
             NEXT_OBS: self._observations("next observations", columns.next_observations, block),
             TERMINATED: terminated,
@@ -128,10 +133,10 @@ class Converter:
         lengths = np.diff(np.flatnonzero(ends), prepend=-1)
         kept = self._kept(terminated, truncated, lengths, block)
         if kept.all():
-            return Converted(steps, lengths)
+            return Converted(steps, lengths, int(clipped.sum()))
         chosen = np.repeat(kept, lengths)
         left = {name: column[chosen] for name, column in steps.items()}
-        return Converted(left, lengths[kept]) if kept.any() else None
+        return Converted(left, lengths[kept], int(clipped[chosen].sum())) if kept.any() else None
 
     def _check_shapes(self, index: int, episode: Episode, first: Episode) -> None:
         steps = np.size(episode.rewards)
@@ -193,19 +198,20 @@ class Converter:
             raise self._error(f"{key} lose what they say: {what}")
         return array
 
-    def _actions(self, values: Any, block: "Block") -> Array:
-        actions = self._numbers("actions", values)
-        found, wanted = actions.size // len(actions), self.reading.spaces.action.width
+    def _actions(self, values: Any, block: "Block") -> tuple[Array, NDArray[np.bool_]]:
+        """The actions as the agent sees them (T, …), and which were clipped (T,)."""
+        actions, spec = self._numbers("actions", values), self.reading.spaces.action
+        found, wanted = actions.size // len(actions), spec.width
         if found != wanted:
             raise self._error(f"actions of episode {block.first} have {found} numbers, the environment's {wanted}")
-        converted = self._finite("actions", self.reading.spaces.action.from_env(actions), block)
-        self._refuse(
-            self.reading.spaces.action.outside(converted),
-            "actions",
-            f"outside the action space, {self.reading.spaces.action.bounds},",
-            block,
-        )
-        return converted
+        converted = self._finite("actions", spec.from_env(actions), block)
+        outside, where = spec.outside(converted), f"outside the action space, {spec.bounds},"
+        if isinstance(spec, DiscreteSpec):
+            self._refuse(outside, "actions", where, block)
+        elif self.reading.actions is OutsideActions.clip:
+            return np.where(outside[:, None], np.clip(converted, -1.0, 1.0), converted), outside
+        self._refuse(outside, "actions", f"{where} which dataset.actions=clip would clip,", block)
+        return converted, np.zeros_like(outside)
 
     def _observations(self, key: str, values: Any, block: "Block") -> Array:
         try:

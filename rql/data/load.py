@@ -36,7 +36,7 @@ def load_datasets(
         return None
 
     limit = step_limit(env_config)
-    reading = Reading(spaces, config.unfinished, limit)
+    reading = Reading(spaces, config.unfinished, config.actions, limit)
 
     def load(source: Source) -> Transitions:
         if source.spaces is not None:

@@ -28,10 +28,8 @@ from made_data import (
     write_npz,
 )
 
-from rql.config.data import (
-    D4RLDatasetConfig,
-    MinariDatasetConfig,
-)
+from rql.config.choices import OutsideActions
+from rql.config.data import D4RLDatasetConfig, EnvConfig, MinariDatasetConfig
 from rql.data.load import open_source
 from rql.data.sources.minari import open_minari
 from rql.data.transitions import Reference
@@ -174,6 +172,30 @@ def test_a_bad_minari_episode_is_refused_with_its_place(changes: Any, named: lis
         read(data_root, episode(2, 3, torques(2)), episode(2, 3, **({"actions": torques(2)} | changes)))
     for part in [*named, str(data_root), "test/set-v0"]:
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize("first", [2.002, -7.0])
+def test_actions_outside_the_bounds_are_clipped_on_request_and_counted(
+    first: float, data_root: Path, caplog: Any
+) -> None:
+    arrays = flat(EPISODES)
+    arrays["actions"][[0, 7]] = [[first], [2.00001]]  # the second is rounding
+    path = str(write_npz(data_root / "log.npz", arrays))
+    with pytest.raises(
+        DataError, match=r"actions of episode 0 .*\[-2\.0\] to \[2\.0\], which dataset\.actions=clip would"
+    ):
+        load(D4RLDatasetConfig(path=path))
+    for _ in range(2):  # converted, and from the cache
+        data = load(D4RLDatasetConfig(path=path, actions=OutsideActions.clip))[0]
+        assert data.action[0].item() == np.sign(first) and np.allclose(data.action[1:], arrays["actions"][1:] / 2)
+    assert caplog.text.count("log.npz: dataset.actions=clip clipped the actions of 1 of 16 steps") == 2
+
+
+def test_choices_that_are_none_are_not_clipped(data_root: Path) -> None:
+    arrays = flat([(6, True)], observations=np.zeros((6, 4)), next_observations=np.zeros((6, 4)))
+    path = str(write_npz(data_root / "cart.npz", arrays | {"actions": np.array([0, 1, 2, 1, 0, 1])}))
+    with pytest.raises(DataError, match=r"actions of episode 0 are outside .* 0 to 1, in 1 of 6 steps"):
+        load(D4RLDatasetConfig(path=path, actions=OutsideActions.clip), EnvConfig(id="CartPole-v1"))
 
 
 def test_an_empty_and_a_damaged_minari_set_are_refused(data_root: Path) -> None:
