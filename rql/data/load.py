@@ -9,12 +9,12 @@ from typing import Any
 
 import gymnasium
 
-from rql.config.data import DatasetConfig, EnvConfig, NoDatasetConfig
+from rql.config.data import DatasetConfig, EnvConfig, MinariDatasetConfig, NoDatasetConfig
 from rql.config.registry import implementation_of
 from rql.data.cache import cache_folder, open_cached
 from rql.data.episodes import Reading, Source
 from rql.data.sources.d4rl import SUFFIXES, FlatSource
-from rql.data.sources.minari import check_spaces, open_minari
+from rql.data.sources.minari import check_spaces, fetch_if_missing, open_minari
 from rql.data.transitions import Transitions, mix, subset
 from rql.envs.make import FROM_DATASET, env_of_spec, step_limit
 from rql.envs.spaces import Spaces
@@ -67,6 +67,19 @@ def open_source(name: str, download: bool, step_limit: int | None = None) -> Sou
     if Path(name).suffix in SUFFIXES:
         return FlatSource(Path(name).expanduser(), step_limit)
     return open_minari(name, download)
+
+
+def fetch_missing(config: DatasetConfig) -> None:
+    """Have all Minari data sets of a configuration here.
+
+    Raises:
+        DataError: if one is neither here nor to be had.
+    """
+    main = [config.id] if isinstance(config, MinariDatasetConfig) else []
+    further = [config.bc.source, *(part.source for part in config.mix)]
+    with minari_root(config.root):
+        for name in (*main, *(name for name in further if name and Path(name).suffix not in SUFFIXES)):
+            fetch_if_missing(name, config.download)
 
 
 def resolve_env(dataset: DatasetConfig, env: EnvConfig) -> EnvConfig:

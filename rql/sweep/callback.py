@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from rql.config.explain import explain, fail
+from rql.sweep.datasets import require_datasets
 from rql.sweep.identity import sweep_name
 from rql.sweep.jobs import ENDED, JobStatus
 from rql.utils.errors import ConfigError, RQLError
@@ -90,6 +91,7 @@ def _begin(config: DictConfig) -> None:
     open_sweep(directory, base, swept, jobs, launch_of(name, task, list(hydra.overrides.hydra)))
     asked = {job.id for job in jobs}
     known = [job for job in jobs_of(directory) if job.id in asked]
+    require_datasets([job for job in known if job.status not in ENDED])
     done = sum(job.status in ENDED for job in known)
     begun = sum(job.status not in (*ENDED, JobStatus.queued) for job in known)
     what = f"{len(known)} job{'s' * (len(known) != 1)}, {done} done, {begun} begun" if known else "a search"

@@ -31,6 +31,7 @@ from made_data import (
 from rql.config.choices import OutsideActions
 from rql.config.data import D4RLDatasetConfig, EnvConfig, MinariDatasetConfig
 from rql.data.load import open_source
+from rql.data.sources import minari as sources
 from rql.data.sources.minari import open_minari
 from rql.data.transitions import Reference
 from rql.utils.errors import DataError
@@ -234,6 +235,7 @@ def test_a_missing_data_set_names_those_that_are_there(monkeypatch: Any, data_ro
     def unreachable(id: str) -> None:
         raise ConnectionError("no route to host")
 
+    monkeypatch.setattr(sources, "check_network", lambda: None)
     monkeypatch.setattr(minari, "download_dataset", unreachable)
     with pytest.raises(DataError, match=r"not/there-v0 is not in .*there/set-v0.*no route to host"):
         open_minari("not/there-v0", True)
@@ -245,6 +247,7 @@ def test_a_missing_data_set_is_fetched_and_opened(monkeypatch: Any, data_root: P
     remote = write_minari(data_root / "remote", "far/set-v0", [episode(2, 3, torques(2))], BOX, TORQUE)
     metadata = json.loads((remote / "metadata.json").read_text()) | {"ref_min_score": -10.0, "ref_max_score": 30.0}
     (remote / "metadata.json").write_text(json.dumps(metadata))
+    monkeypatch.setattr(sources, "check_network", lambda: None)
     monkeypatch.setattr(minari, "download_dataset", lambda id: shutil.copytree(remote, data_root / id / "data"))
     data = load(MinariDatasetConfig(id="far/set-v0"))[0]
     assert len(data) == 2 and data.reference == Reference(-10.0, 30.0)
