@@ -17,8 +17,8 @@ import numpy as np
 from minari.data_collector.episode_buffer import EpisodeBuffer
 from minari.storage.datasets_root_dir import get_dataset_path
 
-from rql.config.choices import Unfinished
 from rql.data.cache import open_cached
+from rql.data.episodes import Reading
 from rql.data.load import minari_root
 from rql.data.sources.minari import open_minari
 from rql.data.writing import describe_set, write_set
@@ -58,7 +58,7 @@ def open_it(cache: Path) -> float:
     """Open with RQL, and read all of it once as a run does; the sum of all rewards."""
     source = open_minari(ID, download=False)
     assert source.spaces is not None
-    data = open_cached(source, describe(ID, *source.spaces), Unfinished.refuse, cache)
+    data = open_cached(source, Reading(describe(ID, *source.spaces)), cache)
     return float(data.reward.sum(dtype=np.float64))
 
 

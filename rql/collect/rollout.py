@@ -21,31 +21,35 @@ def collect(
     episodes: int | None,
     seed: int,
     step_limit: int | None,
+    max_steps: int,
     progress: Callable[[], None],
-) -> None:
+) -> int:
     """Add whole episodes to the journal until it holds so many steps, or episodes.
 
     Episode i starts from the state of seed `seed` + i; those that the journal holds already are not played again.
-    Every episode that has begun is played to its end, so that short ones are not favoured; no more are begun than it
-    takes if they last as long as those so far, or `step_limit` steps at first. `envs` must not reset by themselves.
+    Every episode that has begun is played to its end, so that short ones are not favoured, or to `max_steps`, where it
+    is truncated; how many were is returned. No more are begun than it takes if they last as long as those so far, or
+    `step_limit` steps at first. `envs` must not reset by themselves.
     """
     seeds = (one for one in count(seed) if one not in journal.seeds)
     rng = np.random.default_rng([seed, journal.episodes])
     recorder = EpisodeRecorder(journal, envs.num_envs)
     playing, lengths = np.zeros(envs.num_envs, dtype=np.bool_), np.zeros(envs.num_envs, dtype=np.int64)
-    ended, obs = np.ones_like(playing), None
+    ended, obs, cut = np.ones_like(playing), None, 0
     while True:
         if ended.any():
             progress()
             obs, playing = _begin(envs, recorder, seeds, ended, playing, lengths, steps, episodes, step_limit)
         if not playing.any():
-            return
+            return cut
         actions = act(obs, rng)
         obs, rewards, terminated, truncated, _ = envs.step(actions)
+        lengths += 1
+        long = playing & ~terminated & ~truncated & (lengths >= max_steps)
+        cut, truncated = cut + int(long.sum()), truncated | long
         for index in np.flatnonzero(playing).tolist():
             flags = bool(terminated[index]), bool(truncated[index])
             recorder.step(index, actions[index], entry(obs, index), float(rewards[index]), *flags)
-        lengths += 1
         ended = terminated | truncated
 
 

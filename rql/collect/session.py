@@ -1,5 +1,6 @@
 """One collection from the configuration to the data set."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
@@ -16,7 +17,9 @@ from rql.data.journal import Journal
 from rql.data.load import minari_root
 from rql.data.reference_scores import reference_score
 from rql.data.writing import begin_set, describe_set, finish_set, leave
-from rql.envs.make import inspect_env, make_vector_env, spec_of
+from rql.envs.make import inspect_env, make_vector_env, step_limit
+
+logger = logging.getLogger(__name__)
 
 
 def run(config: CollectConfig) -> None:
@@ -39,9 +42,11 @@ def run(config: CollectConfig) -> None:
             console.print(f"going on after {journal.episodes:,} episodes, {journal.steps:,} steps", highlight=False)
         envs = stack.enter_context(closing(make_vector_env(env_config, env_config.num_envs, AutoresetMode.DISABLED)))
         progress = stack.enter_context(_progress(config, journal, console))
-        spec = spec_of(env)
-        limit = spec.max_episode_steps if spec else None
-        collect(behaviour.act, envs, journal, config.steps, config.episodes, config.seed, limit, progress)
+        limit = step_limit(env_config)
+        much = (config.steps, config.episodes, config.seed, limit, config.max_episode_steps)
+        if cut := collect(behaviour.act, envs, journal, *much, progress):
+            most = f"max_episode_steps={config.max_episode_steps}"
+            logger.warning("%s cut off %d episodes, which %s had not ended", most, cut, env_config.id)
         episodes, steps = journal.episodes, journal.steps
         path = finish_set(journal)
         console.print(f"{config.id}: {episodes:,} episodes, {steps:,} steps in {path}", highlight=False, soft_wrap=True)

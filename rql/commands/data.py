@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from rql.commands.shared import Parser, errors_in_one_sentence
-from rql.config.choices import Unfinished
+from rql.config.choices import OutsideActions, Unfinished
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +30,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--env", metavar="ID", help="the environment whose spaces it is read with")
     choices = [choice.name for choice in Unfinished]
     one.add_argument("--unfinished", choices=choices, default="refuse", help="as dataset.unfinished of a run")
+    choices = [choice.name for choice in OutsideActions]
+    one.add_argument("--actions", choices=choices, default="refuse", help="as dataset.actions of a run")
     for name, help, parents in (
         ("list", "local data sets, unfinished collections, the cache", [shared]),
         ("info", "sizes, returns, scores, coverage, problems", [shared, one]),

@@ -11,18 +11,21 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from rql.config.choices import Unfinished
+from rql.config.choices import OutsideActions, Unfinished
+from rql.config.data import EnvConfig
 from rql.data.cache import cache_folder, entries, open_cached, remove, remove_leftovers
+from rql.data.episodes import Reading, Source
 from rql.data.inspect import coverage, problems, spaces_of
 from rql.data.journal import Journal, read_header
 from rql.data.load import open_source
 from rql.data.reference_scores import reference_score
 from rql.data.sources.minari import dataset_folder, journal_path
 from rql.data.writing import finish_set
+from rql.envs.make import step_limit
 from rql.utils.errors import RQLError
 
 SHOWN_PROBLEMS = 20
-UNCHECKED = "none in the file itself; --env ID checks it against the spaces of an environment"
+UNCHECKED = "none in the file itself; --env ID checks it against the spaces and the time limit of an environment"
 console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
@@ -58,15 +61,14 @@ def _id_of(journal: Path) -> str:
 
 def info(options: argparse.Namespace) -> int:
     """Print what is in a data set; 1 if it has problems."""
-    source = open_source(options.name, download=False)
-    spaces = spaces_of(source, options.env)
-    unfinished = Unfinished[options.unfinished]
-    found = list(problems(source, spaces, unfinished))
+    source, reading = _opened(options)
+    spaces = reading.spaces
+    found = list(problems(source, reading))
     if found:
         _say_problems(found)
         return 1
     checked = source.spaces is not None or options.env is not None
-    data = open_cached(source, spaces, unfinished, cache_folder(options.cache))
+    data = open_cached(source, reading, cache_folder(options.cache))
     returns, lengths = data.returns(), data.ends - data.starts
     table = _table(source.label, "", "")
     made_in = source.env_spec.id if source.env_spec else options.env or "not said"
@@ -97,12 +99,20 @@ def info(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Print the problems of a data set; 1 if it has any."""
-    source = open_source(options.name, download=False)
-    found = list(problems(source, spaces_of(source, options.env), Unfinished[options.unfinished]))
+    source, reading = _opened(options)
+    found = list(problems(source, reading))
     _say_problems(found)
     if source.spaces is None and options.env is None:
         console.print(UNCHECKED)
     return 1 if found else 0
+
+
+def _opened(options: argparse.Namespace) -> tuple[Source, Reading]:
+    """The data set that is named, and how it is to be read."""
+    limit = step_limit(EnvConfig(id=options.env)) if options.env else None
+    source = open_source(options.name, False, limit)
+    how = Unfinished[options.unfinished], OutsideActions[options.actions], limit
+    return source, Reading(spaces_of(source, options.env), *how)
 
 
 def clear(options: argparse.Namespace) -> int:

@@ -96,7 +96,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     plan = Plan.of(saved, options.policy, options.mode, options.episodes, options.num_envs, options.seed)
     if options.video:
         with closing(open_camera(saved.config.env)) as camera:
-            record(*first_episode(saved, plan), camera, options.video)
+            record(*first_episode(saved, plan), camera, options.video, saved.config.evaluation.max_episode_steps)
     figures = compare(saved, plan)
     if options.json:
         content = {"path": str(options.path), "env": saved.config.env.id, "seed": plan.seed, "policies": figures}

@@ -35,6 +35,13 @@ class Unfinished(Enum):
     drop = "drop"
 
 
+class OutsideActions(Enum):
+    """What becomes of actions outside the bounds of the environment's."""
+
+    refuse = "refuse"
+    clip = "clip"
+
+
 class ActionMode(Enum):
     """How a policy acts: at its mode (deterministic) or sampling."""
 

@@ -77,6 +77,8 @@ class CollectConfig:
     """Whole episodes until there are so many steps."""
     episodes: int | None = at_least(None, 1)
     """So many whole episodes."""
+    max_episode_steps: int = at_least(10_000, 1)
+    """Steps after which an episode is truncated, in an environment that does not end it."""
     env: EnvConfig = section(EnvConfig)
     dataset: DatasetConfig = MISSING
     """`dataset.root` is where the data set is written; what else `env` brings here is not read."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from rql.config.choices import PolicyClass, Unfinished, Vectorization
+from rql.config.choices import OutsideActions, PolicyClass, Unfinished, Vectorization
 from rql.config.registry import register
 from rql.config.settings import Check, Role, WholeConfig, at_least, finite, fraction, positive, section, setting
 
@@ -21,6 +21,8 @@ class EnvConfig:
     """Keyword arguments for `gymnasium.make`."""
     obs_keys: list[str] | None = None
     """Which entries of a dictionary observation the agent sees; null is observation and desired_goal, or all."""
+    flatten_images: bool = False
+    """Lay images flat; without it observations that are images are refused, for no network here is made for them."""
     num_envs: int = at_least(1, 1)
     """Environments that collect in parallel during online finetuning."""
     vectorization: Vectorization = setting(Vectorization.sync, Role.how)
@@ -77,6 +79,8 @@ class DatasetConfig:
     """What π_BC is cloned from."""
     unfinished: Unfinished = Unfinished.refuse
     """What becomes of an episode whose last step has no end flag."""
+    actions: OutsideActions = OutsideActions.refuse
+    """What becomes of continuous actions outside the environment's bounds; those that are clipped are counted."""
     root: str | None = setting(None, Role.how)
     """The folder of the Minari data sets; null is Minari's own, which MINARI_DATASETS_PATH names."""
     download: bool = setting(True, Role.how)

@@ -5,6 +5,7 @@ An entry is a folder with a file for each column, the lengths of the episodes, a
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,14 +18,13 @@ import numpy as np
 from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
-from rql.config.choices import Unfinished
 from rql.data.columns import NEXT_OBS, Columns, Field, continues, fields_of, lay_out
-from rql.data.episodes import Converter, Episode, Source
+from rql.data.episodes import Converter, Episode, Reading, Source
 from rql.data.transitions import Transitions
-from rql.envs.spaces import Spaces
 from rql.utils.errors import DataError, RQLError
 
-FORMAT = 2
+logger = logging.getLogger(__name__)
+FORMAT = 3
 """Counted up with every change of what is written, so that nothing old is taken for new."""
 BLOCK = 4096
 """Steps that are converted at once."""
@@ -48,7 +48,7 @@ def cache_folder(configured: str | None) -> Path:
     return (Path(user) if user else Path.home() / ".cache") / "rql"
 
 
-def open_cached(source: Source, spaces: Spaces, unfinished: Unfinished, folder: Path) -> Transitions:
+def open_cached(source: Source, reading: Reading, folder: Path) -> Transitions:
     """The data set, memory-mapped; converted first where that has not been done yet.
 
     Several processes may ask at once: one converts, the others wait for it. Writing to the arrays changes nothing on
@@ -58,7 +58,7 @@ def open_cached(source: Source, spaces: Spaces, unfinished: Unfinished, folder: 
         DataError: if the source cannot be used.
         RQLError: if the cache cannot be written.
     """
-    path = folder / _entry_name(source, spaces, unfinished)
+    path = folder / _entry_name(source, reading)
     entry = read_entry(path)
     if entry is None:
         try:
@@ -66,7 +66,7 @@ def open_cached(source: Source, spaces: Spaces, unfinished: Unfinished, folder: 
             with _lock(path):
                 entry = read_entry(path)
                 if entry is None:
-                    _convert(source, Converter(source.label, source.flags, spaces, unfinished), path)
+                    _convert(source, Converter(source, reading), path)
                     entry = read_entry(path)
         except OSError as error:
             where = "dataset.cache=FOLDER names another place"
@@ -74,6 +74,9 @@ def open_cached(source: Source, spaces: Spaces, unfinished: Unfinished, folder: 
                 f"the cache of data set {source.label} cannot be written to {path}: {error}; {where}"
             ) from error
     assert entry is not None
+    if clipped := entry.meta["clipped"]:
+        share = f"{clipped:,} of {entry.meta['transitions']:,}"
+        logger.warning("data set %s: dataset.actions=clip clipped the actions of %s steps", source.label, share)
     return _load(entry, source)
 
 
@@ -119,10 +122,10 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def _entry_name(source: Source, spaces: Spaces, unfinished: Unfinished) -> str:
+def _entry_name(source: Source, reading: Reading) -> str:
     """Readable, and different whenever the content may be."""
     stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in source.files]
-    identity = json.dumps([FORMAT, source.name, stats, repr(spaces), unfinished.name])
+    identity = json.dumps([FORMAT, source.name, stats, repr(reading)])
     readable = "".join(c if c.isalnum() or c in "-." else "_" for c in source.name)
     return f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
@@ -142,7 +145,7 @@ def _convert(source: Source, converter: Converter, path: Path) -> None:
     shutil.rmtree(part, ignore_errors=True)  # of a process that died
     part.mkdir()
     try:
-        lengths, fields = _write_columns(source, converter, part)
+        lengths, fields, clipped = _write_columns(source, converter, part)
         _write(part / LENGTHS, lengths)
         meta = {
             "format": FORMAT,
@@ -151,6 +154,7 @@ def _convert(source: Source, converter: Converter, path: Path) -> None:
             "file": str(source.files[0].resolve()),
             "transitions": int(lengths.sum()),
             "episodes": len(lengths),
+            "clipped": clipped,
             "fields": {name: [field.shape, field.dtype.str] for name, field in fields.items()},
             "sizes": {file.name: file.stat().st_size for file in part.iterdir()},
         }
@@ -163,10 +167,10 @@ def _convert(source: Source, converter: Converter, path: Path) -> None:
         raise
 
 
-def _write_columns(source: Source, converter: Converter, part: Path) -> tuple[NDArray[np.int64], dict[str, Field]]:
-    """Stream the columns to their files; the lengths of the episodes (E,), and the fields."""
+def _write_columns(source: Source, converter: Converter, part: Path) -> tuple[NDArray[np.int64], dict[str, Field], int]:
+    """Stream the columns to their files; the lengths of the episodes (E,), the fields, and the actions clipped."""
     lengths: list[NDArray[np.int64]] = []
-    first, fields, needless = 0, dict[str, Field](), True
+    clipped, first, fields, needless = 0, 0, dict[str, Field](), True
     with ExitStack() as stack:
         files: dict[str, BinaryIO] = {}
         for episodes in _blocks(source.episodes()):
@@ -180,6 +184,7 @@ def _write_columns(source: Source, converter: Converter, part: Path) -> tuple[ND
                 files = {name: stack.enter_context((part / f"{name}{COLUMN}").open("wb")) for name in fields}
             needless = needless and continues(columns, converted.lengths)
             lengths.append(converted.lengths)
+            clipped += converted.clipped
             _append(source.label, files, fields, columns)
         for file in files.values():
             _sync(file)
@@ -188,7 +193,7 @@ def _write_columns(source: Source, converter: Converter, part: Path) -> tuple[ND
     if needless:
         (part / f"{NEXT_OBS}{COLUMN}").unlink()
         del fields[NEXT_OBS]
-    return np.concatenate(lengths), fields
+    return np.concatenate(lengths), fields, clipped
 
 
 def _append(label: str, files: dict[str, BinaryIO], fields: dict[str, Field], columns: Columns) -> None:

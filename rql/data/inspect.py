@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from gymnasium import spaces as gym_spaces
 
-from rql.config.choices import Unfinished
 from rql.config.data import EnvConfig
-from rql.data.episodes import Converter, Source, SpacePair
+from rql.data.episodes import Converter, Reading, Source, SpacePair
 from rql.data.sources.d4rl import FlatSource
 from rql.data.transitions import Transitions
 from rql.envs.make import make_env
@@ -39,16 +38,16 @@ def spaces_of(source: Source, env_id: str | None) -> Spaces:
     """
     if env_id is not None:
         with make_env(EnvConfig(id=env_id)) as env:
-            return describe(env_id, env.observation_space, env.action_space)
+            return describe(env_id, env.observation_space, env.action_space, flatten_images=True)
     if source.spaces is not None:
-        return describe(source.name, *source.spaces)
+        return describe(source.name, *source.spaces, flatten_images=True)
     assert isinstance(source, FlatSource)
-    return describe(source.name, *_suggested(source))
+    return describe(source.name, *_suggested(source), flatten_images=True)
 
 
-def problems(source: Source, spaces: Spaces, unfinished: Unfinished) -> Iterator[str]:
+def problems(source: Source, reading: Reading) -> Iterator[str]:
     """All that stands against using a data set, a sentence for each episode."""
-    converter = Converter(source.label, source.flags, spaces, unfinished)
+    converter = Converter(source, reading)
     steps = 0
     try:
         for index, episode in enumerate(source.episodes()):

@@ -1,5 +1,6 @@
 """From the `dataset` section of the configuration to D_offline and D_bc."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +12,15 @@ import gymnasium
 from rql.config.data import DatasetConfig, EnvConfig, NoDatasetConfig
 from rql.config.registry import implementation_of
 from rql.data.cache import cache_folder, open_cached
-from rql.data.episodes import Source
+from rql.data.episodes import Reading, Source
 from rql.data.sources.d4rl import SUFFIXES, FlatSource
 from rql.data.sources.minari import check_spaces, open_minari
 from rql.data.transitions import Transitions, mix, subset
-from rql.envs.make import FROM_DATASET, env_of_spec
+from rql.envs.make import FROM_DATASET, env_of_spec, step_limit
 from rql.envs.spaces import Spaces
 from rql.utils.errors import ConfigError
 
+logger = logging.getLogger(__name__)
 ROOT_VARIABLE = "MINARI_DATASETS_PATH"
 
 
@@ -33,27 +35,37 @@ def load_datasets(
     if isinstance(config, NoDatasetConfig):
         return None
 
+    limit = step_limit(env_config)
+    reading = Reading(spaces, config.unfinished, config.actions, limit)
+
     def load(source: Source) -> Transitions:
         if source.spaces is not None:
             check_spaces(f"data set {source.label}", source.spaces, (env.observation_space, env.action_space))
-        return open_cached(source, spaces, config.unfinished, cache_folder(config.cache))
+        data = open_cached(source, reading, cache_folder(config.cache))
+        if limit is not None and data.lengths.max() > limit:
+            lasts = f"lasts {data.lengths.max():,} steps, and {env_config.id} ends one after {limit:,}"
+            logger.warning("data set %s: an episode %s: their returns are not alike", source.label, lasts)
+        return data
+
+    def further(name: str) -> Transitions:
+        return load(open_source(name, config.download, limit))
 
     with minari_root(config.root):
         main = subset(load(_main_source(config, env_config)), config.keep)
-        parts = [subset(load(open_source(part.source, config.download)), part) for part in config.mix]
+        parts = [subset(further(part.source), part) for part in config.mix]
         offline = mix([main, *parts], [1.0, *(part.weight for part in config.mix)])
-        cloned = load(open_source(config.bc.source, config.download)) if config.bc.source else offline
+        cloned = further(config.bc.source) if config.bc.source else offline
     return offline, subset(cloned, config.bc)
 
 
-def open_source(name: str, download: bool) -> Source:
-    """A data set by the path of its file, or by its Minari id.
+def open_source(name: str, download: bool, step_limit: int | None = None) -> Source:
+    """A data set by the path of its file, or by its Minari id; `step_limit` is that of the environment.
 
     Raises:
         DataError: if it is not there or cannot be read.
     """
     if Path(name).suffix in SUFFIXES:
-        return FlatSource(Path(name).expanduser())
+        return FlatSource(Path(name).expanduser(), step_limit)
     return open_minari(name, download)
 
 

@@ -24,8 +24,34 @@ POLL = 0.2
 logger = logging.getLogger(__name__)
 
 
+ALIKE = 3
+"""Failures with the same words after the same number of steps that are no chance."""
+
+
 class EnvFailedError(Exception):
     """An environment raised, its process ended, or it did not answer within `env.step_timeout` seconds."""
+
+    steps = 0
+    """That had been made before."""
+
+
+class Failures:
+    """Counts the failures of environments that are made anew each time."""
+
+    def __init__(self, config: EnvConfig) -> None:
+        self.count, self._most = 0, config.max_restarts
+        self._last, self._alike = ("", 0), 0
+
+    def add(self, error: EnvFailedError) -> str | None:
+        """Count one; why there is no point in another attempt, or None where there is."""
+        self.count += 1
+        this = (str(error), error.steps)
+        self._alike, self._last = self._alike + 1 if this == self._last else 1, this
+        if self.count > self._most:
+            return f"{self.count} times, more than env.max_restarts={self._most}; the last time with {error}"
+        if self._alike >= ALIKE:
+            return f"{self._alike} times in a row after {error.steps:,} steps, always with {error}"
+        return None
 
 
 class GuardedEnvs:
@@ -40,7 +66,7 @@ class GuardedEnvs:
         check: Callable[[], None] = lambda: None,
     ) -> None:
         """`make(i)` is environment i; `check` is called while one is waited for, and may raise."""
-        self.num_envs, self._config, self._check = count, config, check
+        self.num_envs, self._config, self._check, self._steps = count, config, check, 0
         each = [partial(_made, make, index, os.getpid()) for index in range(count)]
         cls = SyncVectorEnv if config.vectorization is Vectorization.sync else AsyncVectorEnv
         self._envs: SyncVectorEnv | AsyncVectorEnv = cls(each, autoreset_mode=autoreset)
@@ -75,7 +101,9 @@ class GuardedEnvs:
             self._wait(self._envs)
             return self._envs.step_wait()
 
-        return self._guarded(work)
+        made = self._guarded(work)
+        self._steps += 1
+        return made
 
     def call(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         """What a method of each returns.
@@ -119,11 +147,14 @@ class GuardedEnvs:
     def _guarded(self, work: Callable[[], T]) -> T:
         try:
             return work()
-        except EnvFailedError:
+        except EnvFailedError as error:
+            error.steps = self._steps
             raise
         except Exception as error:  # whatever an environment raises, or the pipe to its process
             what = (str(error).strip() or "no reason given").splitlines()[0]
-            raise EnvFailedError(f"{type(error).__name__}: {what}") from error
+            failed = EnvFailedError(f"{type(error).__name__}: {what}")
+            failed.steps = self._steps
+            raise failed from error
 
 
 def _made(make: Callable[[int], AnyEnv], index: int, run: int) -> AnyEnv:

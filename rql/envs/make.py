@@ -13,6 +13,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from rql.config.choices import Vectorization
 from rql.config.data import EnvConfig
 from rql.envs.goals import GoalSuccess, is_goal_env
+from rql.envs.look import look
 from rql.envs.spaces import Spaces, describe
 from rql.utils.errors import ConfigError
 from rql.utils.extras import remedy
@@ -48,6 +49,22 @@ def make_env(config: EnvConfig) -> gymnasium.Env[Any, Any]:
     return GoalSuccess(env) if is_goal_env(env) else env
 
 
+def step_limit(config: EnvConfig) -> int | None:
+    """Steps after which the environment ends an episode; None where it has no limit, or gymnasium does not know it.
+
+    Raises:
+        ConfigError: if a package that it needs is missing.
+    """
+    if config.id.startswith(ROBOTICS):
+        _import_robotics(config.id)
+    try:
+        registered = gymnasium.spec(config.id).max_episode_steps
+    except (gymnasium.error.Error, ImportError):  # whoever makes the environment says so
+        return None
+    limit: int | None = config.kwargs.get("max_episode_steps", registered)
+    return limit
+
+
 def make_vector_env(config: EnvConfig, count: int, autoreset: AutoresetMode) -> AnyVectorEnv:
     """`count` environments side by side; `autoreset` says what happens where an episode ends."""
     make: list[Callable[[], gymnasium.Env[Any, Any]]] = [partial(make_env, config)] * count
@@ -59,16 +76,11 @@ def inspect_env(config: EnvConfig) -> tuple[Spaces, gymnasium.Env[Any, Any]]:
     """The agent's spaces of the environment, and an instance of it for whoever needs to look closer.
 
     Raises:
-        ConfigError: if the spaces do not suit the agent, or the environment does not survive its first step.
+        ConfigError: if the spaces do not suit the agent, or the first step fails or gives what it should not.
     """
     env = make_env(config)
-    spaces = describe(config.id, env.observation_space, env.action_space, config.obs_keys)
-    try:
-        env.reset(seed=0)
-        env.step(env.action_space.sample())
-    except Exception as error:  # whatever an environment raises that was given the wrong arguments
-        allowed = f"its first step failed with {type(error).__name__}: {error}"
-        raise ConfigError("env.kwargs", config.kwargs, allowed) from error
+    spaces = describe(config.id, env.observation_space, env.action_space, config.obs_keys, config.flatten_images)
+    look(config, env, spaces.observation.space)
     return spaces, env
 
 

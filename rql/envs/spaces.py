@@ -13,6 +13,8 @@ from rql.utils.errors import ConfigError
 from rql.utils.tree import map_leaves
 
 Array = NDArray[Any]
+UNBOUNDED = 1e9
+"""Bounds of this size stand for no bounds; in actions seen as a share of them, those of usual size are all 0."""
 GOAL_KEYS = ("observation", "desired_goal")
 """What the agent sees of a goal environment unless told otherwise, as in D4RL."""
 
@@ -139,20 +141,39 @@ def describe(
     observation: gym_spaces.Space[Any],
     action: gym_spaces.Space[Any],
     obs_keys: Sequence[str] | None = None,
+    flatten_images: bool = False,
 ) -> Spaces:
     """The agent's spaces of an environment's spaces. `obs_keys` are the entries of a dictionary that it sees.
 
     Raises:
-        ConfigError: if the observations are not made of Box and Discrete spaces, a key is not there, or the actions
-            are neither Discrete nor a Box with finite bounds.
+        ConfigError: if the observations are not made of numbers and choices, a key is not there, an image is not to be
+            laid flat, or the actions are neither Discrete nor a Box with bounds.
     """
     seen = _chosen(observation, obs_keys)
     try:
         dim = _dim(seen)
     except TypeError as error:
-        needed = "Box and Discrete spaces, alone or in Dict and Tuple spaces, are needed"
+        needed = "Box, Discrete, MultiDiscrete and MultiBinary spaces, alone or in Dict and Tuple spaces, are needed"
         raise ConfigError("env.id", env_id, f"its observations are {observation}; {needed}") from error
+    images = [] if flatten_images else [leaf for leaf in _leaf_spaces(seen) if is_image(leaf.shape or (), leaf.dtype)]
+    if images:
+        shown = f"{env_id} shows an image, {images[0]}, and no network here is made for images"
+        flat = f"true lays it flat, as {_dim(images[0]):,} numbers"
+        raise ConfigError("env.flatten_images", False, f"{shown}; {flat}, env.obs_keys names entries of a dictionary")
     return Spaces(ObservationSpec(seen, dim), _describe_action(env_id, action))
+
+
+def is_image(shape: tuple[int, ...], dtype: Any) -> bool:
+    """Whether observations of this shape and dtype are images: they have three dimensions, or two of bytes."""
+    return len(shape) >= (2 if dtype == np.uint8 else 3)
+
+
+def _leaf_spaces(space: gym_spaces.Space[Any]) -> list[gym_spaces.Space[Any]]:
+    if isinstance(space, gym_spaces.Dict):
+        return [leaf for part in space.spaces.values() for leaf in _leaf_spaces(part)]
+    if isinstance(space, gym_spaces.Tuple):
+        return [leaf for part in space.spaces for leaf in _leaf_spaces(part)]
+    return [space]
 
 
 def _chosen(space: gym_spaces.Space[Any], keys: Sequence[str] | None) -> gym_spaces.Space[Any]:
@@ -168,17 +189,29 @@ def _chosen(space: gym_spaces.Space[Any], keys: Sequence[str] | None) -> gym_spa
 
 
 def _leaves(space: gym_spaces.Space[Any], obs: Any) -> list[NDArray[np.float32]]:
-    """(n, width) of each leaf; a Discrete one is one-hot, and NaN where it is no element of its space."""
+    """(n, width) of each leaf; a choice is one-hot, and NaN where it is no element of its space."""
     if isinstance(space, gym_spaces.Dict):
         return [leaf for key, part in space.spaces.items() for leaf in _leaves(part, obs[key])]
     if isinstance(space, gym_spaces.Tuple):
         return [leaf for index, part in enumerate(space.spaces) for leaf in _leaves(part, obs[index])]
-    if isinstance(space, gym_spaces.Discrete):
-        one_hot = (np.asarray(obs).reshape(-1, 1) - int(space.start) == np.arange(int(space.n))).astype(np.float32)
-        one_hot[one_hot.sum(axis=1) == 0.0] = np.nan  # no element of the space
-        return [one_hot]
     values = np.asarray(obs)
-    return [values.astype(np.float32).reshape(len(values), -1)]
+    flat = values.reshape(len(values), -1)
+    match space:
+        case gym_spaces.Discrete():
+            return [_one_hot(flat[:, 0], int(space.start), int(space.n))]
+        case gym_spaces.MultiDiscrete():
+            choices = zip(flat.T, space.start.ravel(), space.nvec.ravel(), strict=True)
+            return [_one_hot(column, int(start), int(count)) for column, start, count in choices]
+        case gym_spaces.MultiBinary():
+            return [np.where((flat == 0) | (flat == 1), flat, np.nan).astype(np.float32)]
+    return [flat.astype(np.float32)]
+
+
+def _one_hot(values: Array, start: int, count: int) -> NDArray[np.float32]:
+    """(n, count) of choices (n,), NaN where one is not there."""
+    chosen: NDArray[np.float32] = (values[:, None] - start == np.arange(count)).astype(np.float32)
+    chosen[chosen.sum(axis=1) == 0.0] = np.nan
+    return chosen
 
 
 def _dim(space: gym_spaces.Space[Any]) -> int:
@@ -188,7 +221,9 @@ def _dim(space: gym_spaces.Space[Any]) -> int:
             return sum(_dim(part) for part in parts)
         case gym_spaces.Discrete():
             return int(space.n)
-        case gym_spaces.Box():
+        case gym_spaces.MultiDiscrete():
+            return int(space.nvec.sum())
+        case gym_spaces.Box() | gym_spaces.MultiBinary():
             return int(np.prod(space.shape))
         case _:
             raise TypeError(f"{space} is not made of numbers")
@@ -197,12 +232,21 @@ def _dim(space: gym_spaces.Space[Any]) -> int:
 def _describe_action(env_id: str, action: gym_spaces.Space[Any]) -> ActionSpec:
     if isinstance(action, gym_spaces.Discrete):
         return DiscreteSpec(int(action.n), int(action.start))
-    if isinstance(action, gym_spaces.Box) and _can_be_rescaled(action):
-        return ContinuousSpec(action.low.reshape(-1), action.high.reshape(-1), action.shape)
-    needed = "Discrete, or a Box of real numbers with finite bounds, is needed"
+    if isinstance(action, gym_spaces.Box) and _has_bounds(action):
+        spec = ContinuousSpec(action.low.reshape(-1), action.high.reshape(-1), action.shape)
+        if _can_be_undone(spec):
+            return spec
+    needed = f"Discrete, or a Box of real numbers with bounds below {UNBOUNDED:g} that differ, is needed"
     raise ConfigError("env.id", env_id, f"its actions are {action}; {needed}")
 
 
-def _can_be_rescaled(action: gym_spaces.Box) -> bool:
-    finite = np.isfinite([action.low, action.high]).all() and (action.low < action.high).all()
-    return bool(finite and np.issubdtype(action.dtype, np.floating))
+def _has_bounds(action: gym_spaces.Box) -> bool:
+    bounds = np.asarray([action.low, action.high], dtype=np.float64)
+    real = np.issubdtype(action.dtype, np.floating)
+    return bool(real and (np.abs(bounds) < UNBOUNDED).all() and (action.low < action.high).all())
+
+
+def _can_be_undone(spec: ContinuousSpec) -> bool:
+    """Whether actions come back from the environment's as they were, for its numbers lie closer than its bounds."""
+    actions = np.repeat(np.linspace(-1.0, 1.0, 8)[:, None], spec.width, axis=1)
+    return bool(np.allclose(spec.from_env(spec.to_env(actions)), actions, atol=1e-3))

@@ -7,7 +7,7 @@ from typing import Any
 from gymnasium.vector import AutoresetMode
 
 from rql.config.data import EnvConfig
-from rql.envs.guarded import EnvFailedError, GuardedEnvs
+from rql.envs.guarded import EnvFailedError, Failures, GuardedEnvs
 from rql.envs.make import make_env
 from rql.envs.restorable import Restorable
 from rql.utils.errors import RQLError
@@ -28,14 +28,19 @@ class TrainingEnvs:
 
     def __init__(self, config: EnvConfig, seed: int) -> None:
         self._config, self._seed = config, seed
-        self.num_envs, self.restarts = config.num_envs, 0
+        self.num_envs, self._failures = config.num_envs, Failures(config)
         self._envs = self._make()
+
+    @property
+    def restarts(self) -> int:
+        """How often they were made anew."""
+        return self._failures.count
 
     def reset(self) -> Any:
         """The first observations of an episode in each environment.
 
         Raises:
-            RQLError: if they failed more than `env.max_restarts` times.
+            RQLError: if they failed more than `env.max_restarts` times, or always do.
         """
         try:
             return self._envs.reset(self._seed + self.restarts)[0]
@@ -47,7 +52,7 @@ class TrainingEnvs:
 
         Raises:
             RestartError: if one of them failed.
-            RQLError: if that happened more than `env.max_restarts` times.
+            RQLError: if that happened more than `env.max_restarts` times, or always does.
         """
         try:
             return self._envs.step(action)
@@ -66,7 +71,7 @@ class TrainingEnvs:
         """Go on from `saved_state`; where the environments' own state is not known, from the start of new episodes
         (with a seed of their own), whose observations are returned.
         """
-        self.restarts = saved["restarts"]
+        self._failures.count = saved["restarts"]
         try:
             obs = self._envs.reset(drop_seed)[0]
             if saved["envs"] is None:
@@ -85,10 +90,9 @@ class TrainingEnvs:
         return GuardedEnvs(self._config, self.num_envs, AutoresetMode.SAME_STEP, make)
 
     def _restart(self, error: EnvFailedError) -> Any:
-        self.restarts += 1
-        if self.restarts > self._config.max_restarts:
-            times = f"{self.restarts} times, more than env.max_restarts={self._config.max_restarts}"
-            raise RQLError(f"{self._config.id} failed {times}; the last time with {error}") from error
+        too_often = self._failures.add(error)
+        if too_often:
+            raise RQLError(f"{self._config.id} failed {too_often}") from error
         logger.warning(
             "%s failed (%s); restart %d, running episodes are dropped", self._config.id, error, self.restarts
         )

@@ -16,7 +16,7 @@ from rql.config.data import EnvConfig
 from rql.config.schema import Config
 from rql.data.batch import RewardTransform
 from rql.data.transitions import Reference
-from rql.envs.guarded import AnyEnv, EnvFailedError, GuardedEnvs
+from rql.envs.guarded import AnyEnv, EnvFailedError, Failures, GuardedEnvs
 from rql.envs.make import make_env
 from rql.envs.spaces import Spaces
 from rql.evaluation.rollout import Episode, EpisodeResults, play
@@ -52,8 +52,8 @@ class Evaluator:
         self._agent, self._spaces, self._config, self._reward = agent, spaces, config, reward
         self._reference, self._device = reference, device
         most = max(config.evaluation.episodes, config.evaluation.boundary_episodes)
-        self._num_envs, self._failures = min(config.evaluation.num_envs, most), 0
-        self._envs = self._make()
+        self._num_envs, self._failures = min(config.evaluation.num_envs, most), Failures(config.env)
+        self._envs, self._warned = self._make(), False
 
     def at_end(self, state: Any, policy: str) -> Evaluation:
         """Both modes of a policy, as at the end of a stage; the metrics of the second mode bear its name."""
@@ -73,18 +73,21 @@ class Evaluator:
         """Episodes of a policy, always from the same start states and with the same random numbers.
 
         Raises:
-            EvaluationError: if environments failed more than `env.max_restarts` times.
+            EvaluationError: if environments failed more than `env.max_restarts` times, or always do.
+            RQLError: if they report success otherwise than by a truth value.
         """
         seed, discount = first_episode_seed(self._config.seed), self._config.q.discount
+        how = (self._reward, discount, self._device, self._config.evaluation.max_episode_steps, self._check)
         while True:
             draws = generator(self._config.seed, "evaluation", self._device)
             act = Policy(self._agent, state, self._spaces, policy, mode is ActionMode.mode, draws).choose
             try:
-                return play(
-                    act, self._envs, self._spaces, episodes, seed, self._reward, discount, self._device, self._check
-                )
+                results = play(act, self._envs, self._spaces, episodes, seed, *how)
             except EnvFailedError as error:
                 self._restart(error)
+                continue
+            self._say_cut(results)
+            return results
 
     def film(self, state: Any, policy: str, camera: Camera, path: Path) -> None:
         """An episode of a policy in the mode `evaluation.mode`, from the start state of the first that is evaluated.
@@ -100,23 +103,28 @@ class Evaluator:
             self._check()
             return filmed(obs)
 
-        record(act, first_episode_seed(self._config.seed), camera, path)
+        record(act, first_episode_seed(self._config.seed), camera, path, self._config.evaluation.max_episode_steps)
 
     def close(self) -> None:
         """Close the environments."""
         self._envs.close()
+
+    def _say_cut(self, results: EpisodeResults) -> None:
+        if results.cut and not self._warned:
+            cut, most = f"{results.cut} of {len(results.returns)}", self._config.evaluation.max_episode_steps
+            what = f"cut off {cut} episodes, which {self._config.env.id} had not ended"
+            logger.warning("evaluation.max_episode_steps=%d %s; this is said once", most, what)
+            self._warned = True
 
     def _make(self) -> GuardedEnvs:
         env = self._config.env
         return GuardedEnvs(env, self._num_envs, AutoresetMode.DISABLED, partial(_make, env), self._check)
 
     def _restart(self, error: EnvFailedError) -> None:
-        self._failures += 1
-        env = self._config.env
-        if self._failures > env.max_restarts:
-            times = f"{self._failures} times, more than env.max_restarts={env.max_restarts}"
-            raise EvaluationError(f"{env.id} failed in evaluations {times}; the last time with {error}") from error
-        logger.warning("%s failed in an evaluation (%s), which is played again", env.id, error)
+        too_often, id = self._failures.add(error), self._config.env.id
+        if too_often:
+            raise EvaluationError(f"{id} failed in evaluations {too_often}") from error
+        logger.warning("%s failed in an evaluation (%s), which is played again", id, error)
         self._envs.close()
         self._envs = self._make()
 

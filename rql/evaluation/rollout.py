@@ -14,6 +14,7 @@ from rql.envs.goals import SUCCESS_KEYS
 from rql.envs.guarded import GuardedEnvs
 from rql.envs.make import AnyVectorEnv
 from rql.envs.spaces import Spaces
+from rql.utils.errors import RQLError
 
 Policy = Callable[[Tensor], Tensor]
 """Observations (n, obs_dim) → actions (n,) or (n, d)."""
@@ -50,6 +51,8 @@ class EpisodeResults:
     """(episodes, obs_dim)."""
     first_action: NDArray[Any]
     """(episodes,) or (episodes, d), as the policy chose it."""
+    cut: int = 0
+    """Episodes that were cut off before the environment ended them."""
 
     @classmethod
     def none_yet(cls, episodes: int, obs: NDArray[np.float32], action: NDArray[Any]) -> "EpisodeResults":
@@ -109,12 +112,14 @@ def play(
     reward_transform: RewardTransform,
     discount: float,
     device: torch.device,
+    step_limit: int,
     check: Callable[[], None] = lambda: None,
 ) -> EpisodeResults:
     """Play episodes 0, 1, …, `episodes` − 1, episode i from the start state of seed `seed` + i.
 
     An environment that finishes takes the next episode that no other has begun, so that every episode counts,
-    however long it is. `envs` must not reset by themselves. `check` is called before every step, and may raise.
+    however long it is, up to `step_limit` steps. `envs` must not reset by themselves. `check` is called before every
+    step, and may raise.
     """
     count = envs.num_envs
     episode, following = np.arange(count), count
@@ -133,6 +138,9 @@ def play(
         success = _success(infos)
         results.step(episode[playing], reward[playing], learned[playing], None if success is None else success[playing])
         done = terminated | truncated
+        long = playing & ~done & (results.lengths[np.minimum(episode, episodes - 1)] >= step_limit)
+        results.cut += int(long.sum())
+        done |= long
         if done.any():
             for index in np.flatnonzero(done):
                 episode[index], following = following, following + 1
@@ -149,7 +157,20 @@ def _reset(envs: AnyVectorEnv | GuardedEnvs, episode: NDArray[np.int64], seed: i
 
 
 def _success(infos: dict[str, Any]) -> NDArray[np.float64] | None:
+    """(n,): what each environment reports, 0 where it reports nothing at this step.
+
+    Raises:
+        RQLError: if that is no truth value.
+    """
     for key in SUCCESS_KEYS:
         if key in infos:
-            return np.asarray(infos[key], dtype=np.float64)
+            said = infos.get(f"_{key}", np.ones(len(infos[key]), np.bool_))
+            values = [value if given else 0.0 for value, given in zip(infos[key], said, strict=True)]
+            try:
+                reported = np.array(values).astype(np.float64)
+            except (TypeError, ValueError):
+                reported = np.empty(0)
+            if reported.shape != (len(values),) or not np.isfinite(reported).all():
+                raise RQLError(f"the environment reports info[{key!r}] as {values}, where True or False is needed")
+            return reported
     return None

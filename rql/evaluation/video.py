@@ -74,25 +74,25 @@ def open_camera(config: EnvConfig) -> Camera:
     return camera
 
 
-def record(policy: Act, seed: int, camera: Camera, path: Path) -> None:
-    """Play one episode and write it to `path`, at the environment's own pace.
+def record(policy: Act, seed: int, camera: Camera, path: Path, step_limit: int) -> None:
+    """Play one episode of at most `step_limit` steps and write it to `path`, at the environment's own pace.
 
     Raises:
         OSError: if it cannot be written; then nothing is left behind.
     """
     rate = float(camera.metadata.get("render_fps") or DEFAULT_RATE)
     write = _gif if path.suffix == ".gif" else _mp4
-    write_atomically(path, write(_frames(policy, seed, camera), rate))
+    write_atomically(path, write(_frames(policy, seed, camera, step_limit), rate))
 
 
-def _frames(policy: Act, seed: int, camera: Camera) -> Iterator[Frame]:
+def _frames(policy: Act, seed: int, camera: Camera, step_limit: int) -> Iterator[Frame]:
     obs, _ = camera.reset(seed=seed)
-    ended = False
     yield _image(camera)
-    while not ended:
+    for _ in range(step_limit):
         obs, _, terminated, truncated, _ = camera.step(policy(obs))
-        ended = terminated or truncated
         yield _image(camera)
+        if terminated or truncated:
+            return
 
 
 def _image(camera: Camera) -> Frame:

@@ -7,6 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+LIMIT = 10.0
+"""Of a normalised observation, in size: what is far from all data is seen as just beyond them."""
+CONSTANT = 1e-6
+"""A standard deviation below this share of the largest number in its dimension is rounding."""
+
 
 class Normalizer(NamedTuple):
     """The mean and the standard deviation of observations, (obs_dim,) each."""
@@ -18,15 +23,15 @@ class Normalizer(NamedTuple):
     def of(cls, obs: NDArray[np.float32], device: torch.device) -> "Normalizer":
         """The statistics of (N, obs_dim). A dimension that never changes is centred, and left in its own unit."""
         std = obs.std(axis=0, dtype="float64").astype("float32")
-        std[std < 1e-3] = 1.0
+        std[std <= CONSTANT * np.maximum(obs.max(axis=0), -obs.min(axis=0))] = 1.0
         mean = obs.mean(axis=0, dtype="float64").astype("float32")
         return cls(torch.from_numpy(mean).to(device), torch.from_numpy(std).to(device))
 
     @classmethod
     def identity(cls, obs_dim: int, device: torch.device) -> "Normalizer":
-        """The normaliser that leaves observations as they are."""
+        """The normaliser that leaves observations as they are, up to `LIMIT`."""
         return cls(torch.zeros(obs_dim, device=device), torch.ones(obs_dim, device=device))
 
     def __call__(self, obs: Tensor) -> Tensor:
-        """Normalised observations, (..., obs_dim) → (..., obs_dim)."""
-        return (obs - self.mean) / self.std
+        """Normalised observations, (..., obs_dim) → (..., obs_dim), in [−`LIMIT`, `LIMIT`]."""
+        return ((obs - self.mean) / self.std).clamp(-LIMIT, LIMIT)

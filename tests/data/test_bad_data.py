@@ -28,11 +28,10 @@ from made_data import (
     write_npz,
 )
 
-from rql.config.data import (
-    D4RLDatasetConfig,
-    MinariDatasetConfig,
-)
+from rql.config.choices import OutsideActions
+from rql.config.data import D4RLDatasetConfig, EnvConfig, MinariDatasetConfig
 from rql.data.load import open_source
+from rql.data.sources import minari as sources
 from rql.data.sources.minari import open_minari
 from rql.data.transitions import Reference
 from rql.utils.errors import DataError
@@ -65,7 +64,7 @@ BAD_FILES: dict[str, tuple[Callable[[Arrays], Arrays], list[str]]] = {
     "wide flags": (replaced(terminals=np.zeros((16, 2), np.bool_)), ["terminals has shape (16, 2)", "(16,) is needed"]),
     "empty, no next": (lambda old: {k: v[:0] for k, v in old.items() if "next" not in k}, ["no transitions"]),
     "empty": (lambda old: {key: value[:0] for key, value in old.items()}, ["no transitions"]),
-    "no end": (replaced(timeouts=np.zeros(16, np.bool_)), ["episode 2", "no end flag", "dataset.unfinished=truncate"]),
+    "no end": (replaced(timeouts=np.zeros(16, np.bool_)), ["episode 3", "no end flag", "dataset.unfinished=truncate"]),
     "actions": (replaced(actions=np.full((16, 1), 2.5)), ["actions of episode 0", "outside", "[-2.0] to [2.0]"]),
     "action width": (replaced(actions=np.zeros((16, 2))), ["actions of episode 0 have 2 numbers", "environment's 1"]),
     "obs width": (replaced(observations=np.zeros((16, 4))), ["observations of episode 0 have 4", "environment's 3"]),
@@ -176,6 +175,30 @@ def test_a_bad_minari_episode_is_refused_with_its_place(changes: Any, named: lis
         assert part in str(error.value)
 
 
+@pytest.mark.parametrize("first", [2.002, -7.0])
+def test_actions_outside_the_bounds_are_clipped_on_request_and_counted(
+    first: float, data_root: Path, caplog: Any
+) -> None:
+    arrays = flat(EPISODES)
+    arrays["actions"][[0, 7]] = [[first], [2.00001]]  # the second is rounding
+    path = str(write_npz(data_root / "log.npz", arrays))
+    with pytest.raises(
+        DataError, match=r"actions of episode 0 .*\[-2\.0\] to \[2\.0\], which dataset\.actions=clip would"
+    ):
+        load(D4RLDatasetConfig(path=path))
+    for _ in range(2):  # converted, and from the cache
+        data = load(D4RLDatasetConfig(path=path, actions=OutsideActions.clip))[0]
+        assert data.action[0].item() == np.sign(first) and np.allclose(data.action[1:], arrays["actions"][1:] / 2)
+    assert caplog.text.count("log.npz: dataset.actions=clip clipped the actions of 1 of 16 steps") == 2
+
+
+def test_choices_that_are_none_are_not_clipped(data_root: Path) -> None:
+    arrays = flat([(6, True)], observations=np.zeros((6, 4)), next_observations=np.zeros((6, 4)))
+    path = str(write_npz(data_root / "cart.npz", arrays | {"actions": np.array([0, 1, 2, 1, 0, 1])}))
+    with pytest.raises(DataError, match=r"actions of episode 0 are outside .* 0 to 1, in 1 of 6 steps"):
+        load(D4RLDatasetConfig(path=path, actions=OutsideActions.clip), EnvConfig(id="CartPole-v1"))
+
+
 def test_an_empty_and_a_damaged_minari_set_are_refused(data_root: Path) -> None:
     with pytest.raises(DataError, match="no transitions"):
         read(data_root)
@@ -212,6 +235,7 @@ def test_a_missing_data_set_names_those_that_are_there(monkeypatch: Any, data_ro
     def unreachable(id: str) -> None:
         raise ConnectionError("no route to host")
 
+    monkeypatch.setattr(sources, "check_network", lambda: None)
     monkeypatch.setattr(minari, "download_dataset", unreachable)
     with pytest.raises(DataError, match=r"not/there-v0 is not in .*there/set-v0.*no route to host"):
         open_minari("not/there-v0", True)
@@ -223,6 +247,7 @@ def test_a_missing_data_set_is_fetched_and_opened(monkeypatch: Any, data_root: P
     remote = write_minari(data_root / "remote", "far/set-v0", [episode(2, 3, torques(2))], BOX, TORQUE)
     metadata = json.loads((remote / "metadata.json").read_text()) | {"ref_min_score": -10.0, "ref_max_score": 30.0}
     (remote / "metadata.json").write_text(json.dumps(metadata))
+    monkeypatch.setattr(sources, "check_network", lambda: None)
     monkeypatch.setattr(minari, "download_dataset", lambda id: shutil.copytree(remote, data_root / id / "data"))
     data = load(MinariDatasetConfig(id="far/set-v0"))[0]
     assert len(data) == 2 and data.reference == Reference(-10.0, 30.0)

@@ -19,17 +19,17 @@ from made_data import flat, write_npz
 
 from rql.config.choices import Unfinished
 from rql.data import cache
-from rql.data.batch import Draw
+from rql.data.batch import MC_RETURN, Draw
 from rql.data.cache import entries, open_cached, read_entry, remove, remove_leftovers
 from rql.data.dataset import Dataset
-from rql.data.episodes import Converter, Episode, Source
+from rql.data.episodes import Converter, Episode, Reading, Source
 from rql.data.replay import EnvStep, ReplayBuffer
 from rql.data.replay_log import ReplayLog
 from rql.data.sampling import Mixture
 from rql.data.sources.d4rl import FlatSource
 from rql.data.transitions import Transitions
 from rql.envs.spaces import ContinuousSpec, Spaces
-from rql.utils.errors import RQLError
+from rql.utils.errors import DataError, RQLError
 from rql.utils.tree import from_storable, to_storable
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ TEST_SPACES = box_spaces(3, ContinuousSpec(np.array([-2.0]), np.array([2.0]), (1
 
 
 def open_file(path: Path, folder: Path, spaces: Spaces = TEST_SPACES) -> Transitions:
-    return open_cached(FlatSource(path), spaces, Unfinished.refuse, folder)
+    return open_cached(FlatSource(path), Reading(spaces), folder)
 
 
 @pytest.fixture
@@ -96,8 +96,9 @@ class Recorded(Source):
             yield Episode(obs[:-1], np.zeros((steps, 1)), rewards, obs[1:] + self._jump, end, ~end & False, extra)
 
 
-def open_recorded(folder: Path, jump: float = 0.0) -> Transitions:
-    return open_cached(Recorded(folder / "source", jump), TEST_SPACES, Unfinished.refuse, folder / f"cache{jump}")
+def open_recorded(folder: Path, jump: float = 0.0, unfinished: Unfinished = Unfinished.refuse) -> Transitions:
+    reading = Reading(TEST_SPACES, unfinished)
+    return open_cached(Recorded(folder / "source", jump), reading, folder / f"cache{jump}")
 
 
 def test_columns_keep_their_dtype_and_nothing_is_stored_twice(tmp_path: Path) -> None:
@@ -111,11 +112,21 @@ def test_columns_keep_their_dtype_and_nothing_is_stored_twice(tmp_path: Path) ->
     assert np.array_equal(data.next_obs - data.obs, np.full((5, 3), 3.0))
 
 
-def test_next_observations_that_do_not_continue_are_a_column_of_their_own(tmp_path: Path) -> None:
-    data = open_recorded(tmp_path, jump=0.5)
-    assert "next_obs" in data.fields and np.array_equal(data.next_obs - data.obs, np.full((5, 3), 3.5))
+def test_next_observations_that_were_rounded_otherwise_are_a_column_of_their_own(tmp_path: Path) -> None:
+    data = open_recorded(tmp_path, jump=1e-5)
+    assert "next_obs" in data.fields and np.allclose(data.next_obs - data.obs, np.full((5, 3), 3.00001), atol=1e-6)
     batch = Dataset(data, CPU).sample(50, torch.Generator().manual_seed(0), Draw(n_step=2))
-    assert torch.equal(batch.next_obs[:, 0] - batch.obs[:, 0], 3.0 * batch.steps + 0.5)
+    assert torch.allclose(batch.next_obs[:, 0] - batch.obs[:, 0], 3.0 * batch.steps + 1e-5, atol=2e-6)
+
+
+def test_an_episode_ends_where_another_observation_followed(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"episode 0 has no end flag at its step 0.*is not the one that followed"):
+        open_recorded(tmp_path, jump=0.5)
+    data = open_recorded(tmp_path, jump=0.5, unfinished=Unfinished.truncate)
+    assert data.lengths.tolist() == [1] * 5 and data.truncated.tolist() == [True, True, False, True, False]
+    batch = Dataset(data, CPU).sample(50, torch.Generator().manual_seed(0), Draw(3, 1.0, needs=frozenset({MC_RETURN})))
+    assert batch.steps.eq(1).all() and torch.equal(batch.extra[MC_RETURN], batch.reward)
+    assert torch.allclose(batch.next_obs - batch.obs, torch.full((50, 3), 3.5))
 
 
 def test_a_further_column_is_drawn_from_the_data_set_the_replay_buffer_and_after_a_checkpoint(tmp_path: Path) -> None:

@@ -57,7 +57,10 @@ def test_recorded_next_observations_leave_no_step_out_and_keys_may_be_chosen(fil
     def add(content: Any) -> None:
         for name, dones in DONES.items():
             for key, width in (("place", 2), ("door", 1)):
-                content[f"data/{name}/next_obs/{key}"] = np.full((len(dones), width), 7.0)
+                following = np.full((len(dones), width), 7.0)
+                steps = dones.index(1) if any(dones) else len(dones) - 1
+                following[:steps] = content[f"data/{name}/obs/{key}"][1 : steps + 1]
+                content[f"data/{name}/next_obs/{key}"] = following
 
     data = load(RobomimicDatasetConfig(path=str(change(file, add)), observations=["place", "door"]))[0]
     assert data.lengths.tolist() == [2, 3, 3] and data.truncated.tolist() == [False] * 7 + [True]
@@ -90,6 +93,7 @@ def _delete(key: str) -> Callable[[Any], None]:
             None,
             "demo_2 has columns of [4, 7] steps",
         ),
+        (lambda _: None, ["place", "image"], "observation image is an image; env.flatten_images=true"),
         (lambda _: None, ["place"], "have 2 numbers, the environment's 3"),
         (lambda file: file["data/demo_2/actions"].__setitem__((1, 0), np.nan), None, "actions of episode 1"),
     ],

@@ -55,8 +55,109 @@ def test_nested_and_discrete_observations_are_laid_flat() -> None:
     assert spaces.observation.flatten(obs).tolist() == [[1, 0, 0, 0, 1, 2, 3, 0.5], [0, 0, 1, 4, 5, 6, 7, 0.25]]
     outside = (np.array([5, 9]), obs[1])
     assert np.isnan(spaces.observation.flatten(outside)[1, :3]).all()
-    with pytest.raises(ConfigError, match=r"Text.*Box and Discrete"):
+    with pytest.raises(ConfigError, match=r"Text.*Box, Discrete, Multi"):
         describe("x", gym_spaces.Text(4), UNIT)
+
+
+def test_multiple_choices_are_one_hot_and_bits_are_numbers() -> None:
+    choices = gym_spaces.MultiDiscrete(np.array([[2, 3]]), start=np.array([[0, 5]]))
+    space = gym_spaces.Tuple([choices, gym_spaces.MultiBinary((2, 2)), gym_spaces.MultiBinary(1)])
+    seen = describe("x", space, UNIT).observation
+    assert seen.dim == 2 + 3 + 4 + 1 and seen.stored_form == ((10,), np.dtype(np.float32))
+    obs = (
+        np.array([[[1, 5]], [[0, 7]]]),
+        np.array([[[0, 1], [1, 1]], [[1, 0], [0, 0]]], np.int8),
+        np.array([[1], [0]]),
+    )
+    flat = [[0, 1, 1, 0, 0, 0, 1, 1, 1, 1], [1, 0, 0, 0, 1, 1, 0, 0, 0, 0]]
+    assert seen.flatten(obs).tolist() == flat
+    outside = seen.flatten((np.array([[[2, 8]], [[0, 5]]]), np.full((2, 2, 2), 2), obs[2]))
+    assert (
+        np.isnan(outside[0, :9]).all()
+        and outside[1, :5].tolist() == [1, 0, 1, 0, 0]
+        and np.isnan(outside[1, 5:9]).all()
+    )
+    sampled = space.sample()
+    assert np.isfinite(seen.flatten_one(sampled)).all() and seen.flatten_one(sampled).sum() >= 2.0
+
+
+IMAGES: dict[str, gym_spaces.Box] = {
+    "colours": gym_spaces.Box(0, 255, (84, 84, 3), np.uint8),
+    "greys": gym_spaces.Box(0, 255, (84, 84), np.uint8),
+    "a stack": gym_spaces.Box(0, 255, (4, 84, 84), np.uint8),
+    "shares": gym_spaces.Box(0.0, 1.0, (84, 84, 3), np.float32),
+}
+
+
+@pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
+def test_images_are_laid_flat_on_request_only(image: gym_spaces.Box) -> None:
+    numbers = f"{int(np.prod(image.shape)):,} numbers"
+    camera = gym_spaces.Dict({"camera": image, "joints": UNIT})
+    for space in (image, camera, gym_spaces.Tuple([UNIT, image])):
+        with pytest.raises(ConfigError, match=rf"env\.flatten_images=False.*x shows an image, Box.*{numbers}"):
+            describe("x", space, UNIT)
+        assert describe("x", space, UNIT, flatten_images=True).obs_dim >= np.prod(image.shape)
+    assert describe("x", camera, UNIT, ["joints"]).obs_dim == 1
+
+
+def test_what_has_few_dimensions_is_no_image() -> None:
+    for space in (gym_spaces.Box(0, 255, (128,), np.uint8), gym_spaces.Box(-1.0, 1.0, (5, 6))):
+        assert describe("x", space, UNIT).obs_dim == np.prod(space.shape)
+
+
+class Painted(gymnasium.Env[Any, Any]):
+    """Shows noise."""
+
+    observation_space: gym_spaces.Box = IMAGES["colours"]
+    action_space = UNIT
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
+gymnasium.register("RQLTestPainted-v0", entry_point=lambda **_: Painted())
+
+
+def test_the_key_says_that_an_environment_s_images_are_laid_flat() -> None:
+    with pytest.raises(ConfigError, match=r"RQLTestPainted-v0 shows an image"):
+        inspect_env(EnvConfig(id="RQLTestPainted-v0"))
+    spaces, _ = inspect_env(EnvConfig(id="RQLTestPainted-v0", flatten_images=True))
+    assert spaces.obs_dim == 21_168
+
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"),
+    [
+        (-np.inf, np.inf, np.float32),
+        (-LARGEST, LARGEST, np.float32),
+        (-1e20, 1e20, np.float32),
+        (-1e20, 1e20, np.float64),
+        (0.0, 1e10, np.float32),
+        (0.0, 0.0, np.float32),
+        (1e6, 1e6 + 0.25, np.float32),
+    ],
+)
+def test_bounds_of_actions_that_are_none_are_refused(low: float, high: float, dtype: Any) -> None:
+    """An action that is a share of them would not come back as it was."""
+    action = gym_spaces.Box(dtype(low), dtype(high), (2,), dtype)
+    with pytest.raises(ConfigError, match=r"env\.id=x is not possible: its actions are Box.*bounds below 1e\+09"):
+        describe("x", UNIT, action)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("low", "high"), [(-2.0, 2.0), (0.0, 1e6), (-1e-6, 1e-6), (99.0, 100.0)])
+def test_bounds_of_any_unit_are_taken(low: float, high: float, dtype: Any) -> None:
+    spec = describe("x", UNIT, gym_spaces.Box(dtype(low), dtype(high), (1,), dtype)).action
+    third = np.array([[low + (high - low) / 3]])
+    assert np.allclose(spec.from_env(third), -1 / 3, atol=1e-4)
+    assert np.allclose(spec.to_env(spec.from_env(third)), third)
 
 
 class Goal(gymnasium.Env[Any, Any]):

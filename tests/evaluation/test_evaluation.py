@@ -1,7 +1,9 @@
 """Evaluation and collection: every episode counts once, and an episode's last observation is its own."""
 
+import logging
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -12,6 +14,7 @@ from conftest import compose_config, first_state, started
 from counter_env import CONFIG, TEST_SPACES
 from gymnasium.vector import AutoresetMode
 from made_data import CPU, transitions
+from PIL import Image
 
 from rql.agents.build import build_agent
 from rql.config.choices import Vectorization
@@ -34,12 +37,10 @@ def idle(obs: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("num_envs", [1, 3, 7])
 def test_each_episode_counts_once_however_long_it_is(num_envs: int, vectorization: Vectorization) -> None:
     envs = make_vector_env(EnvConfig(id=CONFIG.id, vectorization=vectorization), num_envs, AutoresetMode.DISABLED)
-    results = play(
-        idle, envs, TEST_SPACES, 20, seed=100, reward_transform=RewardTransform(2.0, 1.0), discount=0.5, device=CPU
-    )
+    results = play(idle, envs, TEST_SPACES, 20, 100, RewardTransform(2.0, 1.0), 0.5, CPU, step_limit=10)
     envs.close()
     lengths = np.array([2 + (100 + i) % 9 for i in range(20)])
-    assert results.lengths.tolist() == lengths.tolist()
+    assert results.lengths.tolist() == lengths.tolist() and results.cut == 0
     assert results.returns.tolist() == (lengths**2).tolist()
     assert results.successes is not None and results.successes.tolist() == (lengths % 2 == 0).astype(float).tolist()
     metrics = results.metrics()
@@ -50,11 +51,59 @@ def test_each_episode_counts_once_however_long_it_is(num_envs: int, vectorizatio
     assert metrics["success_rate"] == pytest.approx(np.mean(lengths % 2 == 0))
 
 
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_an_episode_that_does_not_end_is_cut_off(num_envs: int) -> None:
+    envs = make_vector_env(CONFIG, num_envs, AutoresetMode.DISABLED)
+    results = play(idle, envs, TEST_SPACES, 20, 100, RewardTransform(), 1.0, CPU, step_limit=5)
+    lengths = np.array([2 + (100 + i) % 9 for i in range(20)])
+    cut = np.minimum(lengths, 5)
+    assert results.lengths.tolist() == cut.tolist() and results.cut == (lengths > 5).sum()
+    assert results.returns.tolist() == (lengths * cut).tolist() == results.discounted.tolist()
+
+
+class Endless(gymnasium.Env[Any, Any]):
+    """Pays 1 for ever."""
+
+    observation_space, action_space = (
+        gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32),
+        gymnasium.spaces.Box(-1.0, 1.0, (2,)),
+    )
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (as gymnasium has it)
+    render_mode = "rgb_array"
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return np.zeros(3, np.float32), 1.0, False, False, {}
+
+    def render(self) -> Any:
+        return np.zeros((8, 8, 3), np.uint8)
+
+
+gymnasium.register("RQLTestEndless-v0", entry_point=lambda **_: Endless())
+
+
+def test_an_evaluation_without_end_is_cut_off_with_a_warning_that_names_the_key(caplog: Any, tmp_path: Path) -> None:
+    own = ["env.id=RQLTestEndless-v0", "evaluation.max_episode_steps=7", "evaluation.episodes=2"]
+    config = compose_config(*own, "evaluation.boundary_episodes=2", "evaluation.num_envs=2")
+    agent = build_agent(config, TEST_SPACES, CPU)
+    state = first_state(agent, TEST_SPACES)
+    evaluator = Evaluator(agent, TEST_SPACES, config, RewardTransform(), None, CPU)
+    with closing(evaluator), caplog.at_level(logging.WARNING):
+        assert evaluator.during(state, "bc")["return"] == evaluator.during(state, "bc")["episode_length"] == 7.0
+        evaluator.film(state, "bc", Endless(), tmp_path / "film.gif")
+    assert caplog.text.count("evaluation.max_episode_steps=7 cut off 2 of 2 episodes, which RQLTestEndless-v0") == 1
+    with Image.open(tmp_path / "film.gif") as film:
+        assert getattr(film, "n_frames", 1) <= 8
+
+
 def test_environments_that_report_no_success_have_no_success_rate() -> None:
     envs = make_vector_env(EnvConfig(id="CartPole-v1"), 2, AutoresetMode.DISABLED)
     spaces = describe("CartPole-v1", envs.single_observation_space, envs.single_action_space)
     results = play(
-        lambda obs: torch.zeros(len(obs), dtype=torch.int64), envs, spaces, 3, 0, RewardTransform(), 0.9, CPU
+        lambda obs: torch.zeros(len(obs), dtype=torch.int64), envs, spaces, 3, 0, RewardTransform(), 0.9, CPU, 500
     )
     assert "success_rate" not in results.metrics()
 

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rql.config.data import EnvConfig, FileDatasetConfig
+from rql.data.breaks import breaks
 from rql.data.episodes import Episode, Source
+from rql.envs.make import step_limit
 from rql.utils.errors import ConfigError, DataError
 
 Arrays = dict[str, NDArray[Any]]
@@ -31,25 +33,28 @@ def open_file(config: FileDatasetConfig, env_config: EnvConfig) -> "FlatSource":
     """
     if Path(config.path).suffix not in SUFFIXES:
         raise ConfigError("dataset.path", config.path, f"a file {', '.join(SUFFIXES)}")
-    return FlatSource(Path(config.path).expanduser())
+    return FlatSource(Path(config.path).expanduser(), step_limit(env_config))
 
 
 class FlatSource(Source):
     """A file of N steps, whose episodes end where `terminals` or `timeouts` is set.
 
-    Without `next_observations`, what follows the last step of an episode is unknown. After a terminal step nobody
-    looks at it, and its own observation stands in; a step that timed out is left out, and the one before it is the
-    truncated one (as in D4RL's own `qlearning_dataset`).
+    Where no time-out is set, an episode times out where `next_observations` are not what `observations` go on with, and
+    after as many steps as the environment allows. Without `next_observations`, what follows the last step of an episode
+    is unknown. After a terminal step nobody looks at it, and its own observation stands in; a step that timed out is
+    left out, and the one before it is the truncated one (as in D4RL's own `qlearning_dataset`).
     """
 
     flags = ("terminals", "timeouts")
 
-    def __init__(self, path: Path) -> None:
-        """Raises:
-        DataError: if there is no such file, or it may not be read.
+    def __init__(self, path: Path, step_limit: int | None = None) -> None:
+        """`step_limit` is the number of steps after which the environment ends an episode, if it does.
+
+        Raises:
+            DataError: if there is no such file, or it may not be read.
         """
         self.name, self.label, self.files = path.stem, str(path), [path]
-        self._path = path
+        self._path, self._step_limit = path, step_limit
         try:
             path.stat()
         except OSError as error:
@@ -64,6 +69,7 @@ class FlatSource(Source):
             DataError: if the file is damaged, a key is missing, or the arrays do not fit together.
         """
         arrays = self.arrays()
+        arrays["timeouts"] = self._timeouts(arrays)
         terminals, timeouts = (arrays[flag] != 0 for flag in self.flags)
         stops = np.flatnonzero(terminals | timeouts) + 1
         if not len(stops) or stops[-1] < len(terminals):
@@ -81,6 +87,36 @@ class FlatSource(Source):
                 truncated[-1] = arrays["timeouts"][stop - 1]
                 observations, actions, rewards = (arrays[key][steps] for key in REQUIRED[:3])
                 yield Episode(observations, actions, rewards, following, arrays["terminals"][steps], truncated)
+
+    def _timeouts(self, arrays: Arrays) -> NDArray[Any]:
+        """(N,): where an episode was cut off, as the file says or, where it says so nowhere, as it shows."""
+        terminals, timeouts = (arrays[flag] != 0 for flag in self.flags)
+        obs, following = arrays["observations"], arrays.get("next_observations")
+        if following is not None and following.shape == obs.shape:
+            broken = breaks(obs, following)
+            self._refuse_shifted(terminals | timeouts, broken)
+        else:
+            broken = np.zeros_like(terminals)
+        if timeouts.any():
+            return arrays["timeouts"]
+        broken[-1:] = False  # that a file ends says nothing of how the episode did
+        if self._step_limit is not None:
+            stops = np.append(np.flatnonzero(terminals | broken) + 1, len(broken))
+            for start, stop in zip(np.append(0, stops[:-1]), stops, strict=True):
+                broken[start + self._step_limit - 1 : stop : self._step_limit] = True
+        cut: NDArray[np.bool_] = broken & ~terminals
+        return cut
+
+    def _refuse_shifted(self, flags: NDArray[np.bool_], broken: NDArray[np.bool_]) -> None:
+        """Refuse flags that stand beside the steps after which the observations break off."""
+        misplaced = flags & ~broken
+        beside = np.append(misplaced[1:], False) | np.append(False, misplaced[:-1])
+        places = np.flatnonzero(broken & ~flags & beside)
+        if len(places):
+            named = ", ".join(f"{place:,}" for place in places[:3]) + (" and others" if len(places) > 3 else "")
+            what = f"next_observations break off at step {named} ({len(places):,} in all), where no end flag is set"
+            either = " or ".join(self.flags)
+            raise DataError(f"data set {self.label}: {what}, and go on at the step beside it, where {either} is set")
 
     def arrays(self) -> Arrays:
         """The arrays by their key, of one length.

@@ -16,6 +16,7 @@ from minari.storage.datasets_root_dir import get_dataset_path
 
 from rql.config.data import EnvConfig, MinariDatasetConfig
 from rql.data.episodes import Episode, Source, SpacePair
+from rql.data.sources.network import check_network
 from rql.data.transitions import Reference
 from rql.utils.errors import DataError, RQLError
 from rql.utils.tree import map_leaves
@@ -158,14 +159,16 @@ def _fetch(id: str, download: bool) -> None:
     if journal_path(id).exists():
         raise DataError(f"data set {id} is an unfinished collection; `rql data recover {id}` finishes it")
     if not download:
-        raise DataError(f"{missing} (a run with dataset.download=true fetches it)")
+        raise DataError(f"{missing} (dataset.download=true, or `minari download {id}`, fetches it)")
     logger.info("fetching data set %s", id)
     logging.getLogger("huggingface_hub.utils._http").setLevel(logging.ERROR)  # it reports every attempt
     try:
+        check_network()
         minari.download_dataset(id)
     except Exception as error:  # whatever the transport of the day raises
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{missing}. Fetching it failed, which needs the network: {reason}") from error
+        remedy = f"`minari download {id}` fetches it where there is one, dataset.download=false does not try"
+        raise DataError(f"{missing}. Fetching it failed, which needs the network: {reason} ({remedy})") from error
 
 
 def _available() -> str:

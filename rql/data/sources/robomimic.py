@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rql.config.data import EnvConfig, RobomimicDatasetConfig
 from rql.data.episodes import Episode, Source
+from rql.envs.spaces import is_image
 from rql.utils.errors import DataError
 
 DEMONSTRATIONS, OBS, NEXT_OBS = "data", "obs", "next_obs"
@@ -22,7 +23,7 @@ def open_robomimic(config: RobomimicDatasetConfig, env_config: EnvConfig) -> "Ro
     Raises:
         DataError: if there is no such file, it may not be read, or it is no HDF5 file.
     """
-    return RobomimicSource(Path(config.path).expanduser(), config.observations)
+    return RobomimicSource(Path(config.path).expanduser(), config.observations, env_config.flatten_images)
 
 
 class RobomimicSource(Source):
@@ -34,7 +35,7 @@ class RobomimicSource(Source):
 
     flags = ("dones", "the end of a demonstration")
 
-    def __init__(self, path: Path, observations: Sequence[str] | None) -> None:
+    def __init__(self, path: Path, observations: Sequence[str] | None, flatten_images: bool = False) -> None:
         """`observations` are keys of `obs`; None takes all that are vectors, in alphabetical order.
 
         Raises:
@@ -42,7 +43,7 @@ class RobomimicSource(Source):
         """
         chosen = f" ({'+'.join(observations)})" if observations else ""
         self.name, self.label, self.files = f"{path.stem}{chosen}", str(path), [path]
-        self._path, self._keys = path, observations
+        self._path, self._keys, self._flatten_images = path, observations, flatten_images
         with self._opened() as file:
             if not isinstance(file.get(DEMONSTRATIONS), h5py.Group) or not len(file[DEMONSTRATIONS]):
                 raise DataError(f"data set {path} has no demonstrations: data/demo_0 and so on are needed")
@@ -96,5 +97,8 @@ class RobomimicSource(Source):
             if key not in observations:
                 has = ", ".join(observations)
                 raise DataError(f"data set {self.label}: {name} has no observation {key}; it has {has}")
+            if not self._flatten_images and is_image(observations[key].shape[1:], observations[key].dtype):
+                what = f"observation {key} is an image; env.flatten_images=true lays it flat"
+                raise DataError(f"data set {self.label}: {what}")
         columns = [observations[key][()] for key in keys]
         return np.concatenate([column.reshape(len(column), -1) for column in columns], axis=1)
