@@ -44,6 +44,7 @@ def plan_of(sweep: DictConfig) -> Plan:
     hydra = sweep.hydra
     _check(sweep)
     overrides = parse(dict(hydra.sweeper.params or {}), typed_overrides(hydra, "task"))
+    _refuse_repeated(overrides)
     swept, (base, choices) = swept_keys(overrides), base_of(sweep, overrides)
     if not any(override.startswith("hydra.sweep.dir=") for override in typed_overrides(hydra, "hydra")):
         choice = OmegaConf.select(sweep, "hydra.runtime.choices.sweep")
@@ -111,6 +112,7 @@ def _job(sweep: DictConfig, combination: list[str], number: int, swept: list[str
     with read_write(composed), open_dict(composed):
         composed.hydra.job.id, composed.hydra.job.num = str(number), number
         composed.hydra.runtime.output_dir = str(Path(composed.hydra.sweep.dir).absolute())
+    _check_controllers(sweep, composed)
     with hydra_config(composed):
         return Job.of(load(without_hydra(composed)), recorded_choices(composed.hydra), combination, swept)
 
@@ -136,6 +138,27 @@ def _check(sweep: DictConfig) -> None:
     if subdir != ".":
         allowed = "left alone, for jobs have folders named after their identity; hydra.sweep.dir=FOLDER is the sweep's"
         raise ConfigError("hydra.sweep.subdir", subdir, allowed)
+
+
+def _refuse_repeated(overrides: list[Override]) -> None:
+    """A sweep keeps the last override of a key alone, which matters where a run would merge dictionaries."""
+    keys = [override.key_or_group for override in overrides]
+    merged = [override.key_or_group for override in overrides if isinstance(override.value(), dict)]
+    for key in dict.fromkeys(keys):
+        if keys.count(key) > 1 and any(f"{key}.".startswith(f"{one}.") for one in merged):
+            given = [str(override.get_value_element_as_str()) for override in overrides if override.key_or_group == key]
+            raise ConfigError(key, " and ".join(given), "a single value in a sweep, which would drop all but the last")
+
+
+def _check_controllers(sweep: DictConfig, job: DictConfig) -> None:
+    """A job's own preset comes too late to choose how the sweep runs."""
+    for group in ("hydra/launcher", "hydra/sweeper"):
+        of_sweep, of_job = (one.hydra.runtime.choices[group] for one in (sweep, job))
+        if of_sweep != of_job:
+            allowed = (
+                f"{of_sweep} in a job, for all jobs of a sweep have one; -m {group}={of_job} gives it to the sweep"
+            )
+            raise ConfigError(group, of_job, allowed)
 
 
 def _set_directory(sweep: DictConfig, directory: Path) -> None:

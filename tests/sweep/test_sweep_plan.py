@@ -117,14 +117,19 @@ def test_what_cannot_be_swept_is_refused_before_any_job(
         (["status", "/no/where"], "/no/where holds no sweep"),
         (["retry", "/no/where"], "/no/where holds no sweep"),
         (["statu", "."], "invalid choice"),
+        (["plan", "seed=0,1", "q={tau: 0.1}", "q={discount: 0.9}"], "q={tau:0.1} and {discount:0.9} is not possible"),
+        (["plan", "-cd", "OWN", "experiment=parallel,null"], "hydra/launcher=joblib is not possible: basic in a job"),
         (["plan", "seed=0,1", "q.tao=0.1"], "q.tao: Key 'tao' not in 'QConfig'"),
         (["plan", "seed=0,1", "q.tau=2"], "q.tau=2.0 is not possible: in [0, 1]"),
         ([], "required: COMMAND"),
     ],
 )
-def test_what_the_command_cannot_do_it_says(arguments: list[str], said: str, capsys: Any) -> None:
+def test_what_the_command_cannot_do_it_says(arguments: list[str], said: str, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "experiment").mkdir()
+    preset = "# @package _global_\ndefaults: [override /hydra/launcher: joblib]\n"
+    (tmp_path / "experiment" / "parallel.yaml").write_text(preset)
     with pytest.raises(SystemExit) as stop:
-        command.main(arguments)
+        command.main([str(tmp_path) if word == "OWN" else word for word in arguments])
     assert stop.value.code == 2 and said in capsys.readouterr().err
 
 
