@@ -19,7 +19,7 @@ class EvaluationConfig:
     """Episodes at the end of each stage, for each of the modes."""
     num_envs: int = at_least(10, 1, Role.how)
     """Episodes that are played side by side."""
-    max_episode_steps: int = at_least(10_000, 1, Role.how)
+    max_episode_steps: int = at_least(10_000, 1)
     """Steps after which an episode is cut off, in an environment that does not end it."""
     mode: ActionMode = ActionMode.mode
     """The mode behind `return`; the other one is evaluated at the end of each stage only."""

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 ROUNDING = 1e-5
 """Differences below this share of the largest number in a dimension are none."""
-CHUNK = 4096
-"""Steps that are compared together."""
+CHUNK = 2**20
+"""Numbers that are compared together."""
 
 
 def breaks(obs: Array, following: Array) -> NDArray[np.bool_]:
@@ -17,9 +17,9 @@ def breaks(obs: Array, following: Array) -> NDArray[np.bool_]:
     `obs` (T, …). It does after the last step. What is not a finite number is compared with nothing.
     """
     found = np.ones(len(obs), np.bool_)
-    last = len(obs) - 1
-    for start in range(0, last, CHUNK):
-        stop = min(start + CHUNK, last)
+    last, steps = len(obs) - 1, max(1, CHUNK // max(1, int(np.prod(obs.shape[1:]))))
+    for start in range(0, last, steps):
+        stop = min(start + steps, last)
         found[start:stop] = _differ(obs[start + 1 : stop + 1], following[start:stop])
     return found
 

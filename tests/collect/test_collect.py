@@ -4,7 +4,6 @@ import io
 import os
 import signal
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,16 @@ import pytest
 import stable_baselines3
 import torch
 from conftest import ROOT, TINY, Cli, Collect, ended, in_another_process, metrics_of, small_files
-from counter_env import CONFIG
 from gymnasium.envs.classic_control import CartPoleEnv
-from gymnasium.vector import AutoresetMode
 from made_data import some_episodes
 
-from rql.collect.rollout import collect as roll_out
 from rql.commands.data import main as data_command
 from rql.config.data import EnvConfig, MinariDatasetConfig
 from rql.data.journal import Journal, read_episodes
 from rql.data.load import load_datasets
 from rql.data.sources.minari import journal_path
 from rql.data.writing import describe_set
-from rql.envs.make import inspect_env, make_vector_env
+from rql.envs.make import inspect_env
 from rql.evaluation.evaluator import Evaluator
 from rql.utils.errors import RQLError
 from rql.utils.files import seal
@@ -55,18 +51,6 @@ def test_what_is_collected_is_what_happened(env: str, collect: Collect) -> None:
     data = minari.load_dataset("test/random-v0")
     assert data.total_episodes == 7
     replay("test/random-v0")
-
-
-def test_an_episode_without_end_is_truncated(tmp_path: Path) -> None:
-    with closing(make_vector_env(CONFIG, 3, AutoresetMode.DISABLED)) as envs:
-        journal = Journal(tmp_path / "journal", {})
-        cut = roll_out(lambda obs, _: np.zeros((len(obs), 2)), envs, journal, None, 9, 100, None, 4, lambda: None)
-        journal.close()
-    lengths = [2 + (100 + i) % 9 for i in range(9)]
-    found = {episode.seed: episode for episode in read_episodes(journal.path)}
-    assert [len(found[100 + i].rewards) for i in range(9)] == [min(length, 4) for length in lengths]
-    assert cut == sum(length > 4 for length in lengths) == 6
-    assert all(found[100 + i].truncations[-1] for i, length in enumerate(lengths) if length > 4)
 
 
 def test_no_more_episodes_are_begun_than_the_steps_take(collect: Collect) -> None:

@@ -120,7 +120,7 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["+cql.alfa=1"], ["cql.alfa=1", "no such key"]),
     (["+env.kwargs.max_episode_steps=-1"], ["env.kwargs.max_episode_steps=-1", "above 0"]),
     (["hydra.run.dir=/proc/nope"], ["/proc/nope", "hydra.run.dir"]),
-    (["+env.kwargs.g=abc"], ["env.kwargs", "first step failed"]),
+    (["+env.kwargs.g=abc"], ["env.kwargs", "first step of Pendulum-v1 failed"]),
     (["env=hopper", "+env.kwargs.xml_file=nope.xml"], ["env.kwargs", "nope.xml"]),
     (["tracking.mode=sometimes"], ["tracking.mode", "auto, online, offline, disabled"]),
     (["device=gpu"], ["device=gpu", "cpu, cuda"]),

@@ -29,6 +29,7 @@ from rql.utils.errors import RQLError
 RESULT = [
     *("seed=7", "q.tau=0.02", "beta.end=2", "dataset.episodes=5", "env.num_envs=2", "evaluation.mode=sample"),
     *("replay.capacity=5000", "network.critic.hidden=[8]", "+env.kwargs.g=9", "dataset.unfinished=drop"),
+    *("dataset.actions=clip", "env.flatten_images=true", "evaluation.max_episode_steps=500"),
 ]
 BUDGET = [
     *("online.env_steps=6000", "online.stop_return=-200", "watchdog.learning_rate_factor=0.1"),

@@ -128,3 +128,5 @@ def test_rounding_and_numbers_that_are_none_break_nothing_off() -> None:
     assert np.flatnonzero(breaks(obs, following)).tolist() == [5, 9]
     numbers = np.arange(5, dtype=np.uint8)
     assert np.flatnonzero(breaks(numbers, np.array([1, 2, 0, 4, 5], np.uint8))).tolist() == [2, 4]
+    films = np.arange(6, dtype=np.uint8)[:, None] * np.ones((6, 2**19 + 1), np.uint8)  # are compared one by one
+    assert np.flatnonzero(breaks(films, np.append(films[1:3], films[:4], axis=0))).tolist() == [2, 3, 4, 5]

@@ -17,9 +17,11 @@ from made_data import CPU, transitions
 from PIL import Image
 
 from rql.agents.build import build_agent
+from rql.collect.rollout import collect
 from rql.config.choices import Vectorization
 from rql.config.data import EnvConfig
 from rql.data.batch import RewardTransform
+from rql.data.journal import Journal, read_episodes
 from rql.data.reference_scores import reference_score
 from rql.envs.make import make_vector_env
 from rql.envs.spaces import describe
@@ -59,6 +61,18 @@ def test_an_episode_that_does_not_end_is_cut_off(num_envs: int) -> None:
     cut = np.minimum(lengths, 5)
     assert results.lengths.tolist() == cut.tolist() and results.cut == (lengths > 5).sum()
     assert results.returns.tolist() == (lengths * cut).tolist() == results.discounted.tolist()
+
+
+def test_a_collected_episode_that_does_not_end_is_truncated(tmp_path: Path) -> None:
+    with closing(make_vector_env(CONFIG, 3, AutoresetMode.DISABLED)) as envs:
+        journal = Journal(tmp_path / "journal", {})
+        cut = collect(lambda obs, _: np.zeros((len(obs), 2)), envs, journal, None, 9, 100, None, 4, lambda: None)
+        journal.close()
+    lengths = [2 + (100 + i) % 9 for i in range(9)]
+    found = {episode.seed: episode for episode in read_episodes(journal.path)}
+    assert [len(found[100 + i].rewards) for i in range(9)] == [min(length, 4) for length in lengths]
+    assert cut == sum(length > 4 for length in lengths) == 6
+    assert all(found[100 + i].truncations[-1] for i, length in enumerate(lengths) if length > 4)
 
 
 class Endless(gymnasium.Env[Any, Any]):
