@@ -44,6 +44,7 @@ def write_run(folder: Path, seed: int, config: dict[str, Any] | None = None, **m
     ]
     if scored:
         lines = [line | {"normalized_score": line["return"] / 2.0} for line in lines]
+    lines += more.get("lines", [])
     lines.insert(1, {"stage": agent.stages[-1].name, "step": 1, "time": 1.0, "td_loss": 0.5})
     (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     summary = {"wall_seconds": 60.0 + seed, "env_steps_per_second": 50.0, "seed": seed}

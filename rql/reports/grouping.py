@@ -74,6 +74,19 @@ def find_factors(runs: Sequence[Run], by: Sequence[str] | None) -> list[Factor]:
     return _collapsed(columns, _typed(runs))
 
 
+def find_fixed(runs: Sequence[Run]) -> dict[str, Value]:
+    """What decides the experiment of every run and is the same in all: the choices of groups, then keys."""
+    groups = _groups(runs)
+    columns = _deciding(groups | _leaves(runs) | groups, runs)  # groups first, and an agent without keys by its name
+    same = {key: column[0] for key, column in columns.items() if key != SEED and not _varies(column)}
+    return {key: value for key, value in same.items() if value is not None}
+
+
+def typed_in_all(runs: Sequence[Run]) -> set[str]:
+    """The keys and groups that somebody typed for every run."""
+    return set.intersection(*({*values_of(run.overrides)} for run in runs))
+
+
 def make_arms(runs: Sequence[Run], factors: Sequence[Factor]) -> list[Arm]:
     """The runs by the values of the factors, in the order of these values."""
     found: dict[Column, list[Run]] = {}

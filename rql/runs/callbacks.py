@@ -14,7 +14,7 @@ from rql.agents.saving import AGENT_FILE, BEST_FILE, save_agent
 from rql.config.schema import Config
 from rql.evaluation.evaluator import Evaluator
 from rql.evaluation.video import Camera, best_format
-from rql.runs.record import LocalRecord
+from rql.runs.record import VIDEOS, LocalRecord
 from rql.tracking.display import Display
 from rql.tracking.wandb import WandbView
 from rql.training.progress import Progress
@@ -23,7 +23,6 @@ from rql.utils.errors import PrunedError, RQLError
 
 Pruner = Callable[[int, float], bool]
 """(online environment step, return of an evaluation there) → whether the run is to end."""
-VIDEOS = "videos"
 logger = logging.getLogger(__name__)
 
 

@@ -12,6 +12,8 @@ from rql.utils.errors import RQLError
 from rql.utils.files import write_atomically
 
 METRICS_FILE, CONFIG_FILE, SUMMARY_FILE = "metrics.jsonl", "config.yaml", "summary.json"
+VIDEOS = "videos"
+"""The folder with the films of a run."""
 
 
 class Position(NamedTuple):
