@@ -53,7 +53,7 @@ def write_run(folder: Path, seed: int, config: dict[str, Any] | None = None, **m
     attempt = {"started": "2026-01-01T00:00:00+00:00", "host": "h", "code_version": "0.1.0+gabc", "changes": {}}
     overrides = more.get("overrides", [f"seed={seed}"])
     choices = {"dataset": "demo", "beta": "linear", "composition": "amortized"} | more.get("choices", {})
-    recorded = {"config_name": "config", "overrides": overrides, "choices": choices, "attempts": [attempt]}
+    recorded = {"config_name": "config", "overrides": overrides, "choices": choices, "swept": {}, "attempts": [attempt]}
     (folder / "run.json").write_text(json.dumps(recorded | agent.to_plain()))
     return folder
 

@@ -31,6 +31,9 @@ def answers_help(arguments: Sequence[str], config_name: str) -> bool:
     flags = get_args_parser()
     flags.error = fail  # type: ignore[method-assign]
     options = flags.parse_args(arguments)
+    asked = [name for name in ("run", "multirun", "cfg", "info", "shell_completion") if getattr(options, name)]
+    if len(asked) > 1:
+        fail(" and ".join(f"--{name.replace('_', '-')}" for name in asked) + " cannot be given together")
     if not options.help:
         return False
     own = [f"hydra.searchpath=['file://{Path(options.config_dir).absolute()}']"] if options.config_dir else []
