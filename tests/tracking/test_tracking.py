@@ -111,8 +111,9 @@ def test_wandb_disabled_in_the_environment_counts_where_the_configuration_leaves
 ) -> None:
     monkeypatch.setenv("WANDB_DISABLED", "true")
     view = WandbView(TrackingConfig(mode=mode), tmp_path, {}, Identity("one"))
-    assert bool(view.where) == bool([*tmp_path.glob("wandb/offline-run-*")]) == logged
+    where = view.where
     view.finish({}, 0)
+    assert bool(where) == bool([*tmp_path.glob("wandb/offline-run-*")]) == logged
 
 
 KILL_WANDB = """
