@@ -1,6 +1,7 @@
 """`rql COMMAND …`: train, evaluate, export, report, collect, data, sweep, track; `rql COMMAND --help` says how."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name == "--version":
         print(__version__)
         return 0
+    if name in ("-sc", "--shell-completion"):  # a shell asks what `rql train …` can go on with
+        os.environ["COMP_LINE"] = os.environ.get("COMP_LINE", "").replace(" train ", " ", 1)
+        name, rest = "train", [name, *rest]
     if name not in COMMANDS:
         fail(f"{name} is no command; there are {', '.join(COMMANDS)}")
     command = importlib.import_module(f"rql.commands.{name}")

@@ -44,6 +44,7 @@ def write_run(folder: Path, seed: int, config: dict[str, Any] | None = None, **m
     ]
     if scored:
         lines = [line | {"normalized_score": line["return"] / 2.0} for line in lines]
+    lines += more.get("lines", [])
     lines.insert(1, {"stage": agent.stages[-1].name, "step": 1, "time": 1.0, "td_loss": 0.5})
     (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     summary = {"wall_seconds": 60.0 + seed, "env_steps_per_second": 50.0, "seed": seed}
@@ -52,7 +53,7 @@ def write_run(folder: Path, seed: int, config: dict[str, Any] | None = None, **m
     attempt = {"started": "2026-01-01T00:00:00+00:00", "host": "h", "code_version": "0.1.0+gabc", "changes": {}}
     overrides = more.get("overrides", [f"seed={seed}"])
     choices = {"dataset": "demo", "beta": "linear", "composition": "amortized"} | more.get("choices", {})
-    recorded = {"config_name": "config", "overrides": overrides, "choices": choices, "attempts": [attempt]}
+    recorded = {"config_name": "config", "overrides": overrides, "choices": choices, "swept": {}, "attempts": [attempt]}
     (folder / "run.json").write_text(json.dumps(recorded | agent.to_plain()))
     return folder
 

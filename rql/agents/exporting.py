@@ -133,7 +133,7 @@ def _onnx(module: nn.Module, example: Tensor) -> bytes:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # of packages for images, which are not needed
     try:
-        names: Any = {"input_names": [INPUT], "output_names": [OUTPUT]}
+        names: Any = {"input_names": [INPUT], "output_names": [OUTPUT], "dynamic_shapes": ({0: "batch"},)}
         program = torch.onnx.export(_program(module, example), **names, dynamo=True, verbose=False)
     finally:
         logging.disable(before)

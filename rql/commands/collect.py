@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from rql.commands.shared import answers_help, errors_in_one_sentence
@@ -11,6 +13,7 @@ from rql.config.collect import load_collect, register_collect
 from rql.config.explain import composition_errors_in_one_sentence, fail
 from rql.config.files import configuration_folder
 from rql.config.imports import import_named
+from rql.config.overrides import refuse_impossible_overrides, refuse_moved_paths
 from rql.utils.errors import RQLError
 
 
@@ -19,9 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         sys.argv = ["rql collect", *arguments]
     with errors_in_one_sentence():
-        register_collect(import_named(sys.argv[1:], configuration_folder()))
+        folders = import_named(sys.argv[1:], configuration_folder())
+        register_collect(folders)
         if answers_help(sys.argv[1:], "collect"):
             return 0
+        refuse_impossible_overrides(sys.argv[1:], folders)
     with composition_errors_in_one_sentence():
         _collect()
     return 0
@@ -30,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @hydra.main(version_base="1.3", config_path=str(configuration_folder()), config_name="collect")
 def _collect(composed: DictConfig) -> None:
     """One collection."""
+    settings = HydraConfig.get()
     try:
+        refuse_moved_paths(settings.overrides.task, Path(settings.runtime.cwd))
         config = load_collect(composed)
         # --help and a misspelt key need not wait for torch
         from rql.collect.session import run

@@ -29,6 +29,9 @@ def answers_help(arguments: Sequence[str], config_name: str) -> bool:
     Hydra's own `--help` lists all groups first, shown or not, which takes seconds.
     """
     options = hydra_flags(arguments)
+    asked = [name for name in ("run", "multirun", "cfg", "info", "shell_completion") if getattr(options, name)]
+    if len(asked) > 1:
+        fail(" and ".join(f"--{name.replace('_', '-')}" for name in asked) + " cannot be given together")
     if not options.help:
         return False
     with composing():

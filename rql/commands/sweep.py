@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf.errors import OmegaConfBaseException
 
 from rql.commands.shared import Parser, errors_in_one_sentence, hydra_flags, own_folder
 from rql.config.compose import register_schemas
-from rql.config.explain import explain
+from rql.config.explain import composition_errors_as_our_own
 from rql.config.files import composing, configuration_folder
 from rql.config.imports import import_named
 from rql.config.launchers import register_launchers
-from rql.utils.errors import RQLError
 
 PLAN = "check the jobs of a sweep and print them, as `rql train -m` would run them; nothing is run or written"
 COMMANDS = {
@@ -50,14 +47,10 @@ def _plan(arguments: Sequence[str]) -> int:
     flags = hydra_flags(arguments)
     register_schemas(import_named(arguments, configuration_folder()))
     register_launchers()
-    try:
-        with composing():
-            overrides = [*own_folder(flags), *flags.overrides]
-            loader = GlobalHydra.instance().config_loader()
-            name = flags.config_name or "config"
-            print_plan(plan_of(loader.load_configuration(name, overrides, run_mode=RunMode.MULTIRUN)))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise RQLError(explain(error)) from error
+    with composition_errors_as_our_own(), composing():
+        overrides = [*own_folder(flags), *flags.overrides]
+        loader = GlobalHydra.instance().config_loader()
+        print_plan(plan_of(loader.load_configuration(flags.config_name or "config", overrides, RunMode.MULTIRUN)))
     return 0
 
 

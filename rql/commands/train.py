@@ -10,19 +10,18 @@ from typing import Any, NamedTuple, cast
 import hydra
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from rql.commands.shared import answers_help, errors_in_one_sentence
 from rql.config.compose import hydra_config, load, register_schemas, without_hydra
-from rql.config.explain import composition_errors_in_one_sentence, explain, fail
+from rql.config.explain import composition_errors_as_our_own, composition_errors_in_one_sentence, fail
 from rql.config.files import composing, configuration_folder
 from rql.config.imports import import_named
 from rql.config.launchers import SIDE_BY_SIDE, register_launchers
+from rql.config.overrides import refuse_impossible_overrides, refuse_moved_paths
 from rql.config.schema import Config
-from rql.runs.folder import Command, command_of
+from rql.runs.folder import Command, command_of, typed_overrides
 from rql.sweep.callback import launcher_errors_in_one_sentence
 from rql.sweep.run import run_job
 from rql.utils.errors import Preempted, RQLError
@@ -48,9 +47,11 @@ def train(overrides: Sequence[str] = (), directory: str | PathLike[str] | None =
         RQLError: for whatever the user can put right, in one sentence.
         KeyboardInterrupt: if a signal asks to end, after a checkpoint; the same call and directory go on.
     """
-    register_schemas(import_named(overrides, configuration_folder()))
+    folders = import_named(overrides, configuration_folder())
+    register_schemas(folders)
+    refuse_impossible_overrides(overrides, folders)
     try:
-        with composing():
+        with composition_errors_as_our_own(), composing():
             composed = compose("config", overrides=list(overrides), return_hydra_config=True)
             settings = composed.hydra
             if settings.mode is RunMode.MULTIRUN:
@@ -59,8 +60,6 @@ def train(overrides: Sequence[str] = (), directory: str | PathLike[str] | None =
             with hydra_config(composed):
                 config = load(without_hydra(composed))
             return _run(config, output, command_of(settings))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise RQLError(explain(error)) from error
     except Preempted as stop:
         raise KeyboardInterrupt(str(stop)) from stop
 
@@ -81,9 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         sys.argv = ["rql train", *arguments]
     with errors_in_one_sentence():
-        register_schemas(import_named(sys.argv[1:], configuration_folder()))
+        folders = import_named(sys.argv[1:], configuration_folder())
+        register_schemas(folders)
         if answers_help(sys.argv[1:], "config"):
             return 0
+        refuse_impossible_overrides(sys.argv[1:], folders)
     register_launchers()
     with composition_errors_in_one_sentence(), launcher_errors_in_one_sentence():
         _train()
@@ -96,12 +97,13 @@ def _train(composed: DictConfig) -> float | None:
     settings = cast(DictConfig, HydraConfig.get())
     output = Path(settings.runtime.output_dir)
     try:
+        refuse_moved_paths(typed_overrides(settings, "task"), Path(settings.runtime.cwd))
         config = load(composed)
         command = command_of(settings)
         if settings.mode is RunMode.MULTIRUN:
             aside = str(settings.launcher._target_).startswith(SIDE_BY_SIDE)
             return run_job(config, output, command, aside)
-        if config.resume not in ("auto", "never"):
+        if config.resume not in ("auto", "never") and not settings.job.chdir:  # nobody stands in it
             with suppress(OSError):
                 output.rmdir()
         _run(config, output, command)

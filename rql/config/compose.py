@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rql.config import schema
 from rql.config.files import configuration_folder
+from rql.config.hints import hint
 from rql.config.imports import import_known
 from rql.config.listing import register_listing
 from rql.config.registry import choice_of, choices, schema_of
@@ -66,7 +67,8 @@ def typed(composed: DictConfig, expected: type[T]) -> T:
     added = sorted(_paths(OmegaConf.to_container(composed)) - _paths(to_plain(config)))
     if added:
         value = OmegaConf.select(composed, added[0])
-        raise ConfigError(added[0], value, "there is no such key; + adds to env.kwargs alone")
+        allowed = f"there is no such key; + adds to env.kwargs alone.{hint(added[0], composed)}"
+        raise ConfigError(added[0], value, allowed)
     return config
 
 

@@ -1,7 +1,8 @@
 """Everything that tables and figures are made of: arms, tasks, what each run achieved, and in what unit."""
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +13,12 @@ from rql.config.agents.base import StageInfo, merged_stages
 from rql.reports.grouping import Arm, Column, Factor, find_factors, make_arms
 from rql.reports.runs import Run, RunStatus, read_runs
 from rql.reports.scores import Measure, Outcome, Scale, outcome, returns, scale_of
-from rql.reports.statistics import Array, Estimate, Statistic, estimate, improvement
+from rql.reports.statistics import Array, Estimate, Statistic, estimate, improvement, iqm, share_above_zero
 from rql.utils.files import code_version
 
 Take = Callable[[Outcome], float | None]
+FEW = 3
+"""Finished runs of an arm in a task of which a bootstrap says next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Comparison:
     runs: tuple[Run, ...]
     factors: tuple[Factor, ...]
     arms: tuple[Arm, ...]
-    """All runs that have a configuration, finished or not, in arms."""
+    """All runs that have a configuration, finished or not, in arms: the best ends first."""
     tasks: tuple[str, ...]
     """The tasks of the finished runs."""
     scale: Scale
@@ -82,6 +85,17 @@ class Comparison:
         """The arms that have a finished run."""
         return [arm for arm in self.arms if self.finished_of(arm)]
 
+    @cached_property
+    def fewest(self) -> int:
+        """The least number of finished runs that an arm has of a task, of those that have any; 0 where none has."""
+        counts = [len(self.finished_of(arm, task)) for arm in self.compared for task in self.tasks]
+        return min((count for count in counts if count), default=0)
+
+    def in_returns(self, task: str) -> "Comparison":
+        """One task of this comparison, in its own returns."""
+        outcomes = {run.directory: outcome(run, returns) for run in self.finished if run.task == task}
+        return replace(self, tasks=(task,), outcomes=outcomes)
+
     def finished_of(self, arm: Arm, task: str | None = None) -> list[Run]:
         """The finished runs of an arm, or of one task of it."""
         return [run for run in arm.runs if run.status is RunStatus.finished and task in (None, run.task)]
@@ -98,12 +112,17 @@ class Comparison:
         samples = self.samples(runs, take, scored)
         return estimate(samples, statistic) if samples else None
 
-    def improvement(self, first: Sequence[Run], second: Sequence[Run], take: Take) -> Estimate | None:
-        """P(X > Y) over the tasks that both have: X is how the first runs end, Y what `take` finds in the second."""
+    def chance_of_gain(self, runs: Sequence[Run]) -> Estimate | None:
+        """The share of the runs that end above their own baseline; None where none has one."""
+        gains = self.samples(runs, gain)
+        return share_above_zero(np.concatenate(gains)) if gains else None
+
+    def improvement(self, first: Sequence[Run], second: Sequence[Run]) -> Estimate | None:
+        """P(X > Y) over the tasks that both have: X and Y are how the first and the second runs end."""
         pairs: list[tuple[Array, Array]] = []
         for task in self.tasks:
             x = self.samples([run for run in first if run.task == task], final)
-            y = self.samples([run for run in second if run.task == task], take)
+            y = self.samples([run for run in second if run.task == task], final)
             pairs += zip(x, y, strict=False)
         return estimate([*(x for x, _ in pairs), *(y for _, y in pairs)], improvement) if pairs else None
 
@@ -116,6 +135,11 @@ def final(outcome: Outcome) -> float:
 def baseline(outcome: Outcome) -> float | None:
     """The value of the policy that a run is compared with."""
     return outcome.baseline
+
+
+def gain(outcome: Outcome) -> float | None:
+    """The value at the end of a run less that of its own baseline."""
+    return outcome.gain
 
 
 def compare(directories: Sequence[Path], by: Sequence[str] | None) -> Comparison:
@@ -132,7 +156,7 @@ def compare(directories: Sequence[Path], by: Sequence[str] | None) -> Comparison
     tasks = tuple(sorted({run.task for run in finished}))
     scores = {run.directory: outcome(run, scale.score) for run in finished}
     outcomes = scores if len(tasks) > 1 else {run.directory: outcome(run, returns) for run in finished}
-    return Comparison(
+    found = Comparison(
         tuple(directories),
         datetime.now(timezone.utc).isoformat(sep=" ", timespec="minutes").replace("+00:00", " UTC"),
         code_version(),
@@ -144,6 +168,13 @@ def compare(directories: Sequence[Path], by: Sequence[str] | None) -> Comparison
         outcomes,
         scores,
     )
+    return replace(found, arms=tuple(sorted(found.arms, key=lambda arm: _rank(found, arm))))
+
+
+def _rank(comparison: Comparison, arm: Arm) -> float:
+    """Less for an arm that ends better; infinite without a finished run."""
+    samples = comparison.samples(comparison.finished_of(arm), final)
+    return -float(iqm(*samples)) if samples else math.inf
 
 
 def arms_by(comparison: Comparison, names: Sequence[str]) -> dict[Column, list[Run]]:

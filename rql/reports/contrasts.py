@@ -9,52 +9,24 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from rql.reports import statistics
-from rql.reports.comparison import Comparison, arms_by, baseline, final
+from rql.reports.cells import short
+from rql.reports.comparison import Comparison, arms_by, final
 from rql.reports.figures import (
     COLORS,
-    ROW,
     Picture,
-    color,
     draw_baseline,
-    draw_interval,
     legend,
-    list_arms,
     new_figure,
     tidy,
     wrapped,
 )
 from rql.reports.grouping import Factor, Value, label_of, sort_key, written
 from rql.reports.runs import Run
-from rql.reports.tables import short
 
 MOST_ARMS = 12
 """The most arms that a matrix of pairs shows."""
 CIRCLES = 8
 """The number of circles in a row of a heat map's cell."""
-
-
-def improvement_over_baseline(comparison: Comparison) -> Picture | None:
-    """The figure of the probability that an arm ends better than its baseline; None where no arm has one."""
-    runs = {arm.label: comparison.finished_of(arm) for arm in comparison.compared}
-    found = {label: comparison.improvement(of, of, baseline) for label, of in runs.items()}
-    arms = [arm for arm in comparison.compared if found[arm.label]]
-    if not arms:
-        return None
-    figure = new_figure(8.4, 1.0 + ROW * max(2, len(arms)))
-    axes = figure.subplots()
-    for row, arm in enumerate(arms):
-        probability = found[arm.label]
-        assert probability is not None
-        axes.barh(row, probability.value, height=0.6, color=color(comparison, arm), alpha=0.45)
-        draw_interval(axes, probability, row)
-    axes.axvline(0.5, color="0.4", linestyle="--", linewidth=1.0)
-    axes.set_xlim(-0.02, 1.02)
-    list_arms(axes, arms)
-    axes.set_xlabel(f"P({comparison.policy} > {comparison.baseline})", fontsize=9)
-    policies = f"{comparison.policy} of one run is better than {comparison.baseline} of one of the same arm"
-    caption = f"Probability that {policies}, with 95 % intervals."
-    title = f"Probability of improvement over {comparison.baseline}"
-    return Picture("improvement-baseline", title, caption, figure)
 
 
 def improvement_matrix(comparison: Comparison) -> Picture | None:
@@ -66,7 +38,7 @@ def improvement_matrix(comparison: Comparison) -> Picture | None:
     for row, first in enumerate(arms):
         for column, second in enumerate(arms):
             if row != column:
-                found = comparison.improvement(comparison.finished_of(first), comparison.finished_of(second), final)
+                found = comparison.improvement(comparison.finished_of(first), comparison.finished_of(second))
                 values[row, column] = found.value if found else np.nan
     figure = new_figure(4.6 + 0.62 * len(arms), 1.6 + 0.62 * len(arms))
     axes = figure.subplots()

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from rql.reports import scores
+from rql.reports.cells import Cell, Table
 from rql.reports.comparison import Comparison
 from rql.reports.grouping import Arm
 from rql.reports.runs import Run
 from rql.reports.statistics import Array, Band, bootstrap, iqm
-from rql.reports.tables import Cell, Table
 
 MOST_STEPS = 200
+
+
+Seed = tuple[Array, Array]
+"""Steps and values of a run."""
 
 
 @dataclass(frozen=True)
@@ -23,30 +27,35 @@ class Curve:
     """Where all of its runs were evaluated or can be interpolated; shares of the stage over several tasks."""
     band: Band
     """Interquartile mean at these steps."""
-    seeds: tuple[tuple[Array, Array], ...]
+    seeds: tuple[Seed, ...]
     """Steps and values of each run, as they were."""
 
 
 def curve_of(comparison: Comparison, arm: Arm, stage: str, task: str | None) -> Curve | None:
-    """The curve of an arm in a task, or, where that is None, over all of them; None where there is none.
-
-    Between evaluations a run is interpolated linearly; nothing is extrapolated.
-    """
+    """The curve of an arm in a task, or, where that is None, over all of them; None where there is none."""
     runs = [run for run in comparison.finished_of(arm, task) if stage in [one.name for one in run.compared_stages]]
     if not runs:
         return None
-    seeds = {run.directory: _seed(comparison, run, stage, task is None) for run in runs}
-    first = max(steps[0] for steps, _ in seeds.values())
-    last = min(steps[-1] for steps, _ in seeds.values())
-    grid = np.unique(np.concatenate([steps for steps, _ in seeds.values()]))
+    tasks = dict.fromkeys(run.task for run in runs)
+    return joined([[_seed(comparison, run, stage, task is None) for run in runs if run.task == one] for one in tasks])
+
+
+def joined(tasks: Sequence[Sequence[Seed]], banded: bool = True) -> Curve:
+    """The curve of runs, by task.
+
+    Between its points a run is interpolated linearly; nothing is extrapolated.
+    """
+    seeds = tuple(seed for of_task in tasks for seed in of_task)
+    first = max(steps[0] for steps, _ in seeds)
+    last = min(steps[-1] for steps, _ in seeds)
+    grid = np.unique(np.concatenate([steps for steps, _ in seeds]))
     grid = grid[(grid >= first) & (grid <= last)]
-    if grid.size == 0:  # runs of a single evaluation each, at different steps
-        return Curve(grid, Band(grid, None, None), tuple(seeds.values()))
+    if grid.size == 0:  # runs of a single point each, at different steps
+        return Curve(grid, Band(grid, None, None), seeds)
     if grid.size > MOST_STEPS:
         grid = np.linspace(first, last, MOST_STEPS)
-    tasks = dict.fromkeys(run.task for run in runs)
-    samples = [_interpolated([seeds[run.directory] for run in runs if run.task == one], grid) for one in tasks]
-    return Curve(grid, bootstrap(samples, iqm), tuple(seeds.values()))
+    samples = [_interpolated(of_task, grid) for of_task in tasks]
+    return Curve(grid, bootstrap(samples, iqm) if banded else Band(iqm(*samples), None, None), seeds)
 
 
 Curves = dict[tuple[str, str | None, str], Curve]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from rql.reports import statistics
-from rql.reports.comparison import Comparison, baseline, final
+from rql.reports.comparison import FEW, Comparison, Take, baseline, final, gain
 from rql.reports.curves import Curve, Curves
 from rql.reports.grouping import Arm
 
@@ -21,6 +21,8 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f
 """Told apart by most people who see few colours (after Okabe and Ito)."""
 BAND = 0.45
 """The opacity of all bands of a panel together: many of them must not hide the runs."""
+MOST_MARKERS = 30
+"""The most steps of a curve that are marked."""
 ROW = 0.34
 """Inches that a row of a list of arms takes."""
 
@@ -134,7 +136,8 @@ def draw_arm(axes: Axes, found: Curve, color: str, label: str, band: float) -> N
         axes.plot(steps, values, color=color, linewidth=0.6, alpha=0.45, marker="." if len(steps) == 1 else "")
     if found.band.low is not None and found.band.high is not None:
         axes.fill_between(found.steps, found.band.low, found.band.high, color=color, alpha=min(0.18, band), linewidth=0)
-    axes.plot(found.steps, found.band.value, color=color, linewidth=1.8, marker="o", markersize=2.5, label=label)
+    marker = "o" if found.steps.size <= MOST_MARKERS else ""
+    axes.plot(found.steps, found.band.value, color=color, linewidth=1.8, marker=marker, markersize=2.5, label=label)
 
 
 def draw_baseline(axes: Axes, comparison: Comparison, task: str | None) -> None:
@@ -160,23 +163,10 @@ def legend(figure: Figure, panels: Sequence[Axes]) -> None:
 
 def final_points(comparison: Comparison) -> Picture:
     """The figure of the end of each run, by arm."""
-    arms = comparison.compared
-    figure = new_figure(8.4, 1.0 + ROW * max(2, len(arms)) * _lines(arms))
-    axes = figure.subplots()
-    for row, arm in enumerate(arms):
-        runs = comparison.finished_of(arm)
-        values = np.concatenate(comparison.samples(runs, final))
-        spread = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else np.zeros(1)
-        axes.scatter(
-            values, row + spread, s=16, color=color(comparison, arm), edgecolors="white", linewidth=0.4, zorder=5
-        )
-        found = comparison.estimate(runs, final, statistics.iqm)
-        assert found is not None
-        draw_interval(axes, found, row)
+    figure, axes = _run_by_run(comparison, comparison.compared, final)
     samples = comparison.samples(comparison.finished, baseline)
     if samples:
         axes.axvline(float(statistics.mean(*samples)), color="0.4", linestyle="--", linewidth=1.0)
-    list_arms(axes, arms)
     axes.set_xlabel(comparison.unit, fontsize=9)
     caption = (
         f"The {comparison.unit} of {comparison.policy} at the end of each run (points), their interquartile mean "
@@ -184,6 +174,39 @@ def final_points(comparison: Comparison) -> Picture:
     )
     caption += f"; dashed is the mean of {comparison.baseline}." if comparison.baseline else "."
     return Picture("final", "Final scores, run by run", caption, figure)
+
+
+def gains(comparison: Comparison) -> Picture | None:
+    """The figure of the gain of each run over its own baseline, by arm; None where no arm has one."""
+    arms = [arm for arm in comparison.compared if comparison.samples(comparison.finished_of(arm), gain)]
+    if not arms:
+        return None
+    figure, axes = _run_by_run(comparison, arms, gain)
+    axes.axvline(0.0, color="0.4", linestyle="--", linewidth=1.0)
+    axes.set_xlabel(f"gain in {comparison.unit} over {comparison.baseline}", fontsize=9)
+    caption = (
+        f"By how much {comparison.policy} ends above {comparison.baseline} of the same run (points), the interquartile "
+        "mean and its 95 % interval; right of the dashed line the run gained."
+    )
+    return Picture("gain", f"Gain over each run's own {comparison.baseline}", caption, figure)
+
+
+def _run_by_run(comparison: Comparison, arms: Sequence[Arm], take: Take) -> tuple[Figure, Axes]:
+    """What `take` finds in each run, by arm, with the interquartile mean."""
+    figure = new_figure(8.4, 1.0 + ROW * max(2, len(arms)) * _lines(arms))
+    axes = figure.subplots()
+    for row, arm in enumerate(arms):
+        runs = comparison.finished_of(arm)
+        values = np.concatenate(comparison.samples(runs, take))
+        spread = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else np.zeros(1)
+        axes.scatter(
+            values, row + spread, s=16, color=color(comparison, arm), edgecolors="white", linewidth=0.4, zorder=5
+        )
+        found = comparison.estimate(runs, take, statistics.iqm)
+        assert found is not None
+        draw_interval(axes, found, row)
+    list_arms(axes, arms)
+    return figure, axes
 
 
 def draw_interval(axes: Axes, found: statistics.Estimate, row: float) -> None:
@@ -203,7 +226,9 @@ def list_arms(axes: Axes, arms: Sequence[Arm]) -> None:
 
 
 def profiles(comparison: Comparison) -> list[Picture]:
-    """Figures of the share of runs above each value."""
+    """Figures of the share of runs above each value; none where an arm has too few runs of a task for a share."""
+    if comparison.fewest <= FEW:
+        return []
     every = np.concatenate(comparison.samples(comparison.finished, final))
     margin = 0.04 * (float(np.ptp(every)) or abs(float(every[0])) or 1.0)
     thresholds = np.linspace(every.min() - margin, every.max() + margin, 201)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
-from rql.config.roles import decides
+from rql.config.roles import decides, with_schemas
 from rql.reports.runs import Run
 from rql.runs.folder import values_of
 from rql.utils.errors import RQLError
@@ -66,12 +66,25 @@ def find_factors(runs: Sequence[Run], by: Sequence[str] | None) -> list[Factor]:
     if _varies(tasks):
         columns = {key: column for key, column in columns.items() if not _decides(tasks, column)}
         groups = {name: choices for name, choices in groups.items() if not _decides(tasks, choices)}
-    recorded = {name for run in runs for name in run.choices}
+    recorded = {name for run in runs for name in with_schemas(run.choices)}
     columns = _groups_for_keys(columns, groups, recorded) | columns
     whole = _group_for_all(columns, groups)
     if whole:
         return [Factor(whole, groups[whole], tuple(sorted(columns.keys() - {whole})))]
     return _collapsed(columns, _typed(runs))
+
+
+def find_fixed(runs: Sequence[Run]) -> dict[str, Value]:
+    """What decides the experiment of every run and is the same in all: the choices of groups, then keys."""
+    groups = _groups(runs)
+    columns = _deciding(groups | _leaves(runs) | groups, runs)  # groups first, and an agent without keys by its name
+    same = {key: column[0] for key, column in columns.items() if key != SEED and not _varies(column)}
+    return {key: value for key, value in same.items() if value is not None}
+
+
+def typed_in_all(runs: Sequence[Run]) -> set[str]:
+    """The keys and groups that somebody typed for every run."""
+    return set.intersection(*({*values_of(run.overrides)} for run in runs))
 
 
 def make_arms(runs: Sequence[Run], factors: Sequence[Factor]) -> list[Arm]:

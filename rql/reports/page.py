@@ -1,17 +1,19 @@
-"""A comparison as one HTML page that needs nothing but itself, and as Markdown."""
+"""A comparison as one HTML page that needs nothing but itself."""
 
 import base64
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from string import Template
 
+from rql.reports.answers import answers, facts, warning
+from rql.reports.cells import Cell, Links, Table, is_number, parts, text
 from rql.reports.comparison import Comparison
 from rql.reports.figures import Picture
-from rql.reports.grouping import find_factors
-from rql.reports.runs import RunStatus
-from rql.reports.statistics import Estimate
-from rql.reports.tables import Cell, Table, text
+from rql.reports.markdown import address, title_of
 
+LONG = 14
+"""The most letters of a cell that is never broken."""
 PAGE = Template("""<!doctype html>
 <html lang="en">
 <head>
@@ -24,140 +26,110 @@ PAGE = Template("""<!doctype html>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1.2rem; }
 h1 { font-size: 1.6rem; margin-bottom: .3rem; }
 h2 { font-size: 1.2rem; margin: 2.4rem 0 .4rem; }
-p, figcaption { max-width: 50rem; }
+summary h2 { display: inline; }
+details { margin: 1.4rem 0; }
+p, figcaption { max-width: 54rem; }
+.answers { font-size: 1.08em; padding-left: 1.2rem; max-width: 56rem; }
+.warning { border-left: 4px solid #d55e00; padding: .3rem .9rem; background: #d55e0018; }
 .facts, .note, figcaption { opacity: .75; font-size: .92em; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .88em; }
-th, td { padding: .25rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid #8884; }
+.facts li, td { overflow-wrap: break-word; }
+table { border-collapse: collapse; font-size: .88em; max-width: 100%; }
+th, td { padding: .25rem .55rem; text-align: left; vertical-align: top; border-bottom: 1px solid #8884; }
 th { border-bottom: 2px solid #8888; }
-td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-td:first-child { min-width: 11rem; }
-code { font-size: .92em; white-space: nowrap; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+td span { white-space: nowrap; display: inline-block; }
+td.t, td.c { overflow-wrap: anywhere; min-width: 9rem; }
+tr.best { font-weight: 600; background: #009e7322; }
+td.c { min-width: 14rem; }
+code { font-size: .92em; }
 figure { margin: .6rem 0 0; }
 figure img { max-width: 100%; background: white; border-radius: 6px; }
+@page { size: A4 landscape; margin: 12mm; }
+@media print {
+  :root { color-scheme: light; }
+  body { max-width: none; margin: 0; padding: 0; font-size: 12px; }
+  details::details-content { content-visibility: visible; }
+  tr, figure, .warning { break-inside: avoid; }
+  h2, .note { break-after: avoid; }
+  figure img { max-height: 150mm; }
+}
 </style>
 </head>
 <body>
 <h1>$title</h1>
-<div class="facts">$facts</div>
 $body
 </body>
 </html>
 """)
 
 
-def html_page(comparison: Comparison, tables: Sequence[Table], pictures: Sequence[Picture]) -> str:
-    """The page, with its figures in it: first the final scores, then the figures, then the other tables."""
-    parts = [*map(_html_table, tables[:1]), *map(_html_figure, pictures), *map(_html_table, tables[1:])]
-    facts = "".join(f"<p>{escape(fact)}</p>" for fact in _facts(comparison))
-    return PAGE.substitute(title=escape(_title(comparison)), facts=facts, body="\n".join(parts))
-
-
-def markdown_page(comparison: Comparison, tables: Sequence[Table], pictures: Sequence[Picture]) -> str:
-    """The page in Markdown, with links to `figures/` and to the CSV files."""
-    facts = "\n\n".join(map(_plain, _facts(comparison)))
-    parts = [*map(_markdown_table, tables[:1]), *map(_markdown_figure, pictures), *map(_markdown_table, tables[1:])]
-    return "\n\n".join([f"# {_plain(_title(comparison))}", facts, *parts]) + "\n"
-
-
-def _title(comparison: Comparison) -> str:
-    return f"Comparison on {', '.join(comparison.tasks) or 'no task yet'}"
-
-
-def _facts(comparison: Comparison) -> list[str]:
-    counts = {status: sum(run.status is status for run in comparison.runs) for status in RunStatus}
-    counted = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
-    versions = list(dict.fromkeys(version for run in comparison.runs for version in run.code_versions))
-    varied = "; ".join(
-        factor.name + (f" (with {', '.join(factor.also)})" if factor.also else "") for factor in comparison.factors
-    )
-    facts = [
-        f"{len(comparison.runs)} runs in {', '.join(map(str, comparison.directories))}: {counted}.",
-        f"Grouped by: {varied or 'nothing, the runs differ in seed and task alone'}.{_pooled(comparison)}",
-        f"Made {comparison.when} by RQL {comparison.code}; the runs were made by {', '.join(versions) or 'unknown'}.",
+def html_page(comparison: Comparison, tables: Sequence[Table], pictures: Sequence[Picture], out: Path) -> str:
+    """The page, with its figures in it: the answers and the table behind them, then the figures, then other tables."""
+    caution = warning(comparison)
+    body = [
+        _listed([f"<b>{escape(lead)}</b> {escape(said)}" for lead, said in answers(comparison)], "answers"),
+        f'<p class="warning">{escape(caution)}</p>' if caution else "",
+        *(_table(table, out) for table in tables[:1]),
+        f"<h2>What was compared</h2>\n{_listed([*map(escape, facts(comparison))], 'facts')}",
+        *map(_figure, pictures),
+        *(_table(table, out) for table in tables[1:]),
     ]
-    if not comparison.finished:
-        return [*facts, "No run has finished yet, so that there is nothing to compare."]
-    if any(len(comparison.finished_of(arm, task)) == 1 for arm in comparison.compared for task in comparison.tasks):
-        facts.append("Where an arm has one finished run of a task, no interval can be given for it.")
-    return facts
+    return PAGE.substitute(title=escape(title_of(comparison)), body="\n".join(body))
 
 
-def _pooled(comparison: Comparison) -> str:
-    """A sentence with the factors that `--by` left out; empty where there are none."""
-    found: dict[str, None] = {}
-    for arm in comparison.arms:
-        found |= dict.fromkeys(factor.name for factor in find_factors(arm.runs, None))
-    left = [name for name in found if name not in [factor.name for factor in comparison.factors]]
-    return f" Pooled over: {', '.join(left)}." if left else ""
+def _listed(sentences: Sequence[str], kind: str) -> str:
+    return f'<ul class="{kind}">{"".join(f"<li>{sentence}</li>" for sentence in sentences)}</ul>'
 
 
-def _html_table(table: Table) -> str:
-    rows, note = _shown(table)
-    numbers = [
-        any(isinstance(row[at], int | float | Estimate) for row in table.rows) for at in range(len(table.header))
-    ]
-    head = "".join(f"<th{_number(n)}>{escape(name)}</th>" for name, n in zip(table.header, numbers, strict=True))
-    body = "\n".join(
-        "<tr>"
-        + "".join(
-            f"<td{_number(n)}>{_code(escape(text(cell))) if name in table.code else escape(text(cell))}</td>"
-            for cell, name, n in zip(row, table.header, numbers, strict=True)
+def _table(table: Table, out: Path) -> str:
+    shown = table.shown()
+    title, files = f"<h2>{escape(shown.title)}</h2>", [f'<a href="{name}">{name}</a>' for name in shown.files]
+    note = f'<p class="note">{escape(shown.note)} {" ".join(files)}</p>'
+    filled = _rows(shown, out) if shown.rows else ""
+    if shown.folded:
+        return f"<details><summary>{title}</summary>\n{note}\n{filled}</details>"
+    return f"{title}\n{note}\n{filled}"
+
+
+def _rows(shown: Table, out: Path) -> str:
+    kinds = [_kind(shown, at) for at in range(len(shown.header))]
+    head = "".join(f"<th{kind}>{escape(name)}</th>" for name, kind in zip(shown.header, kinds, strict=True))
+    rows = [
+        "".join(
+            f"<td{kind}>{_code(escape(str(cell))) if name in shown.code else _cell(cell, out)}</td>"
+            for cell, name, kind in zip(row, shown.header, kinds, strict=True)
         )
-        + "</tr>"
-        for row in rows
-    )
-    filled = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
-    return f'<h2>{escape(table.title)}</h2>\n<p class="note">{escape(note)}</p>\n{filled if rows else ""}'
+        for row in shown.rows
+    ]
+    best = ' class="best"' if shown.best else ""
+    body = f"<tr{best}>" + "</tr>\n<tr>".join(rows) + "</tr>"
+    return f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
 
 
-def _html_figure(picture: Picture) -> str:
+def _kind(shown: Table, at: int) -> str:
+    """The class of a column: of commands, of numbers, of words that may have to be broken."""
+    if shown.header[at] in shown.code:
+        return ' class="c"'
+    cells = [row[at] for row in shown.rows]
+    if any(is_number(cell) for cell in cells):
+        return ' class="n"'
+    return ' class="t"' if any(len(text(cell)) > LONG for cell in cells) else ""
+
+
+def _cell(cell: Cell, out: Path) -> str:
+    """Links, or a value whose interval moves below it where a column is narrow."""
+    if isinstance(cell, Links):
+        return " ".join(f'<a href="{escape(address(link.path, out))}">{escape(link.words)}</a>' for link in cell.each)
+    value, rest = map(escape, parts(cell))
+    return f"<span>{value}</span> <span>{rest}</span>" if rest else value
+
+
+def _figure(picture: Picture) -> str:
     encoded = base64.b64encode(picture.png).decode()
     image = f'<img alt="{escape(picture.title)}" src="data:image/png;base64,{encoded}">'
     title, caption = escape(picture.title), escape(picture.caption)
     return f"<h2>{title}</h2>\n<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
-def _markdown_table(table: Table) -> str:
-    rows, note = _shown(table)
-    parts = [f"## {_plain(table.title)}", f"{_plain(note)} ([{table.name}.csv]({table.name}.csv))"]
-    if rows:
-        lines = ["| " + " | ".join(map(_plain, table.header)) + " |", "|---" * len(table.header) + "|"]
-        for row in rows:
-            cells = [
-                _backticks(text(cell)) if name in table.code else _plain(text(cell))
-                for cell, name in zip(row, table.header, strict=True)
-            ]
-            lines.append("| " + " | ".join(cells) + " |")
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
-
-
-def _markdown_figure(picture: Picture) -> str:
-    image = f"![{_plain(picture.title)}](figures/{picture.name}.png)"
-    pdf = f"([PDF](figures/{picture.name}.pdf))"
-    return f"## {_plain(picture.title)}\n\n{image}\n\n{_plain(picture.caption)} {pdf}"
-
-
-def _shown(table: Table) -> tuple[Sequence[tuple[Cell, ...]], str]:
-    rows = table.rows[: table.most]
-    cut = f" Shown are {len(rows)} of {len(table.rows)} rows; {table.name}.csv has all."
-    return rows, table.note + (cut if len(rows) < len(table.rows) else "")
-
-
-def _number(is_number: bool) -> str:
-    return ' class="n"' if is_number else ""
-
-
 def _code(escaped: str) -> str:
     return f"<code>{escaped}</code>" if escaped else ""
-
-
-def _plain(words: str) -> str:
-    """Without what Markdown would take for its own."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>|" else letter for letter in " ".join(words.split()))
-
-
-def _backticks(words: str) -> str:
-    """As code; a bar would end the cell even there."""
-    return "`` " + words.replace("|", "\\|") + " ``" if words else ""

@@ -1,22 +1,28 @@
-"""A comparison as a folder: HTML, Markdown, CSV and figures."""
+"""A comparison as a folder: HTML, Markdown, CSV, LaTeX and figures."""
 
 import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from rql.reports.cells import Cell, Links, Noted, Table, text
 from rql.reports.comparison import Comparison, compare
-from rql.reports.contrasts import heat_maps, improvement_matrix, improvement_over_baseline, sensitivities
+from rql.reports.contrasts import heat_maps, improvement_matrix, sensitivities
 from rql.reports.curves import Curves, all_curves, curves_table
-from rql.reports.figures import Picture, final_points, learning_curves, profiles
-from rql.reports.page import html_page, markdown_page
+from rql.reports.figures import Picture, final_points, gains, learning_curves, profiles
+from rql.reports.latex import latex
+from rql.reports.markdown import markdown_page
+from rql.reports.page import html_page
 from rql.reports.statistics import Estimate
-from rql.reports.tables import Table, make_tables
+from rql.reports.tables import make_tables
+from rql.reports.traces import traces
 from rql.utils.errors import RQLError
 from rql.utils.files import write_atomically
 
 MARKER = ".rql-report"
 PAGE = "index.html"
+ENDS: dict[type, tuple[str, ...]] = {Estimate: ("", ", low", ", high"), Noted: ("", ", of")}
+"""How the heads of the columns end that a cell with several values takes in a CSV."""
 
 
 def write_report(directories: Sequence[Path], out: Path, by: Sequence[str] | None = None) -> Path:
@@ -44,8 +50,9 @@ def write_report(directories: Sequence[Path], out: Path, by: Sequence[str] | Non
         for kind, content in (("png", picture.png), ("pdf", picture.pdf))
     }
     files |= {f"{table.name}.csv": _csv(table) for table in [*tables, curves_table(curves)]}
-    files["report.md"] = markdown_page(comparison, tables, pictures).encode()
-    files[PAGE] = html_page(comparison, tables, pictures).encode()
+    files |= {f"{table.name}.tex": latex(table).encode() for table in tables if table.latex}
+    files["report.md"] = markdown_page(comparison, tables, pictures, out).encode()
+    files[PAGE] = html_page(comparison, tables, pictures, out).encode()
     _write(out, files)
     return out / PAGE
 
@@ -55,10 +62,11 @@ def make_pictures(comparison: Comparison, curves: Curves) -> list[Picture]:
     if not comparison.finished:
         return []
     found = [
+        gains(comparison),
         *learning_curves(comparison, curves),
+        *traces(comparison),
         final_points(comparison),
         *profiles(comparison),
-        improvement_over_baseline(comparison),
         improvement_matrix(comparison),
         *sensitivities(comparison),
         *heat_maps(comparison),
@@ -87,18 +95,21 @@ def _write(out: Path, files: dict[str, bytes]) -> None:
 
 
 def _csv(table: Table) -> bytes:
-    """Full precision; an estimate takes three columns."""
-    wide = [any(isinstance(row[at], Estimate) for row in table.rows) for at in range(len(table.header))]
+    """Full precision; an estimate takes three columns, a number with a note two."""
+    columns = [_columns(name, [row[at] for row in table.rows]) for at, name in enumerate(table.header)]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    heads = [
-        [name, f"{name}, low", f"{name}, high"] if w else [name] for name, w in zip(table.header, wide, strict=True)
-    ]
-    writer.writerow([name for names in heads for name in names])
-    for row in table.rows:
-        cells = [
-            (list(cell) if isinstance(cell, Estimate) else [cell, None, None]) if w else [cell]
-            for cell, w in zip(row, wide, strict=True)
-        ]
-        writer.writerow(["" if value is None else value for values in cells for value in values])
+    for row in zip(*(column for group in columns for column in group), strict=True):
+        writer.writerow(["" if value is None else value for value in row])
     return buffer.getvalue().encode()
+
+
+def _columns(name: str, cells: Sequence[Cell]) -> list[list[object]]:
+    """The columns of the CSV, heads included, that a column of a table takes."""
+    ends = max((ENDS.get(type(cell), ("",)) for cell in cells), key=len, default=("",))
+    values = [tuple(cell) if isinstance(cell, Estimate | Noted) else (_plain(cell),) for cell in cells]
+    return [[name + end, *(dict(enumerate(of)).get(at) for of in values)] for at, end in enumerate(ends)]
+
+
+def _plain(cell: Cell) -> object:
+    return text(cell) if isinstance(cell, Links) else cell

@@ -1,7 +1,6 @@
 """Runs from their local records: which there are, how each ended, what its evaluations were."""
 
 import json
-import math
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -15,8 +14,9 @@ import yaml
 
 from rql.config.agents.base import AgentTable, StageInfo, baseline_of
 from rql.config.roles import experiment, flat
+from rql.reports.evaluations import Evaluation, Traces, read_lines
 from rql.runs.folder import JOB_FILE, JOB_LOCK_FILE, RUN_FILE, is_locked, read_agent_table
-from rql.runs.record import CHOICES, CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
+from rql.runs.record import CHOICES, CONFIG_FILE, METRICS_FILE, SUMMARY_FILE, VIDEOS
 from rql.utils.errors import RQLError
 
 Plain = dict[str, Any]
@@ -40,18 +40,6 @@ class RunStatus(Enum):
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """One line of `metrics.jsonl` with a `return`."""
-
-    stage: str
-    step: int
-    value: float
-    """Mean undiscounted return."""
-    normalized: float | None
-    """`normalized_score`, 100 for the reference's expert."""
-
-
-@dataclass(frozen=True)
 class Run:
     """One run, or one job that has not become one."""
 
@@ -68,6 +56,7 @@ class Run:
     agent: AgentTable = field(default_factory=AgentTable)
     """The stages and policies that its run.json records; empty where it never began."""
     evaluations: tuple[Evaluation, ...] = ()
+    traces: Traces = field(default_factory=dict)
     summary: Plain = field(default_factory=dict)
 
     @property
@@ -102,6 +91,12 @@ class Run:
     def compared_stages(self) -> list[StageInfo]:
         """The stages with an evaluation, without the baseline."""
         return [stage for stage in self.stages if stage is not self.baseline]
+
+    @property
+    def films(self) -> list[Path]:
+        """The films of the ends of its stages, in their order."""
+        folder = self.directory / VIDEOS
+        return [film for stage in self.agent.stages for film in sorted(folder.glob(f"{stage.name}.*"))]
 
     def at(self, stage: str) -> list[Evaluation]:
         """The evaluations of a stage, in the order of the record."""
@@ -174,43 +169,25 @@ def read_run(directory: Path) -> Run:
         return Run(directory, RunStatus.damaged, f"{RUN_FILE}: it does not say which stages the run has", **known)
     finished = (directory / SUMMARY_FILE).exists()
     try:
-        evaluations = tuple(_evaluations(directory / METRICS_FILE, cut_off=not finished))
+        known["evaluations"], known["traces"] = read_lines(directory / METRICS_FILE, cut_off=not finished)
     except (OSError, ValueError) as error:
         return Run(directory, RunStatus.damaged, f"{METRICS_FILE}: {_first_line(error)}", **known)
     if not finished:
-        return Run(directory, *_status_of_job(directory, job, begun=True), evaluations=evaluations, **known)
-    return _finished(directory, evaluations, known)
+        return Run(directory, *_status_of_job(directory, job, begun=True), **known)
+    return _finished(directory, known)
 
 
-def _finished(directory: Path, evaluations: tuple[Evaluation, ...], known: Plain) -> Run:
+def _finished(directory: Path, known: Plain) -> Run:
     try:
         summary = json.loads(_text(directory / SUMMARY_FILE))
         if not isinstance(summary, dict):
             raise ValueError("it holds no summary")
     except (OSError, ValueError) as error:
         return Run(directory, RunStatus.damaged, f"{SUMMARY_FILE}: {_first_line(error)}", **known)
-    run = Run(directory, RunStatus.finished, evaluations=evaluations, summary=summary, **known)
+    run = Run(directory, RunStatus.finished, summary=summary, **known)
     if not run.stages:
         return Run(directory, RunStatus.damaged, f"{METRICS_FILE}: no evaluation of a stage in {RUN_FILE}", **known)
     return run
-
-
-def _evaluations(path: Path, cut_off: bool) -> Iterator[Evaluation]:
-    """The evaluations of a record; `cut_off` says that its last line may be incomplete, for a run that was killed."""
-    lines = _text(path).splitlines() if path.exists() or not cut_off else []
-    for number, text in enumerate(lines, start=1):
-        try:
-            line = json.loads(text)
-            if "return" not in line:
-                continue
-            found = Evaluation(line["stage"], int(line["step"]), float(line["return"]), line.get("normalized_score"))
-        except (ValueError, KeyError, TypeError) as error:
-            if cut_off and number == len(lines):
-                return
-            raise ValueError(f"line {number} cannot be read") from error
-        if not math.isfinite(found.value):
-            raise ValueError(f"line {number} has a return of {found.value}")
-        yield found
 
 
 def _recorded(directory: Path) -> Plain:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rql.reports.runs import Evaluation, Run
+from rql.reports.evaluations import Evaluation
+from rql.reports.runs import Run
 from rql.reports.statistics import mean_over_steps
 
 Measure = Callable[[Run, Evaluation], float]
@@ -26,6 +27,16 @@ class Outcome:
     """The lowest value in each stage after the baseline's."""
     areas: dict[str, float]
     """The mean over the steps of each online stage, by the trapezoidal rule."""
+
+    @property
+    def gain(self) -> float | None:
+        """`final` less the run's own baseline."""
+        return self.over_baseline(self.final)
+
+    @property
+    def dip(self) -> float | None:
+        """The lowest value of the last stage less the run's own baseline."""
+        return self.over_baseline(list(self.worst.values())[-1])
 
     def over_baseline(self, value: float | None) -> float | None:
         """A value less the baseline; None where there is no baseline, or no value."""

@@ -107,6 +107,13 @@ def estimate(tasks: Sequence[Array], statistic: Statistic) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
+def share_above_zero(values: Array) -> Estimate:
+    """The share of values above 0, with Wilson's 95 % interval: three of three are no certainty."""
+    found = stats.binomtest(int((values > 0.0).sum()), values.size)
+    low, high = found.proportion_ci(CONFIDENCE, "wilson")
+    return Estimate(float(found.statistic), float(low), float(high))
+
+
 def profile(tasks: Sequence[Array], thresholds: Array) -> Band:
     """Performance profile: the fraction of runs with a score above each threshold, the mean over tasks."""
     return bootstrap([(task[None, :] > thresholds[:, None]).astype(np.float64) for task in tasks], mean)

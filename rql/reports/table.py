@@ -70,4 +70,8 @@ def _spread(summary: dict[str, Any], name: str) -> str:
 
 
 def _short(value: float) -> str:
+    """A figure of at most seven characters, so that a terminal of 80 columns shows all of them."""
+    if abs(value) >= 1e5:
+        digits, exponent = f"{value:.{2 if abs(value) < 1e10 else 1}e}".split("e")
+        return f"{digits}e{int(exponent)}"
     return f"{value:,.0f}" if abs(value) >= 1000.0 else f"{value:.1f}"

@@ -1,86 +1,105 @@
 """The tables of a comparison, each once for page, Markdown and CSV."""
 
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
-
 from rql.reports import statistics
-from rql.reports.comparison import Comparison, baseline, final
-from rql.reports.grouping import Arm
+from rql.reports.cells import Cell, Link, Links, Noted, Table, short
+from rql.reports.comparison import Comparison, baseline, final, gain
+from rql.reports.grouping import Arm, find_fixed, written
 from rql.reports.quantities import quantities
 from rql.reports.runs import Run, RunStatus
 from rql.reports.statistics import Estimate
 
-Cell = Estimate | str | float | int | None
 MOST_PAIRS = 66
 """The number of pairs that the page shows; the CSV has all."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """Cells that are written differently on a page and in a CSV."""
-
-    name: str
-    title: str
-    note: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    code: tuple[str, ...] = ()
-    """Names of the columns with commands and paths."""
-    most: int | None = None
-    """The number of rows that the page shows; the CSV has all."""
-
-
 def make_tables(comparison: Comparison) -> list[Table]:
     """All tables of a comparison, in the order of the page."""
-    found = [final_scores(comparison)] if comparison.finished else []
+    found = [results(comparison)] if comparison.finished else []
     if len(comparison.tasks) > 1:
-        found.append(returns_by_task(comparison))
+        found.append(results_by_task(comparison))
     if comparison.finished:
-        found += [along_the_stages(comparison), cost(comparison)]
+        found.append(along_the_stages(comparison))
     if len(comparison.compared) > 1:
         found.append(pairs(comparison))
-    return [*found, troubled(comparison), all_runs(comparison)]
+    if comparison.finished:
+        found += [other_statistics(comparison), cost(comparison)]
+    return [*found, held_fixed(comparison), troubled(comparison), all_runs(comparison)]
 
 
-def final_scores(comparison: Comparison) -> Table:
-    """The table of how the runs of each arm end."""
-    unit, one_task = comparison.unit, len(comparison.tasks) == 1
-    header = ["arm", "runs", f"mean {unit}", f"median {unit}", f"IQM {unit}", "optimality gap of the score"]
-    header += [f"P({comparison.policy} > {comparison.baseline})"] if comparison.baseline else []
-    header += [f"IQM {comparison.scale.title}"] if one_task else []
+def results(comparison: Comparison) -> Table:
+    """The table that answers whether the runs of each arm ended above their own clones, and which arm ended best."""
+    unit, clone = comparison.unit, comparison.baseline
+    scored = len(comparison.tasks) == 1 and comparison.scale.references is None
+    header = ["arm", "runs", f"IQM {unit}"]
+    header += [clone, f"gain over {clone}", "P(gain > 0)", "worst dip"] if clone else []
+    header += [f"IQM {comparison.scale.title}"] if scored else []
     rows: list[tuple[Cell, ...]] = []
     for arm in comparison.arms:
         runs = comparison.finished_of(arm)
-        cells: list[Cell] = [
-            comparison.estimate(runs, final, how) for how in (statistics.mean, statistics.median, statistics.iqm)
-        ]
-        cells.append(comparison.estimate(runs, final, statistics.optimality_gap, scored=True))
-        if comparison.baseline:
-            cells.append(comparison.improvement(runs, runs, baseline))
-        if one_task:
-            cells.append(comparison.estimate(runs, final, statistics.iqm, scored=True))
+        cells = _ends(comparison, runs) + ([_dip(comparison, runs)] if clone else [])
+        cells += [comparison.estimate(runs, final, statistics.iqm, scored=True)] if scored else []
         rows.append((arm.label, _count(comparison, arm), *cells))
-    note = (
-        f"The {unit} of {comparison.policy} at the end of each finished run, after its last stage. In brackets: 95 % "
-        "intervals from a bootstrap stratified by task; an arm with a single run of a task has none."
-    )
-    return Table("final", "Final scores", note, tuple(header), tuple(rows))
+    note = f"How {comparison.policy} ends, after the last stage: interquartile means (IQM), the best arm first."
+    if clone:
+        note += (
+            f" The gain is that of each run over its own {clone}; P(gain > 0) is the share of runs above it; the worst "
+            f"dip is the lowest evaluation of the last stage less {clone}, over all runs."
+        )
+    note += " In brackets: 95 % intervals."
+    return Table("final", "Result", note, tuple(header), tuple(rows), best=len(comparison.compared) > 1, latex=True)
 
 
-def returns_by_task(comparison: Comparison) -> Table:
-    """The table of raw returns by task, over which they cannot be averaged."""
+def results_by_task(comparison: Comparison) -> Table:
+    """The same in each task's returns, over which they cannot be averaged."""
+    clone = comparison.baseline
+    header = ("task", "arm", "runs", "IQM return", *((clone, f"gain over {clone}", "P(gain > 0)") if clone else ()))
+    rows = [
+        (task, arm.label, len(runs), *_ends(alone, runs))
+        for task in comparison.tasks
+        for alone in [comparison.in_returns(task)]
+        for arm in comparison.compared
+        if (runs := comparison.finished_of(arm, task))
+    ]
+    note = f"How {comparison.policy} ends, in each task's own returns."
+    return Table("tasks", "Result by task", note, header, tuple(rows))
+
+
+def _ends(comparison: Comparison, runs: list[Run]) -> list[Cell]:
+    """How runs end, and, where some run of the comparison has a baseline, how much above their own."""
+    ends: list[Cell] = [comparison.estimate(runs, final, statistics.iqm)]
+    if comparison.baseline:
+        clones = comparison.samples(runs, baseline)
+        ends.append(float(statistics.iqm(*clones)) if clones else None)
+        ends += [comparison.estimate(runs, gain, statistics.iqm), comparison.chance_of_gain(runs)]
+    return ends
+
+
+def _dip(comparison: Comparison, runs: list[Run]) -> Cell:
+    """The lowest evaluation of the last stage less the run's own baseline, with the run's seed, and its task."""
+    dips = [(dip, run) for run in runs if (dip := comparison.outcomes[run.directory].dip) is not None]
+    if not dips:
+        return None
+    dip, run = min(dips, key=lambda found: found[0])
+    return Noted(dip, f"seed {run.seed}" + (f", {run.task}" if len(comparison.tasks) > 1 else ""))
+
+
+def other_statistics(comparison: Comparison) -> Table:
+    """The table of the ends by other statistics, and in scores."""
+    unit, one_task = comparison.unit, len(comparison.tasks) == 1
+    header = ["arm", f"mean {unit}", f"median {unit}", "optimality gap of the score"]
+    header += [f"IQM {comparison.scale.title}"] if one_task else []
     rows: list[tuple[Cell, ...]] = []
     for arm in comparison.compared:
-        cells: list[Cell] = []
-        for task in comparison.tasks:
-            last = [run.at(run.stages[-1].name)[-1].value for run in comparison.finished_of(arm, task)]
-            cells.append(statistics.estimate([np.array(last)], statistics.iqm) if last else None)
+        runs = comparison.finished_of(arm)
+        cells = [comparison.estimate(runs, final, how) for how in (statistics.mean, statistics.median)]
+        cells.append(comparison.estimate(runs, final, statistics.optimality_gap, scored=True))
+        cells += [comparison.estimate(runs, final, statistics.iqm, scored=True)] if one_task else []
         rows.append((arm.label, *cells))
-    note = f"Interquartile mean of the returns of {comparison.policy} at the end of the runs, in each task's own unit."
-    return Table("tasks", "Final return by task", note, ("arm", *comparison.tasks), tuple(rows))
+    note = "The same ends by other statistics. Of up to three runs, the interquartile mean is the mean."
+    return Table("statistics", "Other statistics", note, tuple(header), tuple(rows), folded=True)
 
 
 def along_the_stages(comparison: Comparison) -> Table:
@@ -116,7 +135,7 @@ def cost(comparison: Comparison) -> Table:
             cells.append(Estimate(sum(found) / len(found), min(found), max(found)) if found else None)
         rows.append((arm.label, *cells))
     note = "Mean over the runs; in brackets the range from the lowest to the highest. Rates count training alone."
-    return Table("cost", "Wall time and throughput", note, ("arm", *columns.values()), tuple(rows))
+    return Table("cost", "Wall time and throughput", note, ("arm", *columns.values()), tuple(rows), folded=True)
 
 
 def pairs(comparison: Comparison) -> Table:
@@ -124,9 +143,18 @@ def pairs(comparison: Comparison) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for first, second in combinations(comparison.compared, 2):
         runs = comparison.finished_of(first), comparison.finished_of(second)
-        rows.append((first.label, second.label, comparison.improvement(*runs, final)))
+        rows.append((first.label, second.label, comparison.improvement(*runs)))
     note = "Probability that a run of X ends better than one of Y, the mean over the tasks of both; ties count ½."
-    return Table("improvement", "Probability of improvement", note, ("X", "Y", "P(X > Y)"), tuple(rows), (), MOST_PAIRS)
+    header = ("X", "Y", "P(X > Y)")
+    return Table("improvement", "Arm against arm", note, header, tuple(rows), most=MOST_PAIRS, folded=True)
+
+
+def held_fixed(comparison: Comparison) -> Table:
+    """The table of what was the same in all runs."""
+    fixed = find_fixed([run for arm in comparison.arms for run in arm.runs])
+    rows = tuple((key, written(value)) for key, value in fixed.items())
+    note = "What decides a run and was the same in all: the choices of groups, then keys."
+    return Table("fixed", "Held fixed", note, ("key", "value"), rows, ("key", "value"), folded=True)
 
 
 def troubled(comparison: Comparison) -> Table:
@@ -134,7 +162,7 @@ def troubled(comparison: Comparison) -> Table:
     labels = _labels(comparison)
     rows = [
         (
-            _name(comparison, run),
+            _place(comparison, run),
             run.status.value,
             run.reason,
             labels.get(run.directory, ""),
@@ -146,23 +174,40 @@ def troubled(comparison: Comparison) -> Table:
     ]
     note = "None of these is in the statistics." if rows else "Every run finished."
     header = ("run", "status", "reason", "arm", "last evaluation", "command")
-    return Table("unfinished", "Failed and missing runs", note, header, tuple(rows), ("run", "command"))
+    return Table("unfinished", "Failed and missing runs", note, header, tuple(rows), ("command",))
 
 
 def all_runs(comparison: Comparison) -> Table:
-    """The table of all runs, with the commands that create them again."""
-    labels, columns = _labels(comparison), [("final", final), *((one.name, one.take) for one in quantities(comparison))]
+    """The table of all runs, with the commands that create them again; the page has what one asks for first."""
+    labels = _labels(comparison)
+    shown = [("final", final), *([("gain", gain)] if comparison.baseline else [])]
+    others = [(one.name, one.take) for one in quantities(comparison)]
     rows: list[tuple[Cell, ...]] = []
-    for run in comparison.runs:
+    for run in _sorted(comparison):
         found = comparison.outcomes.get(run.directory)
-        values: list[Cell] = [take(found) if found else None for _, take in columns]
-        seed, code = run.seed, ", ".join(dict.fromkeys(run.code_versions))
-        described: list[Cell] = [labels.get(run.directory, ""), run.config.get("env.id"), seed, run.status.value]
+        values: list[Cell] = [take(found) if found else None for _, take in [*shown, *others]]
+        code = ", ".join(dict.fromkeys(run.code_versions))
+        films = Links(tuple(Link(film.stem, film) for film in run.films))
+        described: list[Cell] = [labels.get(run.directory, ""), run.config.get("env.id"), run.seed, run.status.value]
         wall = run.summary.get("wall_seconds")
-        rows.append((_name(comparison, run), *described, *values, wall, code, run.command))
-    header = ("run", "arm", "task", "seed", "status", *(name for name, _ in columns), "wall_seconds", "code", "command")
-    note = f"In {comparison.unit}s; the command creates the run again, with the version of the code beside it."
-    return Table("runs", "All runs", note, header, tuple(rows), ("run", "command", "code"))
+        rows.append((_place(comparison, run), *described, *values, wall, code, films, run.command))
+    names = [name for name, _ in [*shown, *others]]
+    header = ("run", "arm", "task", "seed", "status", *names, "wall_seconds", "code", "films", "command")
+    hidden = [name for name, _ in others] + ["wall_seconds", "code"]
+    hidden += ["task"] if len(comparison.tasks) == 1 else []
+    hidden += [] if any(run.films for run in comparison.runs) else ["films"]
+    note = (
+        f"In {comparison.unit}s; the command creates the run again, with the version of the code that runs.csv has "
+        "beside it. Links lead to the run's folder and its films, where they were as the report was made."
+    )
+    return Table("runs", "All runs", note, header, tuple(rows), ("command",), tuple(hidden))
+
+
+def _sorted(comparison: Comparison) -> list[Run]:
+    """The runs by arm, task and seed; at the end those without a configuration."""
+    places = {run.directory: place for place, arm in enumerate(comparison.arms) for run in arm.runs}
+    last = len(comparison.arms)
+    return sorted(comparison.runs, key=lambda run: (places.get(run.directory, last), run.task, run.seed or 0))
 
 
 def _labels(comparison: Comparison) -> dict[Path, str]:
@@ -181,28 +226,9 @@ def _last(run: Run) -> str:
     return f"{last.stage} {last.step:,}: return {short(last.value)}"
 
 
-def _name(comparison: Comparison, run: Run) -> str:
+def _place(comparison: Comparison, run: Run) -> Links:
     """The run's folder, seen from the directory of the report where there is but one."""
+    name = str(run.directory)
     if len(comparison.directories) == 1 and run.directory != comparison.directories[0]:
-        return str(run.directory.relative_to(comparison.directories[0]))
-    return str(run.directory)
-
-
-def short(value: float) -> str:
-    """A number with about three digits."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    size = abs(value)
-    digits = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 3
-    return (f"{value:.1e}" if 0 < size < 0.001 else f"{value:,.{digits}f}").replace("-", "−")
-
-
-def text(cell: Cell) -> str:
-    """The text of a cell, as a person reads it."""
-    if isinstance(cell, Estimate):
-        if cell.low is None or cell.high is None:
-            return short(cell.value)
-        return f"{short(cell.value)} [{short(cell.low)}, {short(cell.high)}]"
-    if cell is None:
-        return "–"
-    return cell if isinstance(cell, str) else short(cell)
+        name = str(run.directory.relative_to(comparison.directories[0]))
+    return Links((Link(name, run.directory),))

@@ -17,7 +17,7 @@ from rql.config.schema import Config
 from rql.evaluation.evaluator import Evaluator
 from rql.evaluation.rollout import EPISODE_COLUMNS, Episode
 from rql.evaluation.video import Camera, best_format
-from rql.runs.record import LocalRecord
+from rql.runs.record import VIDEOS, LocalRecord
 from rql.tracking.display import Display
 from rql.tracking.wandb import WandbView
 from rql.training.progress import Progress
@@ -27,7 +27,7 @@ from rql.utils.files import write_atomically
 
 Pruner = Callable[[int, float], bool]
 """(online environment step, return of an evaluation there) → whether the run is to end."""
-VIDEOS, EPISODES = "videos", "episodes"
+EPISODES = "episodes"
 logger = logging.getLogger(__name__)
 
 

@@ -24,6 +24,9 @@ def resumed(directory: Path, command: Command) -> tuple[Config, Path, Command]:
     if not directory.is_dir():
         raise ConfigError("resume", str(directory), "auto, never, or the folder of a run")
     stored, began = read_config(directory), read_command(directory)
+    if command.config_name not in ("config", began.config_name):
+        allowed = f"{began.config_name}, with which the run in {directory} began; it goes on with its own configuration"
+        raise ConfigError("--config-name", command.config_name, allowed)
     import_known(stored.get("imports") or [])
     register_schemas(searched_folders())  # with the choices that these modules have added
     together = Command(began.config_name, [*began.overrides, *command.overrides], began.choices, began.swept)

@@ -1,6 +1,7 @@
 """What Hydra calls before and after a sweep."""
 
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from rql.config.explain import explain, fail
+from rql.config.explain import composition_errors_as_our_own, fail
 from rql.runs.folder import typed_overrides
 from rql.sweep.jobs import ENDED, JobStatus
 from rql.utils.errors import RQLError
@@ -29,12 +30,14 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Before any job."""
         try:
-            _begin(config)
+            with composition_errors_as_our_own():
+                _begin(config)
             SweepCallback.begun = config
-        except (HydraException, OmegaConfBaseException) as error:
-            fail(explain(error))
         except (RQLError, OSError) as error:
             fail(str(error))
+        except Exception:  # Hydra would print a warning, and run the jobs all the same
+            traceback.print_exc()
+            sys.exit(NOT_ALL_DONE)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """After all jobs."""

@@ -46,7 +46,7 @@ class Display:
         """Show that the stage came to `step` in `seconds` of training, and the mean return of an evaluation there."""
         rate = f"{step / max(1e-9, seconds):,.0f}/s"
         if mean_return is not None:
-            self._last = f"{mean_return:,.1f}"
+            self._last = f"{mean_return:,.1f}" if abs(mean_return) < 1e7 else f"{mean_return:.3e}"
             if self._progress.disable:
                 progress = f"{step:>9,} / {self._total:,} {self._stage.unit}"
                 self.say(f"{self._stage.title:>18}  {progress}  {rate:>8}  return {self._last}")

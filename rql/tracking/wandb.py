@@ -168,6 +168,8 @@ class WandbView:
 def _mode(mode: WandbMode) -> str:
     if mode is not WandbMode.auto:
         return mode.name
+    if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes", "on"):  # W&B itself no longer reads it
+        return "disabled"
     return os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
 
 

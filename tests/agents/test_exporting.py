@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from saved_agents import AGENTS, NUMBERED, SHAPED, UNIFORM, Save, refused, save_random_agent
@@ -40,6 +41,11 @@ def test_an_exported_policy_acts_as_the_agent_does(
         for rows in (slice(0, 1), slice(0, 7)):
             action = act(obs[rows]).numpy()
             assert action.dtype == expected.dtype and np.allclose(action, expected[rows], atol=1e-5)
+        if to == "onnx":
+            graph = onnx.load_from_string(out.read_bytes()).graph
+            assert {value.type.tensor_type.shape.dim[0].dim_param for value in (*graph.input, *graph.output)} == {
+                "batch"
+            }
     assert "acts as the agent does at 1,000 observations" in capsys.readouterr().out
 
 

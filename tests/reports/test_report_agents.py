@@ -1,5 +1,6 @@
 """Reports over several agents, each known by what its runs recorded alone."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from made_runs import RQL, rows_of, write_run
 from matplotlib.figure import Figure
+from rich.console import Console
 
 from rql.config.agents.base import CLONING, AgentTable, StageData, StageInfo
 from rql.reports.comparison import compare
@@ -53,9 +55,9 @@ def made(runs: Path) -> Path:
 
 def test_every_agent_is_an_arm_and_what_it_lacks_is_empty(made: Path) -> None:
     final = {row["arm"]: row for row in rows_of(made / "final.csv")}
-    means = {arm: float(row["mean return"]) for arm, row in final.items()}
+    means = {arm: float(row["IQM return"]) for arm, row in final.items()}
     assert means == {"agent=rql": 155.0, "agent=iql": 122.5, "agent=skills": 102.5}
-    above = {arm: row["P(the final policy > π_BC)"] for arm, row in final.items()}
+    above = {arm: row["P(gain > 0)"] for arm, row in final.items()}
     assert above == {"agent=rql": "1.0", "agent=iql": "", "agent=skills": ""}
     along = {row["arm"]: row for row in rows_of(made / "stages.csv")}
     ends = {arm: [row[label] for label in ("π_BC", "skills", "offline", "online")] for arm, row in along.items()}
@@ -77,7 +79,7 @@ def test_each_agent_has_curves_in_its_own_stages(runs: Path, made: Path) -> None
         *(("agent=rql", "offline"), ("agent=rql", "online"), ("agent=iql", "offline"), ("agent=iql", "online")),
         *(("agent=skills", "pretrain"), ("agent=skills", "online")),
     }
-    curves = make_pictures(comparison, all_curves(comparison))[0]
+    curves = next(one for one in make_pictures(comparison, all_curves(comparison)) if one.name == "curves")
     assert [axes.get_xlabel() for axes in curves.figure.axes] == [
         "offline updates",
         "pretrain updates",
@@ -94,10 +96,10 @@ def test_each_agent_has_curves_in_its_own_stages(runs: Path, made: Path) -> None
 def test_agents_without_a_baseline_are_compared_without_one(runs: Path, tmp_path: Path) -> None:
     folders = [path for path in runs.iterdir() if path.name.startswith(("iql", "skills"))]
     made = write_report(folders, tmp_path / "out").parent
-    assert {*rows_of(made / "final.csv")[0]} & {"P(the final policy > π_BC)"} == set()
+    assert {*rows_of(made / "final.csv")[0]} == {"arm", "runs", "IQM return", "IQM return, low", "IQM return, high"}
     assert not any("less" in column for column in rows_of(made / "stages.csv")[0])
     assert "π_BC" not in (made / "report.md").read_text()
-    assert not (made / "figures" / "improvement-baseline.png").exists()
+    assert not (made / "figures" / "gain.png").exists()
 
 
 def test_one_agent_is_called_by_its_own_symbols(runs: Path, tmp_path: Path) -> None:
@@ -108,10 +110,14 @@ def test_one_agent_is_called_by_its_own_symbols(runs: Path, tmp_path: Path) -> N
 
 def test_a_clone_alone_is_an_arm_and_no_baseline(runs: Path, tmp_path: Path) -> None:
     clone = write_run(tmp_path / "clone", 0, agent=CLONE, points=[("bc", 10, 95.0)], choices={"agent": "bc"})
+    only_cloned = write_run(tmp_path / "rql", 0, points=[("bc", 10, 95.0)])
+    assert [read_run(run).status for run in (clone, only_cloned)] == [RunStatus.finished] * 2
+    alone = (write_report([clone], tmp_path / "alone").parent / "report.md").read_text()
+    assert "**Result:** π\\_BC ends at 95.00 (IQM return)." in alone and "1 finished" in alone
     made = write_report([clone, runs / "rql0"], tmp_path / "out").parent
     final = {row["arm"]: row for row in rows_of(made / "final.csv")}
-    assert float(final["agent=bc"]["mean return"]) == 95.0
-    assert final["agent=bc"]["P(the final policy > π_BC)"] == ""
+    assert float(final["agent=bc"]["IQM return"]) == 95.0
+    assert final["agent=bc"]["P(gain > 0)"] == ""
 
 
 def test_the_table_and_the_progress_of_a_run_speak_of_its_own_stages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,6 +133,20 @@ def test_the_table_and_the_progress_of_a_run_speak_of_its_own_stages(capsys: pyt
     assert "100 / 200 env steps      50/s  return 12.5" in printed
     assert "return of 10 episodes" in printed and "π_skill, skills" in printed
     assert re.search("π_skill, transferred *skipped", printed)
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [(9.99e4, "-99,900"), (1.0e7, "-1.00e7"), (1.26e12, "-1.3e12"), (1e30, "-1.0e30")]
+)
+def test_figures_of_any_size_fit_into_eighty_columns(size: float, shown: str) -> None:
+    end = {f"{stage.name}/{name}": -size for stage in RQL.stages for name in ("return", "sample_return", "return_min")}
+    end |= {f"{stage.name}/{name}": size for stage in RQL.stages for name in ("return_std", "sample_return_std")}
+    end |= {f"{stage.name}/return_max": size for stage in RQL.stages} | {"bc/return_episodes": 10.0}
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(results_table(end, RQL.stages, RQL.policies, "mode"))
+    printed = console.export_text()
+    assert "…" not in printed and "π_final, finetuned" in printed
+    assert printed.count(shown) == 3 * len(RQL.stages)
 
 
 def test_a_run_that_does_not_say_its_stages_is_damaged(tmp_path: Path) -> None:

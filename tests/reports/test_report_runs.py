@@ -77,7 +77,7 @@ def test_the_command_has_what_was_changed_later_and_makes_one_run_of_a_job_of_a_
 def test_arms_are_what_differs(sweep: Path) -> None:
     found = compare([sweep], None)
     assert [factor.name for factor in found.factors] == ["cql.alpha"]
-    assert [arm.label for arm in found.arms] == ["cql.alpha=0.001", "cql.alpha=0.01"]
+    assert [arm.label for arm in found.arms] == ["cql.alpha=0.01", "cql.alpha=0.001"]  # the best first
     assert [len(found.finished_of(arm)) for arm in found.arms] == [3, 3]
 
 

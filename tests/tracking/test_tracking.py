@@ -153,6 +153,17 @@ def test_a_wandb_that_breaks_half_way_is_left_alone(tmp_path: Path, monkeypatch:
     wandb.teardown()
 
 
+@pytest.mark.parametrize(("mode", "logged"), [(WandbMode.auto, False), (WandbMode.offline, True)])
+def test_wandb_disabled_in_the_environment_counts_where_the_configuration_leaves_it_open(
+    mode: WandbMode, logged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_DISABLED", "true")
+    view = WandbView(TrackingConfig(mode=mode), tmp_path, {}, Identity("one"))
+    where = view.where
+    view.finish({}, RunEnd.finished)
+    assert bool(where) == bool([*tmp_path.glob("wandb/offline-run-*")]) == logged
+
+
 KILL_WANDB = """
 import os, signal, subprocess
 import run

@@ -1,0 +1,63 @@
+"""What is typed on a command line and cannot work, where Hydra has no sentence for it."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+from hydra.errors import HydraException
+
+from rql.config.files import configuration_folder
+from rql.config.registry import choices
+from rql.utils.errors import ConfigError, RQLError
+
+
+def refuse_impossible_overrides(overrides: Sequence[str], folders: Sequence[Path] = ()) -> None:
+    """Refuse what has no key, and a group that is set to something else than the name of a choice.
+
+    Args:
+        overrides: as typed; what cannot be parsed is left to Hydra.
+        folders: where YAML files lie beside conf/.
+
+    Raises:
+        RQLError: for the first of them.
+    """
+    for text in overrides:
+        with suppress(HydraException):
+            override = OverridesParser.create().parse_override(text)
+            if not override.key_or_group:
+                raise RQLError(f"{text} has no key: an override is KEY=VALUE or GROUP=CHOICE")
+            _refuse_no_name(override, [configuration_folder(), *folders])
+
+
+def refuse_moved_paths(overrides: Sequence[str], typed_in: Path) -> None:
+    """Refuse relative paths that were right where the command was typed, after `hydra.job.chdir=true` moved the job.
+
+    Raises:
+        ConfigError: for the first of them.
+    """
+    for text in overrides:
+        key, _, value = text.lstrip("+").partition("=")
+        looks_like_a_path = "/" in value or Path(value).suffix
+        if looks_like_a_path and "/" not in key and (typed_in / value).exists() and not Path(value).exists():
+            allowed = f"{(typed_in / value).absolute()}, for with hydra.job.chdir=true paths start in the run's folder"
+            raise ConfigError(key, value, allowed)
+
+
+def _refuse_no_name(override: Override, folders: Sequence[Path]) -> None:
+    group = override.key_or_group
+    names = {path.stem for folder in folders for path in (folder / group).glob("*.yaml")} | {*choices().get(group, {})}
+    value = override.value()
+    if not names or (override.is_delete() and value is None) or not _is_no_name(value):
+        return
+    key = group.replace("/", ".")
+    allowed = f"one of {', '.join(sorted(names))}; {key}.KEY=VALUE sets one of its keys"
+    raise ConfigError(group, str(override.input_line).partition("=")[2], allowed)
+
+
+def _is_no_name(value: Any) -> bool:
+    if isinstance(value, ChoiceSweep | list):
+        return any(map(_is_no_name, value.list if isinstance(value, ChoiceSweep) else value))
+    return value is None or isinstance(value, bool | int | float | RangeSweep | IntervalSweep)

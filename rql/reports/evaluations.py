@@ -1,0 +1,69 @@
+"""What a report takes from the lines of a run's `metrics.jsonl`."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TRACED = {"beta": "β", "kl": "KL from the clone [nats]", "overestimation": "overestimation of Q"}
+"""Metrics beside the return that a report draws, with the label of their axis."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One line of `metrics.jsonl` with a `return`."""
+
+    stage: str
+    step: int
+    value: float
+    """Mean undiscounted return."""
+    normalized: float | None
+    """`normalized_score`, 100 for the reference's expert."""
+
+
+Traces = dict[tuple[str, str], list[tuple[int, float]]]
+"""Steps and values by stage and metric; values that are not finite are left out."""
+
+
+def read_lines(path: Path, cut_off: bool) -> tuple[tuple[Evaluation, ...], Traces]:
+    """The evaluations of a record, and the metrics of `TRACED`.
+
+    Args:
+        path: the file.
+        cut_off: whether its last line may be incomplete, and the file missing, for a run that was killed.
+
+    Raises:
+        OSError, ValueError: if it cannot be read.
+    """
+    evaluations: list[Evaluation] = []
+    traces: Traces = {}
+    for number, line in _lines(path, cut_off):
+        try:
+            stage, step = str(line["stage"]), int(line["step"])
+            for metric in TRACED:
+                if math.isfinite(value := line.get(metric, math.nan)):
+                    traces.setdefault((stage, metric), []).append((step, float(value)))
+            if "return" not in line:
+                continue
+            found = Evaluation(stage, step, float(line["return"]), line.get("normalized_score"))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"line {number} cannot be read") from error
+        if not math.isfinite(found.value):
+            raise ValueError(f"line {number} has a return of {found.value}")
+        evaluations.append(found)
+    return tuple(evaluations), traces
+
+
+def _lines(path: Path, cut_off: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The lines with their numbers."""
+    texts = path.read_text(encoding="utf-8").splitlines() if path.exists() or not cut_off else []
+    for number, text in enumerate(texts, start=1):
+        try:
+            line = json.loads(text)
+        except ValueError as error:
+            if cut_off and number == len(texts):
+                return
+            raise ValueError(f"line {number} cannot be read") from error
+        yield number, line
