@@ -85,6 +85,8 @@ class JobsConfig:
 
     again: str | None = None
     """The identity of a job of this sweep, to be run as it was recorded; `rql sweep retry` sweeps over it."""
+    seeds: list[int] = at_least([], 0)
+    """Seeds of each trial of a search, whose value is the mean of their returns; empty is `seed` alone."""
     verify: bool = True
     """Make every environment and open every data set before the first job; `false` where they are only on a cluster."""
     prune: bool = False

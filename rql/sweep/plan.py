@@ -46,6 +46,7 @@ def plan_of(sweep: DictConfig) -> Plan:
     overrides = parse(dict(hydra.sweeper.params or {}), typed_overrides(hydra, "task"))
     _refuse_repeated(overrides)
     swept, (base, choices) = swept_keys(overrides), base_of(sweep, overrides)
+    swept += ["seed"] * bool(sweep.jobs.seeds)
     if not any(override.startswith("hydra.sweep.dir=") for override in typed_overrides(hydra, "hydra")):
         choice = OmegaConf.select(sweep, "hydra.runtime.choices.sweep")
         _set_directory(sweep, Path(hydra.sweep.dir) / sweep_name(base, swept, choice))
@@ -134,6 +135,8 @@ def _launch_of(hydra: DictConfig) -> Launch:
 def _check(sweep: DictConfig) -> None:
     if sweep.resume not in ("auto", "never"):
         raise ConfigError("resume", sweep.resume, "auto or never in a sweep, whose jobs have folders of their own")
+    if sweep.jobs.seeds and sweep.hydra.sweeper._target_ == GRID:
+        raise ConfigError("jobs.seeds", sweep.jobs.seeds, "empty in a grid, which sweeps over seed=0,1,2 instead")
     subdir = OmegaConf.to_container(sweep.hydra.sweep, resolve=False)["subdir"]  # type: ignore[call-overload, index]
     if subdir != ".":
         allowed = "left alone, for jobs have folders named after their identity; hydra.sweep.dir=FOLDER is the sweep's"

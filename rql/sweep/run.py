@@ -2,9 +2,11 @@
 
 import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 from rql.config.compose import from_plain
 from rql.config.running import NAME_LENGTH
@@ -24,8 +26,9 @@ ERROR_FILE, OUTPUT_FILE = "error.txt", "output.log"
 def run_job(config: Config, sweep: Path, command: Command, aside: bool) -> float | None:
     """Run a job in its folder below `sweep`; the return of its last policy, or None where there is none.
 
-    A job that is done is not run again, one that another process runs is left to it, one that fails says why in
-    `job.json` and lets the others go on. With `jobs.again` it is a job that is known, as it was recorded.
+    With `jobs.seeds` it is a job for each of them, and the mean of their returns. A job that is done is not run again,
+    one that another process runs is left to it, one that fails says why in `job.json` and lets the others go on. With
+    `jobs.again` it is a job that is known, as it was recorded.
 
     Args:
         config: the configuration of the job.
@@ -39,6 +42,23 @@ def run_job(config: Config, sweep: Path, command: Command, aside: bool) -> float
     """
     if config.jobs.again:
         config, command = _again(config.jobs.again, sweep, command)
+    found = [_run_once(one, sweep, given, aside) for one, given in _for_seeds(config, command)]
+    values = [value for value in found if value is not None]
+    return fmean(values) if len(values) == len(found) else None
+
+
+def _for_seeds(config: Config, command: Command) -> Iterator[tuple[Config, Command]]:
+    """The job, or the same job for each of `jobs.seeds`."""
+    if not config.jobs.seeds:
+        yield config, command
+    for seed in config.jobs.seeds:
+        others = [override for override in command.overrides if not override.startswith(("seed=", "jobs.seeds="))]
+        one = replace(config, seed=seed, jobs=replace(config.jobs, seeds=[]))
+        yield one, replace(command, overrides=[*others, f"seed={seed}"])
+
+
+def _run_once(config: Config, sweep: Path, command: Command, aside: bool) -> float | None:
+    """Run one job unless it is done; its return."""
     job = Job.of(config, command.choices, command.overrides, read_sweep(sweep).swept)
     folder = sweep / job.folder
     try:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from conftest import TINY, Launch, attempts_of
 from made_runs import write_run
@@ -91,21 +92,25 @@ def test_what_does_worse_than_the_others_is_pruned(launch: Launch) -> None:
 
 def test_a_search_that_is_started_again_finds_what_it_did(launch: Launch, capsys: Any) -> None:
     tiny = [*TINY, "online.env_steps=24", "online.eval_every=0", "jobs.prune=false", "jobs.report=false"]
-    search = ["sweep=optuna", "hydra.sweeper.n_jobs=1"]
-    directory = launch(*search, "hydra.sweeper.n_trials=2", short=tiny)
+    search = ["sweep=optuna", "hydra.sweeper.n_jobs=1", "jobs.seeds=[3,4]"]
+    directory = launch(*search, "hydra.sweeper.n_trials=1", short=tiny)
     pruned = jobs_of(directory)[0]
     write(directory, replace(pruned, status=JobStatus.pruned))
     summary = directory / pruned.folder / "summary.json"
     value = json.loads(summary.read_text())["online/return"]
     summary.unlink()
     before = files_of(directory)
-    launch(*search, "hydra.sweeper.n_trials=3", short=tiny)
+    launch(*search, "hydra.sweeper.n_trials=2", short=tiny)
     after = files_of(directory)
     assert {path: after[path] for path in before} == before
-    assert len(attempts_of(directory)) == 3 and "3 jobs: 2 done, 1 pruned" in capsys.readouterr().out
+    assert len(attempts_of(directory)) == 4 and "4 jobs: 3 done, 1 pruned" in capsys.readouterr().out
     best = yaml.safe_load((directory / "optimization_results.yaml").read_text())
-    summaries = [json.loads(path.read_text()) for path in directory.glob("*/summary.json")]
-    assert best["best_value"] == max(value, *(summary["online/return"] for summary in summaries))
+    trials: dict[float, list[float]] = {pruned.config["beta"]["end"]: [value]}
+    for path in directory.glob("*/summary.json"):
+        beta = yaml.safe_load((path.parent / "config.yaml").read_text())["beta"]["end"]
+        trials.setdefault(beta, []).append(json.loads(path.read_text())["online/return"])
+    assert sorted(map(len, trials.values())) == [2, 2] and {job.config["seed"] for job in jobs_of(directory)} == {3, 4}
+    assert best["best_value"] == pytest.approx(max(sum(values) / 2 for values in trials.values()))
     assert set(best["best_params"]) == {"beta.end", "cql.alpha", "q.learning_rate", "bc.learning_rate", "q.tau"}
 
 

@@ -119,6 +119,7 @@ def test_what_cannot_be_swept_is_refused_before_any_job(
         (["statu", "."], "invalid choice"),
         (["plan", "seed=0,1", "q={tau: 0.1}", "q={discount: 0.9}"], "q={tau:0.1} and {discount:0.9} is not possible"),
         (["plan", "-cd", "OWN", "experiment=parallel,null"], "hydra/launcher=joblib is not possible: basic in a job"),
+        (["plan", "q.tau=0.1,0.2", "jobs.seeds=[0,1]"], "jobs.seeds=[0, 1] is not possible: empty in a grid"),
         (["plan", "seed=0,1", "q.tao=0.1"], "q.tao: Key 'tao' not in 'QConfig'"),
         (["plan", "seed=0,1", "q.tau=2"], "q.tau=2.0 is not possible: in [0, 1]"),
         ([], "required: COMMAND"),
