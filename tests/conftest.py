@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import resource
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -52,6 +53,8 @@ TINY = [
 
 SHORT = [*TINY, "jobs.report=false", "offline.updates=0", "online.env_steps=0", "evaluation.boundary_episodes=1"]
 """Overrides for the jobs of a sweep that only clone."""
+
+SHORT_EPISODES = [*TINY, "++env.kwargs.max_episode_steps=10", "dataset.episodes=8"]
 
 Cli = Callable[..., Path]
 Launch = Callable[..., Path]
@@ -199,6 +202,13 @@ def seal_as_newer(path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "VERSION", 9)
         path.write_bytes(files.seal(content))
+
+
+def inspected(log: Path, *flags: str) -> list[dict[str, Any]]:
+    """What wandb's own tool reads in a log: its records, or with `--summary` one object."""
+    command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", *flags, "--json", str(log)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [json.loads(shown)] if flags else [json.loads(line) for line in shown.splitlines()]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from rql.config.data import EnvConfig
 from rql.envs.goals import SUCCESS_KEYS
 from rql.envs.precision import lost
 from rql.utils.errors import ConfigError
+from rql.utils.text import said
 
 SHOWN = 60
 """Characters of a value in a message."""
@@ -27,7 +28,7 @@ def look(config: EnvConfig, env: gymnasium.Env[Any, Any], seen: gym_spaces.Space
         first, told = env.reset(seed=0)
         obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
     except Exception as error:  # whatever an environment raises that was given the wrong arguments
-        allowed = f"the first step of {config.id} failed with {type(error).__name__}: {error}"
+        allowed = f"the first step of {config.id} failed with {said(error)}"
         raise ConfigError("env.kwargs", config.kwargs, allowed) from error
     for what, value, wanted in (
         *_wrong_observations("first observation", seen, first),

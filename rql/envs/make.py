@@ -17,6 +17,7 @@ from rql.envs.look import look
 from rql.envs.spaces import Spaces, describe
 from rql.utils.errors import ConfigError
 from rql.utils.extras import remedy
+from rql.utils.text import said
 
 AnyVectorEnv = VectorEnv[Any, Any, Any]
 
@@ -45,7 +46,7 @@ def make_env(config: EnvConfig) -> gymnasium.Env[Any, Any]:
     except AttributeError as error:  # of MuJoCo, where MUJOCO_GL names what is not installed
         raise ConfigError("env.id", config.id, f"what it needs does not work here: {error}") from error
     except Exception as error:  # whatever an environment raises that was given the wrong arguments
-        raise ConfigError("env.kwargs", config.kwargs, f"it failed with {_said(error)}") from error
+        raise ConfigError("env.kwargs", config.kwargs, f"it failed with {said(error)}") from error
     return GoalSuccess(env) if is_goal_env(env) else env
 
 
@@ -104,11 +105,6 @@ def env_of_spec(spec: EnvSpec, config: EnvConfig) -> EnvConfig:
         raise ConfigError("env.id", FROM_DATASET, allowed)
     limit = {} if spec.max_episode_steps is None else {"max_episode_steps": spec.max_episode_steps}
     return replace(config, id=spec.id, kwargs=limit | spec.kwargs | config.kwargs)
-
-
-def _said(error: Exception) -> str:
-    """An exception in one line; an assertion need not say anything."""
-    return " ".join([type(error).__name__, *str(error).splitlines()[:1]])
 
 
 def _import_robotics(id: str) -> None:

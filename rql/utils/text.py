@@ -21,3 +21,8 @@ def shortened(text: str, size: int) -> str:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
     return f"{text.encode()[: size - DIGEST_LENGTH - 1].decode(errors='ignore')}~{digest}"
+
+
+def said(error: Exception) -> str:
+    """The class of an exception and the first line of what it says, if it says anything."""
+    return " ".join([type(error).__name__, *str(error).splitlines()[:1]])

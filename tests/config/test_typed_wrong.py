@@ -160,7 +160,10 @@ def test_a_run_goes_on_with_its_own_configuration_alone(tmp_path: Path) -> None:
         ({"where": "made", "error": AssertionError()}, "it failed with AssertionError"),
         ({"where": "made", "error": KeyError("nope")}, "it failed with KeyError 'nope'"),
         ({"where": "made", "error": ZeroDivisionError("by zero\nat 1")}, "it failed with ZeroDivisionError by zero"),
-        ({"where": "reset", "error": AssertionError()}, "its first step failed with AssertionError"),
+        (
+            {"where": "reset", "error": AssertionError()},
+            "step of RQLTestFailing-v0 failed with AssertionError",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
