@@ -90,7 +90,7 @@ def _next(comparison: Comparison) -> list[Answer]:
     probability = comparison.improvement(*map(comparison.finished_of, arms[:2])) if len(arms) > 1 else None
     if probability is None:
         return []
-    better = f"a run of the best arm ends better than one of it with probability {text(probability)}"
+    better = f"a run of the best arm ends better than one of this arm with probability {text(probability)}"
     return [("Next arm:", f"{arms[1].label}; {better}.")]
 
 
