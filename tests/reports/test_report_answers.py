@@ -99,7 +99,9 @@ def test_the_first_sentences_say_which_arm_is_best_by_how_much_and_how_sure_that
     assert said["Best arm:"].startswith("cql.alpha=0.01. It ends at 215.0 [")
     assert said["Gain over its own π_BC:"].startswith("15.00 [−5.00, 30.00]; 2 of 3 runs end above it.")
     assert said["Gain over its own π_BC:"].endswith("Finetuning helped in these runs; they are too few to be sure.")
-    assert said["Next arm:"].startswith("cql.alpha=0.001; a run of the best arm ends better than one of this arm with prob")
+    assert said["Next arm:"].startswith(
+        "cql.alpha=0.001; a run of the best arm ends better than one of this arm with prob"
+    )
     assert said["All arms:"] == "5 of 6 runs end above their own π_BC; the IQM of their gains is 12.50."
 
 
