@@ -1,5 +1,6 @@
 """What is typed on a command line and cannot work, where Hydra has no sentence for it."""
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from hydra.errors import HydraException
 
 from rql.config.files import configuration_folder
 from rql.config.registry import choices
+from rql.config.schema import Config
 from rql.utils.errors import ConfigError, RQLError
 
 
@@ -50,14 +52,16 @@ def _refuse_no_name(override: Override, folders: Sequence[Path]) -> None:
     group = override.key_or_group
     names = {path.stem for folder in folders for path in (folder / group).glob("*.yaml")} | {*choices().get(group, {})}
     value = override.value()
-    if not names or (override.is_delete() and value is None) or not _is_no_name(value):
+    of_section = group.split("/")[0] in {field.name for field in dataclasses.fields(Config)}
+    if not names or (override.is_delete() and value is None) or not _is_no_name(value, null=not of_section):
         return
     key = group.replace("/", ".")
     allowed = f"one of {', '.join(sorted(names))}; {key}.KEY=VALUE sets one of its keys"
     raise ConfigError(group, str(override.input_line).partition("=")[2], allowed)
 
 
-def _is_no_name(value: Any) -> bool:
+def _is_no_name(value: Any, null: bool) -> bool:
+    """Whether a value names no choice; `null` says whether the group, such as `experiment`, may have none."""
     if isinstance(value, ChoiceSweep | list):
-        return any(map(_is_no_name, value.list if isinstance(value, ChoiceSweep) else value))
-    return value is None or isinstance(value, bool | int | float | RangeSweep | IntervalSweep)
+        return any(_is_no_name(one, null) for one in (value.list if isinstance(value, ChoiceSweep) else value))
+    return (value is None and not null) or isinstance(value, bool | int | float | RangeSweep | IntervalSweep)

@@ -193,3 +193,9 @@ def test_a_shell_is_told_what_rql_train_can_go_on_with(
     monkeypatch.setenv("COMP_LINE", "rql train beta=li")
     assert rql_main(["-sc", "query=bash"]) == 0
     assert capsys.readouterr().out.split() == ["beta=linear"]
+
+
+def test_a_preset_may_be_none() -> None:
+    refuse_impossible_overrides(["experiment=null", "ablation=cql_off,null"])
+    with pytest.raises(RQLError, match="cql=null is not possible"):
+        refuse_impossible_overrides(["cql=null"])
