@@ -18,7 +18,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     build = "from setuptools import build_meta; print(build_meta.build_sdist('built'))"
     subprocess.run([sys.executable, "-c", build], cwd=folder, check=True, capture_output=True)
     (archive,) = (folder / "built").glob("rql-*.tar.gz")
-    shutil.unpack_archive(archive, folder / "unpacked", filter="data")
+    shutil.unpack_archive(archive, folder / "unpacked")
     (sources,) = (folder / "unpacked").iterdir()
     command = [sys.executable, "-c", build.replace("sdist", "wheel")]
     subprocess.run(command, cwd=sources, check=True, capture_output=True)
