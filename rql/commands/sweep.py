@@ -15,6 +15,7 @@ from rql.config.explain import composition_errors_as_our_own
 from rql.config.files import composing, configuration_folder
 from rql.config.imports import import_named
 from rql.config.launchers import register_launchers
+from rql.config.overrides import refuse_impossible_overrides
 
 PLAN = "check the jobs of a sweep and print them, as `rql train -m` would run them; nothing is run or written"
 COMMANDS = {
@@ -45,7 +46,9 @@ def _plan(arguments: Sequence[str]) -> int:
     from rql.sweep.table import print_plan
 
     flags = hydra_flags(arguments)
-    register_schemas(import_named(arguments, configuration_folder()))
+    folders = import_named(arguments, configuration_folder())
+    register_schemas(folders)
+    refuse_impossible_overrides(flags.overrides, folders)
     register_launchers()
     with composition_errors_as_our_own(), composing():
         overrides = [*own_folder(flags), *flags.overrides]

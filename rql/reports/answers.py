@@ -5,9 +5,10 @@ import numpy as np
 from rql.reports import statistics
 from rql.reports.cells import text
 from rql.reports.comparison import FEW, Comparison, final, gain
-from rql.reports.grouping import Arm, find_factors, find_fixed, typed_in_all, written
+from rql.reports.grouping import Arm, find_factors, find_fixed, typed_in_all
 from rql.reports.runs import RunStatus
 from rql.reports.statistics import Estimate
+from rql.utils.text import written
 
 Answer = tuple[str, str]
 """What is answered, and the answer."""

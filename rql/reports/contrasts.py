@@ -20,8 +20,9 @@ from rql.reports.figures import (
     tidy,
     wrapped,
 )
-from rql.reports.grouping import Factor, Value, label_of, sort_key, written
+from rql.reports.grouping import Factor, Value, label_of, sort_key
 from rql.reports.runs import Run
+from rql.utils.text import written
 
 MOST_ARMS = 12
 """The most arms that a matrix of pairs shows."""

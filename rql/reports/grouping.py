@@ -8,6 +8,7 @@ from rql.config.roles import decides, with_schemas
 from rql.reports.runs import Run
 from rql.runs.folder import values_of
 from rql.utils.errors import RQLError
+from rql.utils.text import written
 
 TASK, SEED = "env.id", "seed"
 
@@ -104,14 +105,6 @@ def sort_key(value: Value) -> tuple[int, float, str]:
     if value is None:
         return 0, 0.0, ""
     return (2, 0.0, value) if isinstance(value, str) else (1, float(value), "")
-
-
-def written(value: Value) -> str:
-    """A value as one would type it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    short = f"{value:g}" if isinstance(value, float) else str(value)
-    return repr(value) if isinstance(value, float) and float(short) != value else short
 
 
 def label_of(names: Sequence[str], values: Column) -> str:

@@ -6,10 +6,11 @@ from pathlib import Path
 from rql.reports import statistics
 from rql.reports.cells import Cell, Link, Links, Noted, Table, short
 from rql.reports.comparison import Comparison, baseline, final, gain
-from rql.reports.grouping import Arm, find_fixed, written
+from rql.reports.grouping import Arm, find_fixed
 from rql.reports.quantities import quantities
 from rql.reports.runs import Run, RunStatus
 from rql.reports.statistics import Estimate
+from rql.utils.text import written
 
 MOST_PAIRS = 66
 """The number of pairs that the page shows; the CSV has all."""
