@@ -75,6 +75,6 @@ def _retry(options: argparse.Namespace) -> int:
         print("no job has failed")
         return 0
     again = "jobs.again=" + ",".join(f"'{name}'" for name in failed)
-    launcher = [word for word in last.hydra if word.startswith(("hydra/launcher=", "hydra.launcher."))]
+    launcher = [word for word in last.hydra if word.lstrip("+~").startswith(("hydra/launcher=", "hydra.launcher."))]
     place = f"hydra.sweep.dir='{options.folder}'"
     return subprocess.run([sys.executable, "-m", "rql", "train", "-m", again, *launcher, place], check=False).returncode

@@ -71,9 +71,10 @@ def _workspace(folder: Path, entity: str | None, name: str | None) -> None:
     import wandb
 
     runs = runs_of(folder, name)
-    owner = entity or runs.entity or wandb.Api().default_entity
-    workspace = workspace_of(replace(runs, entity=owner or ""))
+    workspace_of(runs)  # what can be said without asking W&B
     try:
+        owner = entity or runs.entity or wandb.Api().default_entity
+        workspace = workspace_of(replace(runs, entity=owner or ""))
         workspace.save()
     except Exception as error:  # whatever the service or its library raises
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

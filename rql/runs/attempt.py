@@ -74,8 +74,8 @@ class Attempt:
         self._trainers, self._callbacks, self._checkpoints = trainers, callbacks, checkpoints
         self._interruption, self._start, self._rollbacks = interruption, start, rollbacks
         if start:
-            for name, saved in start.progress["callbacks"].items():
-                callbacks[name].load(saved)
+            for name in start.progress["callbacks"].keys() & callbacks.keys():  # films may be off by now
+                callbacks[name].load(start.progress["callbacks"][name])
 
     def run(self, stages: Sequence[TrainingStage[Any]], state: Any) -> Any:
         """Train all stages that are not over; the state of the agent at the end.

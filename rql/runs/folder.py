@@ -158,6 +158,7 @@ class RunFolder:
         }
         begun: Plain = asdict(command) | agent.to_plain() | {"id": os.urandom(4).hex(), "data": data, "attempts": []}
         described = begun | self._described()
+        described["swept"] |= command.swept  # the sweep may have been extended
         described["choices"] |= command.choices  # those that the agent does not read may have changed
         described["attempts"].append(attempt)
         changed = [name for name, known in described["data"].items() if data.get(name) != known]

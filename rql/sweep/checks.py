@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
-from rql.config.compose import from_plain
 from rql.runs.folder import run_label
 from rql.sweep.identity import swept_values
 from rql.sweep.jobs import Job
@@ -34,6 +33,6 @@ def _check(job: Job) -> None:
     from rql.data.load import resolve_env  # where all jobs are done, nobody need wait for torch
     from rql.runs.setup import build
 
-    config = from_plain(job.config, job.choices)
+    config = job.recorded()
     with ExitStack() as stack:  # a GPU may be where the jobs run, and not here
         build(replace(config, device="cpu", env=resolve_env(config.dataset, config.env)), stack)

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from rql.config.compose import to_plain
+from rql.config.compose import choices_of, from_plain, to_plain
 from rql.config.schema import Config
 from rql.runs.folder import JOB_FILE, JOB_LOCK_FILE, is_locked
 from rql.sweep.identity import folder_name, identity, swept_values
@@ -56,14 +56,25 @@ class Job:
     config: dict[str, Any] = field(default_factory=dict)
     """Its plain configuration."""
     choices: dict[str, str] = field(default_factory=dict)
-    """The choice of every group."""
+    """The choice of every group, by the name of its YAML file."""
+    schemas: dict[str, str] = field(default_factory=dict)
+    """The registered choice whose keys each group has: another one than in `choices` where a file of the user's own
+    gives a registered choice other values."""
 
     @classmethod
     def of(cls, config: Config, choices: dict[str, str], overrides: list[str], swept: Sequence[str]) -> "Job":
         """The job that `overrides` ask for, in a sweep over some keys and groups."""
         name, plain = identity(config), to_plain(config)
         folder = folder_name(swept_values(swept, plain, choices), name)
-        return cls(name, folder, overrides, config=plain, choices=choices)
+        return cls(name, folder, overrides, config=plain, choices=choices, schemas=choices_of(config))
+
+    def recorded(self) -> Config:
+        """Its configuration.
+
+        Raises:
+            ConfigError: if a value cannot work.
+        """
+        return from_plain(self.config, self.choices | self.schemas)
 
 
 class BusyError(Exception):

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from rql.config.compose import from_plain
 from rql.config.running import NAME_LENGTH
 from rql.config.schema import Config
 from rql.runs.folder import JOB_FILE, Command, read_agent_table, run_label
@@ -88,7 +87,7 @@ def _again(name: str, sweep: Path, command: Command) -> tuple[Config, Command]:
         raise ConfigError("jobs.again", name, f"the identity of a job in {sweep}")
     known = read(folder)
     recorded = replace(command, overrides=known.overrides, choices=known.choices)
-    return from_plain(known.config, known.choices), recorded
+    return known.recorded(), recorded
 
 
 def _run(config: Config, sweep: Path, job: Job, command: Command, aside: bool) -> float | None:

@@ -114,6 +114,8 @@ class WandbView:
         import wandb
 
         mode = _mode(settings.mode)
+        if mode == "disabled":
+            return
         if mode == "online" and not logged_in():  # wandb would ask for a key, and wait
             logger.warning("no W&B login (`wandb login` makes one); this run is logged offline")
             mode = "offline"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import TINY, Cli, ended, in_another_process, metrics_of, summary_of
+from conftest import TINY, Cli, ended, in_another_process, metrics_of, summary_of, without_times
 from cut_off_runs import LONGER, NO_DATA, wait_for
 from gymnasium import spaces
 from kills import KILLS_A_RUN, OVERRIDES, SHORT, compose_config, differences, killed_run, leftovers, seconds, start
@@ -27,6 +27,9 @@ from rql.data.columns import collected_fields
 from rql.data.replay import ReplayBuffer
 from rql.data.replay_log import ReplayLog
 from rql.envs.spaces import describe
+from rql.runs.folder import Command
+from rql.runs.run import run
+from rql.utils.errors import PrunedError
 
 
 @pytest.mark.parametrize("env", ["pendulum", "cartpole"])
@@ -189,3 +192,12 @@ def test_the_episodes_of_a_killed_run_are_those_of_one_that_nobody_killed(root: 
         assert ended(process, 60) == 0
         found.append([(e.actions.tolist(), e.rewards.tolist()) for e in minari.load_dataset(f"test/{name}-v0")])
     assert found[0] == found[1] and len(found[0]) == 5
+
+
+def test_a_pruned_run_goes_on_without_what_pruned_it(tmp_path: Path) -> None:
+    config = compose_config([*TINY, "checkpoint.steps=1"])
+    with pytest.raises(PrunedError):
+        run(config, tmp_path / "run", Command(), lambda step, value: step == 12)
+    run(config, tmp_path / "run", Command())
+    run(config, tmp_path / "whole", Command())
+    assert without_times(metrics_of(tmp_path / "run")) == without_times(metrics_of(tmp_path / "whole"))

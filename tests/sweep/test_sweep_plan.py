@@ -11,6 +11,7 @@ from conftest import ROOT, Launch, compose_config, sweeping
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rql.commands import sweep as command
+from rql.config.compose import to_plain
 from rql.config.launchers import register_launchers
 from rql.config.running import TrackingConfig
 from rql.config.settings import checks_of
@@ -194,6 +195,12 @@ def test_the_plan_of_a_sweep_is_printed_and_nothing_else_happens(tmp_path: Path,
     assert lines[-1][:3] == ["4", "jobs,", "in"] and not (tmp_path / "multirun").exists()
     with sweeping(f"hydra.searchpath=['file://{tmp_path / 'own'}']") as sweep:
         jobs = arms(sweep, parse({}, typed[2:]))
+    (tmp_path / "own" / "beta").mkdir()
+    (tmp_path / "own" / "beta" / "steep.yaml").write_text("defaults: [linear]\nend: 3.0\n")
+    assert command.main(["plan", "-cd", "own", "beta=steep,linear", *FEW, "batch_size=16"]) == 0
+    with sweeping(f"hydra.searchpath=['file://{tmp_path / 'own'}']") as sweep:
+        (steep,) = arms(sweep, parse({}, ["beta=steep"]))
+    assert steep.choices["beta"] == "steep" and to_plain(steep.recorded().beta)["end"] == 3.0
     rates = [[job.config[section]["learning_rate"] for section in ("q", "bc")] for job in jobs]
     assert rates == [[1e-4, 1e-4]] * 2 + [[1e-3, 1e-3]] * 2
 
