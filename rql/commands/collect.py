@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,6 +15,7 @@ from rql.config.explain import composition_errors_in_one_sentence, fail
 from rql.config.files import configuration_folder
 from rql.config.imports import import_named
 from rql.config.overrides import refuse_impossible_overrides, refuse_moved_paths
+from rql.runs.folder import typed_overrides
 from rql.utils.errors import RQLError
 
 
@@ -35,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @hydra.main(version_base="1.3", config_path=str(configuration_folder()), config_name="collect")
 def _collect(composed: DictConfig) -> None:
     """One collection."""
-    settings = HydraConfig.get()
+    settings = cast(DictConfig, HydraConfig.get())
     try:
-        refuse_moved_paths(settings.overrides.task, Path(settings.runtime.cwd))
+        refuse_moved_paths(typed_overrides(settings, "task"), Path(settings.runtime.cwd))
         config = load_collect(composed)
         # --help and a misspelt key need not wait for torch
         from rql.collect.session import run

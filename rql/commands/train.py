@@ -24,7 +24,7 @@ from rql.config.schema import Config
 from rql.runs.folder import Command, command_of, typed_overrides
 from rql.sweep.callback import launcher_errors_in_one_sentence
 from rql.sweep.run import run_job
-from rql.utils.errors import Preempted, RQLError
+from rql.utils.errors import ConfigError, Preempted, RQLError
 
 
 class TrainedRun(NamedTuple):
@@ -67,6 +67,8 @@ def train(overrides: Sequence[str] = (), directory: str | PathLike[str] | None =
 def _run(config: Config, output: Path, command: Command) -> TrainedRun:
     """One run in its folder, or in that of the run that it resumes."""
     # --help and a misspelt key need not wait for torch
+    if config.jobs.seeds:
+        raise ConfigError("jobs.seeds", config.jobs.seeds, "empty in a single run, whose seed is `seed`")
     from rql.runs.resume import resumed
     from rql.runs.run import run
 

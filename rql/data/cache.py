@@ -22,10 +22,13 @@ from rql.data.columns import NEXT_OBS, Columns, Field, continues, fields_of, lay
 from rql.data.episodes import Converter, Episode, Reading, Source
 from rql.data.transitions import Transitions
 from rql.utils.errors import DataError, RQLError
+from rql.utils.text import shortened
 
 logger = logging.getLogger(__name__)
 FORMAT = 3
 """Counted up with every change of what is written, so that nothing old is taken for new."""
+NAME_BYTES = 160
+"""At most, of the readable part of an entry's name, to which locks and parts add theirs."""
 BLOCK = 4096
 """Steps that are converted at once."""
 META, LENGTHS, COLUMN = "meta.json", "lengths.i64", ".column"
@@ -127,7 +130,7 @@ def _entry_name(source: Source, reading: Reading) -> str:
     stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in source.files]
     identity = json.dumps([FORMAT, source.name, stats, repr(reading)])
     readable = "".join(c if c.isalnum() or c in "-." else "_" for c in source.name)
-    return f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    return f"{shortened(readable, NAME_BYTES)}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def _load(entry: Entry, source: Source) -> Transitions:

@@ -19,7 +19,7 @@ from rql.config.compose import recorded_choices
 from rql.config.roles import Chosen, flat, is_read, may_change, with_schemas
 from rql.runs.record import CHOICES, CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
 from rql.utils.errors import RQLError
-from rql.utils.files import CHECKPOINTS, code_version, remove_half_written, write_atomically
+from rql.utils.files import CHECKPOINTS, code_version, read_json, remove_half_written, write_atomically
 from rql.utils.text import written
 
 RUN_FILE, LOCK_FILE = "run.json", ".lock"
@@ -209,12 +209,11 @@ def read_command(directory: Path) -> Command:
     Raises:
         RQLError: if it is not recorded there.
     """
-    path = directory / RUN_FILE
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"))
+
+    def build(described: Any) -> Command:
         return Command(*(described[name] for name in ("config_name", "overrides", "choices", "swept")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RQLError(f"{directory} holds no run that can go on: {path} cannot be read") from error
+
+    return read_json(directory / RUN_FILE, build, f"{directory} holds no run that can go on")
 
 
 def read_agent_table(directory: Path) -> AgentTable:

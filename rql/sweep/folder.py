@@ -12,7 +12,7 @@ from rql.runs.record import CONFIG_FILE
 from rql.sweep.identity import is_swept
 from rql.sweep.jobs import Job, enqueue, read
 from rql.utils.errors import RQLError
-from rql.utils.files import write_atomically
+from rql.utils.files import read_json, write_atomically
 
 SWEEP_FILE, LOCK_FILE = "sweep.json", ".sweep.lock"
 
@@ -66,12 +66,11 @@ def read_sweep(directory: Path) -> Sweep:
     Raises:
         RQLError: if there is none.
     """
-    path = directory / SWEEP_FILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+
+    def build(content: Any) -> Sweep:
         return Sweep(**content | {"launches": [Launch(**launch) for launch in content["launches"]]})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RQLError(f"{directory} holds no sweep: {path} cannot be read") from error
+
+    return read_json(directory / SWEEP_FILE, build, f"{directory} holds no sweep")
 
 
 def jobs_of(directory: Path) -> list[Job]:

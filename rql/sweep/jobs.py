@@ -15,8 +15,7 @@ from rql.config.compose import choices_of, from_plain, to_plain
 from rql.config.schema import Config
 from rql.runs.folder import JOB_FILE, JOB_LOCK_FILE, is_locked
 from rql.sweep.identity import folder_name, identity, swept_values
-from rql.utils.errors import RQLError
-from rql.utils.files import write_atomically
+from rql.utils.files import read_json, write_atomically
 
 PATIENCE = 1.0
 """Seconds to wait for the lock of a job, which someone who asks for its state holds for a moment."""
@@ -112,12 +111,11 @@ def read(folder: Path) -> Job:
     Raises:
         RQLError: if there is none.
     """
-    path = folder / JOB_FILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        job = Job(**content | {"status": JobStatus(content["status"])})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RQLError(f"{path} cannot be read: {error}") from error
+
+    def build(content: Any) -> Job:
+        return Job(**content | {"status": JobStatus(content["status"])})
+
+    job = read_json(folder / JOB_FILE, build, f"{folder} holds no job of a sweep")
     if job.status is JobStatus.running and not is_locked(folder / JOB_LOCK_FILE):
         return replace(job, status=JobStatus.interrupted)
     return job

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rql.config.agents.base import StageInfo, merged_stages
+from rql.config.roles import is_read
 from rql.runs.folder import read_agent_table
 from rql.runs.record import read_summary
 from rql.sweep.folder import jobs_of, read_sweep
@@ -82,5 +83,5 @@ def _setting(job: Job, swept: list[str]) -> list[str]:
 
 
 def _print_fixed(console: Console, choices: dict[str, str]) -> None:
-    fixed = " ".join(f"{group}={name}" for group, name in choices.items())
+    fixed = " ".join(f"{group}={name}" for group, name in choices.items() if is_read(group, choices))
     console.print(f"held fixed: {fixed}", markup=False, soft_wrap=True)

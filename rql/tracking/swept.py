@@ -12,8 +12,8 @@ Plain = dict[str, Any]
 
 def name_of(identity: Identity, config: Plain) -> str:
     """The name of a run: what is swept and the seed, or, of a run by itself, its environment, agent and seed."""
-    alone = {name: identity.choices[name] for name in ("env", "agent") if name in identity.choices}
-    values = identity.swept or alone
+    alone = {"env": config.get("env", {}).get("id"), "agent": identity.choices.get("agent")}
+    values = identity.swept or {name: value for name, value in alone.items() if value}
     return shortened(run_label(values | {"seed": config.get("seed")}), NAME_LENGTH)
 
 

@@ -73,8 +73,8 @@ class WandbView:
         if self._run is not None:
             import wandb
 
-            table = wandb.Table(columns=[*EPISODE_COLUMNS], data=[list(episode) for episode in episodes])
-            self._attempt(lambda: self._log(stage, step, {"episodes": table}))
+            rows = [list(episode) for episode in episodes]
+            self._attempt(lambda: self._log(stage, step, {"episodes": wandb.Table([*EPISODE_COLUMNS], rows)}))
 
     def finish(self, summary: dict[str, Any], end: RunEnd) -> None:
         """Send the summary with the key `state`, and close the run. What was pruned did not fail."""

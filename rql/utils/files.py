@@ -1,15 +1,20 @@
 """Files that are there whole or not at all, and which version of the code wrote them."""
 
 import hashlib
+import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from rql import __version__
 from rql.utils.errors import DamagedError, RQLError
 
 CHECKPOINTS = "checkpoints"
 """The folder of a run's whole states, in its own folder."""
+
+T = TypeVar("T")
 
 MAGIC = b"RQL sealed file "
 VERSION = 1
@@ -34,6 +39,18 @@ def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
         raise
     if durable:
         sync_directory(path.parent)
+
+
+def read_json(path: Path, build: Callable[[Any], T], what: str) -> T:
+    """What `build` makes of the JSON in a file.
+
+    Raises:
+        RQLError: that begins with `what`, if the file cannot be read, or does not have what `build` needs.
+    """
+    try:
+        return build(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RQLError(f"{what}: {path} cannot be read") from error
 
 
 def remove_half_written(directory: Path) -> None:

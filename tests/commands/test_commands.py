@@ -125,6 +125,7 @@ def test_what_python_trained_is_evaluated_and_acts(tmp_path: Path) -> None:
         (["q.discount=2"], "q.discount=2.0 is not possible"),
         (["seed=0,1"], "To sweep over it"),
         (["sweep=grid"], "train makes one run"),
+        (["jobs.seeds=[0,1]"], "jobs.seeds=[0, 1] is not possible: empty in a single run"),
         (["resume=/no/where"], "resume=/no/where is not possible"),
     ],
 )

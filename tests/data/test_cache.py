@@ -232,3 +232,11 @@ def test_a_cache_that_cannot_be_written_is_an_error_that_names_it(file: Path, tm
     (tmp_path / "blocked").write_text("")
     with pytest.raises(RQLError, match=r"blocked/.*dataset\.cache"):
         open_file(file, tmp_path / "blocked/cache")
+
+
+def test_a_long_name_is_cut_and_stays_its_own(tmp_path: Path) -> None:
+    episodes = flat([(50, False), (40, True)] * 50)
+    files = [write_npz(tmp_path / f"{'β' * 116}{end}.npz", episodes) for end in "ab"]  # 237 bytes
+    for file in files:
+        open_file(file, tmp_path / "cache")
+    assert len(list(entries(tmp_path / "cache"))) == 2

@@ -142,3 +142,11 @@ def test_the_table_of_a_sweep_has_the_stages_that_its_jobs_recorded(tmp_path: Pa
     ]
     assert rows[3] == ["c", "queued", "c"]
     assert "held fixed: beta=kl" in lines
+
+
+def test_what_is_held_fixed_is_what_the_agent_reads(tmp_path: Path, capsys: Any) -> None:
+    choices = {"agent": "bc", "beta": "kl", "env": "hopper"}
+    sweep = {"base": {}, "choices": choices, "swept": ["seed"], "jobs": [], "launches": []}
+    (tmp_path / "sweep.json").write_text(json.dumps(sweep))
+    assert command.main(["status", str(tmp_path)]) == 0
+    assert "held fixed: agent=bc env=hopper" in capsys.readouterr().out.splitlines()

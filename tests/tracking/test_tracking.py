@@ -191,7 +191,8 @@ def test_a_run_is_named_after_what_is_swept_or_after_what_it_is() -> None:
     choices = {"agent": "iql", "env": "hopper", "budget": "demo"}
     assert name_of(Identity("a", choices, {"beta": "linear", "seed": 1}), {"seed": 1}) == "beta=linear s1"
     assert name_of(Identity("a", choices, {"cql.alpha": 3e-4}), {"seed": 2}) == "cql.alpha=0.0003 s2"
-    assert name_of(Identity("a", choices), {"seed": 0}) == "env=hopper agent=iql s0"
+    alone = {"seed": 0, "env": {"id": "Ant-v5"}}  # whichever choice of the group it began as
+    assert name_of(Identity("a", choices), alone) == "env=Ant-v5 agent=iql s0"
     assert len(name_of(Identity("a", choices, {f"key{i}": i for i in range(40)}), {"seed": 0})) == 128
 
 
