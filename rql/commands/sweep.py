@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
 from rql.commands.shared import Parser, errors_in_one_sentence, hydra_flags, own_folder
@@ -20,7 +21,7 @@ from rql.config.overrides import refuse_impossible_overrides
 PLAN = "check the jobs of a sweep and print them, as `rql train -m` would run them; nothing is run or written"
 COMMANDS = {
     "status": "print the jobs, what became of them, and their returns",
-    "retry": "run the jobs that failed once more, as they were, with the launcher of the last launch",
+    "retry": "run the jobs that failed once more, as they were, launched like the last time",
 }
 
 
@@ -65,9 +66,10 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _retry(options: argparse.Namespace) -> int:
-    """The failed jobs as they were recorded, with the launcher of the last launch."""
+    """The failed jobs as they were recorded, launched like the last time; a preset may have chosen the launcher."""
     from rql.sweep.folder import jobs_of, read_sweep
     from rql.sweep.jobs import JobStatus
+    from rql.sweep.plan import fixed_overrides
 
     last = read_sweep(options.folder).launches[-1]
     failed = [job.id for job in jobs_of(options.folder) if job.status is JobStatus.failed]
@@ -75,6 +77,9 @@ def _retry(options: argparse.Namespace) -> int:
         print("no job has failed")
         return 0
     again = "jobs.again=" + ",".join(f"'{name}'" for name in failed)
-    launcher = [word for word in last.hydra if word.lstrip("+~").startswith(("hydra/launcher=", "hydra.launcher."))]
-    place = f"hydra.sweep.dir='{options.folder}'"
-    return subprocess.run([sys.executable, "-m", "rql", "train", "-m", again, *launcher, place], check=False).returncode
+    fixed = fixed_overrides(OverridesParser.create().parse_overrides(last.task))
+    hydra = [word for word in last.hydra if "hydra.sweeper.params" not in word]
+    grid = ["hydra/sweeper=basic", "hydra.sweeper.params=null", f"hydra.sweep.dir='{options.folder}'"]
+    named = ["--config-name", last.config_name, *(["--config-dir", last.config_dir] if last.config_dir else [])]
+    words = [*fixed, *hydra, *grid, again, *named]
+    return subprocess.run([sys.executable, "-m", "rql", "train", "-m", *words], check=False).returncode

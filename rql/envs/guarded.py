@@ -25,7 +25,9 @@ logger = logging.getLogger(__name__)
 
 
 ALIKE = 3
-"""Failures with the same words after the same number of steps that are no chance."""
+"""Failures with the same words after the same number of steps that are no chance; before the first step they are, for
+one step of each environment was made before any work.
+"""
 
 
 class EnvFailedError(Exception):
@@ -49,7 +51,7 @@ class Failures:
         self._alike, self._last = self._alike + 1 if this == self._last else 1, this
         if self.count > self._most:
             return f"{self.count} times, more than env.max_restarts={self._most}; the last time with {error}"
-        if self._alike >= ALIKE:
+        if error.steps and self._alike >= ALIKE:
             return f"{self._alike} times in a row after {error.steps:,} steps, always with {error}"
         return None
 

@@ -1,6 +1,7 @@
 """One look at an environment before any work: whether it gives what its spaces, and gymnasium's interface, promise."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import gymnasium
@@ -14,6 +15,8 @@ from rql.envs.precision import lost
 from rql.utils.errors import ConfigError
 from rql.utils.text import said
 
+FURTHER_STEPS = 200
+"""Until an environment is refused whose first two observations float32 does not tell apart."""
 SHOWN = 60
 """Characters of a value in a message."""
 
@@ -37,9 +40,24 @@ def look(config: EnvConfig, env: gymnasium.Env[Any, Any], seen: gym_spaces.Space
         *_wrong_infos({"reset": told, "step": info}),
     ):
         raise ConfigError("env.id", config.id, f"its {what} is {_shown(value)}, where {wanted} is needed")
-    for one, other in zip(_boxes(seen, first), _boxes(seen, obs), strict=True):
-        if loss := lost(np.stack([one, other])):
-            raise ConfigError("env.id", config.id, f"its observations lose what they say: {loss}")
+    if loss := _lost(seen, [first, obs]) and _lost(seen, [first, obs, *_more(env)]):
+        raise ConfigError("env.id", config.id, f"its observations lose what they say: {loss}")
+
+
+def _lost(space: gym_spaces.Space[Any], observations: list[Any]) -> str | None:
+    """What float32 loses of some observations, or None."""
+    several = zip(*(_boxes(space, obs) for obs in observations), strict=True)
+    return next(filter(None, (lost(np.stack(box)) for box in several)), None)
+
+
+def _more(env: gymnasium.Env[Any, Any]) -> Iterator[Any]:
+    """Further observations of the episode: what changes little in a step, such as a clock, may do so in many."""
+    with suppress(Exception):  # what fails later is met by who restarts it
+        for _ in range(FURTHER_STEPS):
+            obs, _reward, terminated, truncated, _info = env.step(env.action_space.sample())
+            yield obs
+            if terminated or truncated:
+                return
 
 
 Wrong = Iterator[tuple[str, Any, str]]

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import fields, replace
 
+from rql.config.schema import Config
 from rql.runs.folder import run_label
 from rql.sweep.identity import swept_values
 from rql.sweep.jobs import Job
@@ -12,6 +13,12 @@ from rql.utils.errors import RQLError
 
 LOOKED_AT = ("env", "dataset", "reward", "batch_size")
 """What decides whether an environment and its data can be used; jobs that are equal in these are looked at once."""
+
+
+def is_looked_at(key: str) -> bool:
+    """Whether a dotted key, or a group, decides what is looked at; a group such as `experiment` may."""
+    path = key.replace("/", ".").split(".")
+    return path[0] in LOOKED_AT or path[0] not in {field.name for field in fields(Config)}
 
 
 def check_jobs(jobs: Sequence[Job], swept: Sequence[str]) -> None:

@@ -7,14 +7,15 @@ from typing import Any
 
 from filelock import FileLock
 
+from rql.config.roles import experiment
 from rql.runs.folder import JOB_FILE
 from rql.runs.record import CONFIG_FILE
 from rql.sweep.identity import is_swept
-from rql.sweep.jobs import Job, enqueue, read
+from rql.sweep.jobs import SWEEP_LOCK_FILE, Job, enqueue, read
 from rql.utils.errors import RQLError
 from rql.utils.files import read_json, write_atomically
 
-SWEEP_FILE, LOCK_FILE = "sweep.json", ".sweep.lock"
+SWEEP_FILE = "sweep.json"
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Launch:
     """What the person typed, each time the sweep was started."""
 
     config_name: str
+    config_dir: str | None
     task: list[str]
     hydra: list[str]
     started: str
@@ -32,7 +34,7 @@ class Sweep:
     """What lies in `sweep.json`."""
 
     base: dict[str, Any]
-    """What is not swept: keys and groups, with their values."""
+    """Keys and groups with the values that they have without what is swept."""
     choices: dict[str, str]
     """The choice of every group that is not swept."""
     swept: list[str]
@@ -47,14 +49,14 @@ def open_sweep(directory: Path, asked: Sweep, jobs: list[Job]) -> Sweep:
     Raises:
         RQLError: if another sweep or a run lies in the folder, or it cannot be written.
     """
-    _together(directory, asked)  # before anything is touched
+    _together(directory, asked, jobs)  # before anything is touched
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with FileLock(directory / LOCK_FILE):  # another launch may be here at the same time
-            together = _together(directory, asked)
+        with FileLock(directory / SWEEP_LOCK_FILE):  # another launch may be here at the same time
+            together = _together(directory, asked, jobs)
             write_atomically(directory / SWEEP_FILE, f"{json.dumps(asdict(together), indent=2)}\n".encode())
-            for job in jobs:
-                enqueue(directory, job)
+        for job in jobs:
+            enqueue(directory, job)
     except OSError as error:
         raise RQLError(f"the sweep cannot be recorded in {directory}: {error}") from error
     return together
@@ -84,8 +86,8 @@ def jobs_of(directory: Path) -> list[Job]:
     return sorted(found, key=lambda job: (order.get(job.id, len(order)), job.queued or "", job.id))
 
 
-def _together(directory: Path, asked: Sweep) -> Sweep:
-    """The sweep in the folder, if there is one, and what is asked for now.
+def _together(directory: Path, asked: Sweep, jobs: list[Job]) -> Sweep:
+    """The sweep in the folder, if there is one, and what is asked for now, which are `jobs` unless it is a search.
 
     It may get more values and more swept keys; what is swept in neither must be the same.
     """
@@ -100,15 +102,31 @@ def _together(directory: Path, asked: Sweep) -> Sweep:
         raise RQLError(
             f"{directory} holds a sweep over {', '.join(known.swept)}, and not {', '.join(asked.swept)}; {other}"
         )
-    keys = [key for key in known.base | asked.base if known.base.get(key) != asked.base.get(key)]
-    changed = sorted(key for key in keys if not is_swept(key, [*before, *now]))
-    if changed:
-        listed = ", ".join(f"{key} ({known.base.get(key)} → {asked.base.get(key)})" for key in changed)
-        raise RQLError(f"{directory} holds a sweep with other values: {listed}; {other}")
+    both = [*before, *now]
+    alike = _without(known, both, jobs_of(directory)) & _without(asked, both, jobs)
+    if not alike:
+        values = {key: (known.base.get(key), asked.base.get(key)) for key in sorted(known.base | asked.base)}
+        changed = [
+            f"{key} ({one} → {another})"
+            for key, (one, another) in values.items()
+            if one != another and not is_swept(key, both)
+        ]
+        raise RQLError(f"{directory} holds a sweep with other values: {', '.join(changed)}; {other}")
     return Sweep(
-        base=known.base,
+        base={key: value for key, value in known.base.items() if not is_swept(key, asked.swept)},
         choices={group: name for group, name in known.choices.items() if not is_swept(group, asked.swept)},
         swept=list(dict.fromkeys([*known.swept, *asked.swept])),
         jobs=list(dict.fromkeys([*known.jobs, *asked.jobs])),
         launches=[*known.launches, *asked.launches],
     )
+
+
+def _without(sweep: Sweep, swept: list[str], jobs: list[Job]) -> set[str]:
+    """What the sweep, and each of its jobs, is without what is swept; a job of `budget=short,long` has values that no
+    swept key names.
+    """
+    every = [sweep.base, *(experiment(job.config, job.schemas) for job in jobs)]
+    return {
+        json.dumps({key: value for key, value in one.items() if not is_swept(key, swept)}, sort_keys=True)
+        for one in every
+    }

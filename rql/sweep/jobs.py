@@ -17,6 +17,8 @@ from rql.runs.folder import JOB_FILE, JOB_LOCK_FILE, is_locked
 from rql.sweep.identity import folder_name, identity, swept_values
 from rql.utils.files import read_json, write_atomically
 
+SWEEP_LOCK_FILE = ".sweep.lock"
+"""Held by who adds to the folder of a sweep."""
 PATIENCE = 1.0
 """Seconds to wait for the lock of a job, which someone who asks for its state holds for a moment."""
 
@@ -87,10 +89,11 @@ def now() -> str:
 
 def enqueue(sweep: Path, job: Job) -> Job:
     """The job as it is known, made known first where it is not."""
-    known = find(sweep, job.id)
-    if known is None:
-        (sweep / job.folder).mkdir(parents=True, exist_ok=True)
-        write(sweep, replace(job, queued=now()))
+    with FileLock(sweep / SWEEP_LOCK_FILE):  # another launch may do the same, and run it at once
+        known = find(sweep, job.id)
+        if known is None:
+            (sweep / job.folder).mkdir(parents=True, exist_ok=True)
+            write(sweep, replace(job, queued=now()))
     return read(known or sweep / job.folder)
 
 

@@ -9,13 +9,13 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rql.config.compose import composed_choices, hydra_config, load, recorded_choices, without_hydra
 from rql.config.roles import experiment
 from rql.runs.folder import typed_overrides, values_of
-from rql.sweep.checks import check_jobs
+from rql.sweep.checks import check_jobs, is_looked_at
 from rql.sweep.folder import Launch, Sweep
 from rql.sweep.identity import is_swept, sweep_name
 from rql.sweep.jobs import ENDED, Job, find, now, read
@@ -42,6 +42,7 @@ def plan_of(sweep: DictConfig) -> Plan:
         HydraException, OmegaConfBaseException: if a job cannot be composed.
     """
     hydra = sweep.hydra
+    launch = _launch_of(hydra)
     _check(sweep)
     overrides = parse(dict(hydra.sweeper.params or {}), typed_overrides(hydra, "task"))
     _refuse_repeated(overrides)
@@ -51,10 +52,12 @@ def plan_of(sweep: DictConfig) -> Plan:
         choice = OmegaConf.select(sweep, "hydra.runtime.choices.sweep")
         _set_directory(sweep, Path(hydra.sweep.dir) / sweep_name(base, swept, choice))
     directory = Path(hydra.sweep.dir)
-    jobs = arms(sweep, overrides) if hydra.sweeper._target_ == GRID else []
+    is_grid = hydra.sweeper._target_ == GRID
+    looked_at = arms(sweep, overrides if is_grid else parse({}, representative(overrides)))
     if sweep.jobs.verify:
-        check_jobs([job for job in jobs if not _is_over(directory, job)], swept)
-    return Plan(directory, Sweep(base, choices, swept, [job.id for job in jobs], [_launch_of(hydra)]), jobs)
+        check_jobs([job for job in looked_at if not _is_over(directory, job)], swept)
+    jobs = looked_at if is_grid else []
+    return Plan(directory, Sweep(base, choices, swept, [job.id for job in jobs], [launch]), jobs)
 
 
 def parse(params: dict[str, str], task: Sequence[str]) -> list[Override]:
@@ -72,6 +75,23 @@ def swept_keys(overrides: list[Override]) -> list[str]:
 def fixed_overrides(overrides: list[Override]) -> list[str]:
     """What all jobs have in common."""
     return [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+
+
+def representative(overrides: list[Override]) -> list[str]:
+    """The overrides of a grid in place of those of a search, whose jobs nobody knows: with each environment and data
+    set that it may choose, and the first value of anything else.
+    """
+    return [_first(override) for override in overrides]
+
+
+def _first(override: Override) -> str:
+    if not override.is_sweep_override():
+        return str(override.input_line)
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        return f"{override.get_key_element()}={value.start}"
+    several = list(override.sweep_string_iterator())
+    return f"{override.get_key_element()}={','.join(several if is_looked_at(override.key_or_group) else several[:1])}"
 
 
 def base_of(sweep: DictConfig, overrides: list[Override]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -129,7 +149,9 @@ def _is_over(directory: Path, job: Job) -> bool:
 
 def _launch_of(hydra: DictConfig) -> Launch:
     """This launch; `hydra` is Hydra's part of what was composed."""
-    return Launch(str(hydra.job.config_name), typed_overrides(hydra, "task"), typed_overrides(hydra, "hydra"), now())
+    own = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    task, hydras = typed_overrides(hydra, "task"), typed_overrides(hydra, "hydra")
+    return Launch(str(hydra.job.config_name), own[0] if own else None, task, hydras, now())
 
 
 def _check(sweep: DictConfig) -> None:

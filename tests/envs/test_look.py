@@ -51,7 +51,7 @@ class Odd(gymnasium.Env[Any, Any]):
         if self._steps == self._raises:
             raise KeyError("no such joint")
         obs, *outcome = self._given
-        return (obs + self._drift if self._drift else obs, *outcome)
+        return (obs + self._drift * self._steps if self._drift else obs, *outcome)
 
 
 gymnasium.register("RQLTestOdd-v0", entry_point=lambda **kwargs: Odd(**kwargs), disable_env_checker=True)
@@ -77,7 +77,7 @@ ODD: dict[str, tuple[dict[str, Any], str]] = {
     "no tuple": ({"space": gym_spaces.Tuple([BOX]), "obs": [FINE]}, r"a tuple of 1 is needed"),
     "far from 0": (
         {"space": gym_spaces.Box(-np.inf, np.inf, (2,), np.float64), "obs": np.array([1.7e9, 0.0]), "drift": 1.0},
-        r"observations lose what they say: number 0 of each lies near 1\.7e\+09 with a standard deviation of 0\.5",
+        r"observations lose what they say: number 0 of each lies near 1\.7e\+09 with a standard deviation of 58\.",
     ),
     "raises": ({"raises": 1}, r" failed with KeyError 'no such joint'"),
 }
@@ -96,8 +96,9 @@ def test_an_odd_environment_is_refused_with_what_it_gave(given: dict[str, Any], 
         {"obs": [5.0, -5.0], "reward": 1, "end": 0, "info": {"is_success": 0.5}},
         {"space": BYTES, "obs": np.array([255.0, 1.0])},
         {"space": gym_spaces.Discrete(3, start=5), "obs": np.array(7)},
+        {"space": gym_spaces.Box(0, np.inf, (2,), np.float64), "obs": np.array([5e7, 0.0]), "drift": 1.0},
     ],
-    ids=["numpy", "plain", "bytes as floats", "an element"],
+    ids=["numpy", "plain", "bytes as floats", "an element", "a clock"],
 )
 def test_what_can_be_understood_is_taken(given: dict[str, Any]) -> None:
     inspect_env(EnvConfig(id="RQLTestOdd-v0", kwargs=given))
@@ -138,3 +139,9 @@ def test_failures_that_differ_are_no_certainty() -> None:
         error.steps = steps
         assert failures.add(error) is None
     assert failures.count == 6
+
+
+def test_failures_before_the_first_step_may_be_chance() -> None:
+    failures = Failures(EnvConfig(id="x", max_restarts=5))
+    refused = [failures.add(EnvFailedError("connection refused")) for _ in range(6)]
+    assert refused[:5] == [None] * 5 and str(refused[5]).startswith("6 times, more than env.max_restarts=5")

@@ -43,8 +43,14 @@ def test_a_sweep_started_again_runs_what_is_new_and_nothing_else(launch: Launch,
     assert attempts_of(directory) == {job.id: 1 for job in jobs_of(directory)} and len(attempts_of(directory)) == 4
 
 
-def test_a_job_that_fails_does_not_stop_the_others_and_is_run_again_by_retry(launch: Launch, capsys: Any) -> None:
-    directory = launch("bc.learning_rate=1e30,1e-3", code=1)
+def test_a_job_that_fails_does_not_stop_the_others_and_is_run_again_by_retry(
+    launch: Launch, tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    preset = "# @package _global_\ndefaults: [override /hydra/launcher: joblib]\nhydra: {launcher: {n_jobs: 1}}\n"
+    (tmp_path / "own" / "experiment" / "aside.yaml").write_text(preset)
+    own = ["experiment=aside", "--config-dir", str(tmp_path / "own")]
+    directory = launch("bc.learning_rate=1e30,1e-3", *own, code=1)
     said = capsys.readouterr().out
     failed, done = jobs_of(directory)
     assert (failed.status, done.status) == (JobStatus.failed, JobStatus.done)
@@ -54,8 +60,11 @@ def test_a_job_that_fails_does_not_stop_the_others_and_is_run_again_by_retry(lau
     assert command.main(["status", str(directory)]) == 0
     assert f"{failed.id} failed: {reason}" in capsys.readouterr().out
     before = files_of(directory / done.folder)
+    output = directory / failed.folder / "output.log"  # where this launcher's jobs print
+    output.unlink()
     assert command.main(["retry", str(directory)]) == 1
     again, _ = jobs_of(directory)
+    assert "Pendulum-v1: 160 transitions" in output.read_text()
     assert again.status is JobStatus.failed and again.ended != "" and files_of(directory / done.folder) == before
     write(directory, replace(failed, status=JobStatus.done))
     assert command.main(["retry", str(directory)]) == 0

@@ -8,19 +8,22 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT, Launch, compose_config, sweeping
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 
 from rql.commands import sweep as command
 from rql.config.compose import to_plain
+from rql.config.files import composing
 from rql.config.launchers import register_launchers
 from rql.config.running import TrackingConfig
 from rql.config.settings import checks_of
 from rql.config.validate import refuse_impossible
-from rql.sweep.folder import jobs_of, read_sweep
+from rql.sweep.folder import jobs_of, open_sweep, read_sweep
 from rql.sweep.identity import folder_name, identity, sweep_name
 from rql.sweep.jobs import JobStatus
-from rql.sweep.plan import arms, base_of, parse
-from rql.utils.errors import ConfigError
+from rql.sweep.plan import arms, base_of, parse, plan_of
+from rql.utils.errors import ConfigError, RQLError
 
 
 def test_the_identity_of_a_job_is_what_decides_what_it_finds() -> None:
@@ -47,6 +50,7 @@ def test_the_folder_of_a_sweep_stays_as_values_are_added() -> None:
     assert sweep_name(base, ["beta"], "grid").startswith("grid-")
 
 
+DEMO = ["dataset=demo", "batch_size=16"]
 FEW = ["dataset.episodes=4", "++env.kwargs.max_episode_steps=40"]
 parse_overrides = OverridesParser.create().parse_overrides
 
@@ -111,9 +115,14 @@ def test_what_cannot_be_swept_is_refused_before_any_job(
         (["plan", "-cd", "OWN", "experiment=parallel,null"], "hydra/launcher=joblib is not possible: basic in a job"),
         (["plan", "q.tau=0.1,0.2", "jobs.seeds=[0,1]"], "jobs.seeds=[0, 1] is not possible: empty in a grid"),
         (
-            ["plan", "env=cartpole,hopper", "dataset=demo", "batch_size=16", *FEW],
+            ["plan", "env=cartpole,hopper", *DEMO, *FEW],
             "InvertedPendulum-v5 have; see dataset=minari (in the job env=hopper; no job was started)",
         ),
+        (
+            ["plan", "hydra/sweeper=optuna", "env=cartpole,hopper", "q.tau=interval(0.1,0.2)", *FEW, *DEMO],
+            "InvertedPendulum-v5 have; see dataset=minari (in the job env=hopper q.tau=0.1; no job was started)",
+        ),
+        (["plan", "hydra/sweeper=optuna", "q.tau=interval(1.5,2)"], "q.tau=1.5 is not possible: in [0, 1] (in the job"),
         (["plan", "batch_size=100000,16", *FEW], "at most 160, the transitions of data set rql/pendulum"),
         (["plan", "hydra.sweep.subdir='${hydra.job.num}'"], "hydra.sweep.subdir=${hydra.job.num} is not possible"),
         (
@@ -222,6 +231,24 @@ def test_sweeps_that_differ_in_the_choice_of_a_group_alone_are_two() -> None:
         named[beta] = sweep_name(base, ["seed"], None)
         assert choices["beta"] == beta and "sweep" not in choices
     assert named["linear"] != named["cosine"]
+
+
+def test_a_sweep_over_one_budget_goes_on_with_several_and_with_one_again(tmp_path: Path) -> None:
+    """A preset has values that no swept key names: that they differ is no other sweep, but a typed value is."""
+    here = ["jobs.verify=false", f"hydra.sweep.dir={tmp_path / 'sweep'}", "seed=0"]
+    for budgets, more in (("short", []), ("short,paper", []), ("paper", []), ("short", ["q.tau=0.1"])):
+        with composing():
+            loader = GlobalHydra.instance().config_loader()
+            words = [*here, f"budget={budgets}", *more]
+            plan = plan_of(loader.load_configuration("config", words, RunMode.MULTIRUN))
+        if more:
+            with pytest.raises(RQLError, match=r"holds a sweep with other values: q\.tau \(0\.005 → 0\.1\);"):
+                open_sweep(plan.directory, plan.asked, plan.jobs)
+        else:
+            together = open_sweep(plan.directory, plan.asked, plan.jobs)
+            assert together == read_sweep(plan.directory)
+    assert together.swept == ["seed", "budget"] or together.swept == ["budget"]
+    assert [job.choices["budget"] for job in jobs_of(plan.directory)] == ["short", "paper"]
 
 
 def test_a_job_is_named_after_what_is_swept_and_a_name_is_never_too_long() -> None:

@@ -1,5 +1,7 @@
 """The hyper-parameters of residual Q-learning over the steps of a run."""
 
+import math
+
 import torch
 
 from rql.agents.rql.residual import RQLHyperparameters
@@ -7,6 +9,7 @@ from rql.config.method import AmortizedConfig, KLBetaConfig
 from rql.config.registry import implementation_of
 from rql.config.schema import Config
 from rql.method.schedules import Schedule, completed, linear
+from rql.utils.errors import RQLError
 
 
 class RQLSchedule:
@@ -34,21 +37,35 @@ class RQLSchedule:
 
     @property
     def first_beta(self) -> float:
-        """β before the first online step."""
-        return self._beta(0)
+        """β before the first online step.
+
+        Raises:
+            RQLError: if the schedule gives what β cannot be.
+        """
+        return self._beta_at(0)
 
     def offline(self) -> RQLHyperparameters:
         """The hyper-parameters of cloning and of learning Q_R offline."""
         return self._fixed
 
     def online(self, step: int) -> RQLHyperparameters:
-        """The hyper-parameters at an online environment step."""
+        """The hyper-parameters at an online environment step.
+
+        Raises:
+            RQLError: if the schedule gives what β cannot be.
+        """
         share = completed(step, 0, self._last_step)
         return self._fixed._replace(
             alpha=self._weight(self._alpha(step)),
-            beta=self._scalar(self._beta(step)),
+            beta=self._scalar(self._beta_at(step)),
             kl_budget=self._scalar(linear(*self._budget, share)),
         )
+
+    def _beta_at(self, step: int) -> float:
+        beta = self._beta(step)
+        if not 0.0 <= beta < math.inf:
+            raise RQLError(f"the schedule of beta gives {beta} at online step {step:,}; it must be finite, at least 0")
+        return beta
 
     def _alpha(self, step: int) -> float:
         if not self._cql.fade_steps:
