@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from rql.commands.shared import answers_help, errors_in_one_sentence
+from rql.commands.application import run_application
+from rql.commands.shared import answers_help, errors_in_one_sentence, hydra_flags
 from rql.config.collect import load_collect, register_collect
 from rql.config.explain import composition_errors_in_one_sentence, fail
 from rql.config.files import configuration_folder
@@ -26,15 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with errors_in_one_sentence():
         folders = import_named(sys.argv[1:], configuration_folder())
         register_collect(folders)
-        if answers_help(sys.argv[1:], "collect"):
+        flags = hydra_flags(sys.argv[1:])
+        if answers_help(flags, "collect"):
             return 0
         refuse_impossible_overrides(sys.argv[1:], folders)
     with composition_errors_in_one_sentence():
-        _collect()
+        run_application(_collect, "collect", flags)
     return 0
 
 
-@hydra.main(version_base="1.3", config_path=str(configuration_folder()), config_name="collect")
 def _collect(composed: DictConfig) -> None:
     """One collection."""
     settings = cast(DictConfig, HydraConfig.get())

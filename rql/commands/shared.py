@@ -23,19 +23,18 @@ class Parser(argparse.ArgumentParser):
         fail(message)
 
 
-def answers_help(arguments: Sequence[str], config_name: str) -> bool:
+def answers_help(options: argparse.Namespace, config_name: str) -> bool:
     """Print the help of a command that Hydra composes if the arguments ask for it; whether they do.
 
     Hydra's own `--help` lists all groups first, shown or not, which takes seconds.
     """
-    options = hydra_flags(arguments)
     asked = [name for name in ("run", "multirun", "cfg", "info", "shell_completion") if getattr(options, name)]
     if len(asked) > 1:
         fail(" and ".join(f"--{name.replace('_', '-')}" for name in asked) + " cannot be given together")
     if not options.help:
         return False
-    with composing():
-        print(compose(config_name, overrides=own_folder(options), return_hydra_config=True).hydra.help.template)
+    with composing(options.config_dir):
+        print(compose(config_name, return_hydra_config=True).hydra.help.template)
     return True
 
 
@@ -44,11 +43,6 @@ def hydra_flags(arguments: Sequence[str]) -> argparse.Namespace:
     flags = get_args_parser()
     flags.error = fail  # type: ignore[method-assign]
     return flags.parse_args(arguments)
-
-
-def own_folder(options: argparse.Namespace) -> list[str]:
-    """What makes Hydra's compose API search the folder of `--config-dir`."""
-    return [f"hydra.searchpath=['file://{Path(options.config_dir).absolute()}']"] if options.config_dir else []
 
 
 @contextmanager

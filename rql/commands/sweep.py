@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
-from rql.commands.shared import Parser, errors_in_one_sentence, hydra_flags, own_folder
+from rql.commands.shared import Parser, errors_in_one_sentence, hydra_flags
 from rql.config.compose import register_schemas
 from rql.config.explain import composition_errors_as_our_own
 from rql.config.files import composing, configuration_folder
@@ -51,10 +51,9 @@ def _plan(arguments: Sequence[str]) -> int:
     register_schemas(folders)
     refuse_impossible_overrides(flags.overrides, folders)
     register_launchers()
-    with composition_errors_as_our_own(), composing():
-        overrides = [*own_folder(flags), *flags.overrides]
+    with composition_errors_as_our_own(), composing(flags.config_dir):
         loader = GlobalHydra.instance().config_loader()
-        print_plan(plan_of(loader.load_configuration(flags.config_name or "config", overrides, RunMode.MULTIRUN)))
+        print_plan(plan_of(loader.load_configuration(flags.config_name or "config", flags.overrides, RunMode.MULTIRUN)))
     return 0
 
 

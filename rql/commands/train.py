@@ -7,13 +7,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import hydra
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from rql.commands.shared import answers_help, errors_in_one_sentence
+from rql.commands.application import run_application
+from rql.commands.shared import answers_help, errors_in_one_sentence, hydra_flags
 from rql.config.compose import hydra_config, load, register_schemas, without_hydra
 from rql.config.explain import composition_errors_as_our_own, composition_errors_in_one_sentence, fail
 from rql.config.files import composing, configuration_folder
@@ -84,16 +84,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with errors_in_one_sentence():
         folders = import_named(sys.argv[1:], configuration_folder())
         register_schemas(folders)
-        if answers_help(sys.argv[1:], "config"):
+        flags = hydra_flags(sys.argv[1:])
+        if answers_help(flags, "config"):
             return 0
         refuse_impossible_overrides(sys.argv[1:], folders)
     register_launchers()
     with composition_errors_in_one_sentence(), launcher_errors_in_one_sentence():
-        _train()
+        run_application(_train, "config", flags)
     return 0
 
 
-@hydra.main(version_base="1.3", config_path=str(configuration_folder()), config_name="config")
 def _train(composed: DictConfig) -> float | None:
     """One run, or one job of a sweep; a job's final return."""
     settings = cast(DictConfig, HydraConfig.get())

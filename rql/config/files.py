@@ -5,9 +5,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra import initialize_config_dir
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import SearchPathException
 from hydra.initialize import get_gh_backup, restore_gh_from_backup
 
+NAME = "rql"
+"""Of the application, as Hydra knows it."""
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -18,12 +24,28 @@ def configuration_folder() -> Path:
 
 
 @contextmanager
-def composing() -> Iterator[None]:
-    """Let `hydra.compose` read this configuration, also in a process that uses Hydra for something else."""
+def composing(own: str | None = None) -> Iterator[None]:
+    """Let `hydra.compose` read this configuration, also in a process that uses Hydra for something else.
+
+    Args:
+        own: the folder of `--config-dir`, searched before ours.
+    """
     other = get_gh_backup()
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+        with initialize_config_dir(str(configuration_folder()), NAME, version_base="1.3"):
+            if own:
+                _search_too(Path(own).absolute())
             yield
     finally:
         restore_gh_from_backup(other)
+
+
+def _search_too(own: Path) -> None:
+    """As `hydra.main` does."""
+    if not own.is_dir():
+        raise SearchPathException(f"Additional config directory '{own}' not found")
+    paths = create_config_search_path(str(configuration_folder()))
+    paths.prepend("command-line", f"file://{own}", SearchPathQuery(provider="schema"))
+    GlobalHydra.instance().clear()
+    Hydra.create_main_hydra2(task_name=NAME, config_search_path=paths)

@@ -182,7 +182,7 @@ def test_a_file_holds_the_whole_state(pair: tuple[str, Spaces], tmp_path: Path) 
 LINE = [
     *("env.id=RQLTestLine-v0", "dataset=minari", "tracking=disabled", "batch_size=64", "q.tau=0.05", "q.discount=0.9"),
     *("network.actor.hidden=[32]", "network.critic.hidden=[32]", "bc.updates=300", "bc.learning_rate=0.01"),
-    *("q.learning_rate=0.01", "offline.updates=400", "offline.eval_every=0", "online.env_steps=800"),
+    *("q.learning_rate=0.01", "offline.updates=300", "offline.eval_every=0", "online.env_steps=400"),
     *("online.warmup_fraction=0.1", "online.eval_every=0", "evaluation.boundary_episodes=10"),
 ]
 OF_AGENT = {

@@ -85,7 +85,7 @@ def test_an_error_that_nobody_foresaw_is_kept_with_its_trace(launch: Launch, mon
 
 
 def test_what_does_worse_than_the_others_is_pruned(launch: Launch) -> None:
-    short = [*TINY, "jobs.report=false", "jobs.prune=true", "jobs.prune_after=2"]
+    short = [*TINY, "offline.updates=0", "jobs.report=false", "jobs.prune=true", "jobs.prune_after=2"]
     directory = launch("seed=0,1", short=short)
     for job in jobs_of(directory):
         lines = [json.loads(line) for line in (directory / job.folder / "metrics.jsonl").read_text().splitlines()]

@@ -51,7 +51,7 @@ def test_a_worker_that_is_killed_leaves_a_table_and_the_same_command_goes_on(tmp
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_sweep_that_was_cut_off_goes_on_where_it_was(number: signal.Signals, tmp_path: Path) -> None:
     directory = tmp_path / "sweep"
-    lengths = ["bc.updates=60", "offline.updates=60", "online.env_steps=200", "online.eval_every=100"]
+    lengths = ["bc.updates=20", "offline.updates=20", "online.env_steps=120", "online.eval_every=60"]
     arguments = [
         "-m",
         f"hydra.sweep.dir={directory}",
