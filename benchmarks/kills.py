@@ -158,6 +158,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(OVERRIDES), default=list(OVERRIDES))
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--override", nargs="+", default=[], help="for all runs, such as compile=on")
     options = parser.parse_args()
     draws = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -167,7 +168,7 @@ def main() -> None:
         for name in options.only:
             if name == "hopper":
                 _make_hopper_data()
-            config = compose_config([*SHORT, *OVERRIDES[name]])
+            config = compose_config([*SHORT, *OVERRIDES[name], *options.override])
             reference = Path(folder) / f"{name}-whole"
             start(config, reference).join()
             kills = runs = identical = 0

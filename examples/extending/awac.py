@@ -23,7 +23,7 @@ from rql.method.losses import td_loss
 from rql.method.targets import td_target
 from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
-from rql.optim.adam import Learned, Metrics, descend, learned
+from rql.optim.adam import Learned, Loss, Metrics, descend, learned
 from rql.optim.polyak import polyak
 
 
@@ -102,7 +102,7 @@ class AWAC:
         next_value = minimum(self._q(state.target, next_obs, next_action))
         target = td_target(batch.reward, batch.terminated, next_value, hparams.discount**batch.steps)
 
-        def critic_loss(params: Params) -> tuple[Tensor, Metrics]:
+        def critic_loss(params: Params) -> Loss:
             """E[ (r + γ Q̄(s', a') − Q(s,a))² ] with a' ~ π(s')."""
             loss = td_loss(self._q(params, obs, batch.action), target)
             return loss, {"td_loss": loss}
@@ -112,7 +112,7 @@ class AWAC:
         q_data, q_policy = (minimum(self._q(critic.params, obs, action)) for action in (batch.action, own_action))
         weight = torch.softmax((q_data - q_policy) / hparams.temperature, 0) * len(q_data)
 
-        def actor_loss(params: Params) -> tuple[Tensor, Metrics]:
+        def actor_loss(params: Params) -> Loss:
             """E[ −w log π(a|s) ], w ∝ exp((Q(s,a) − Q(s,a_π)) / λ), of mean 1 over the batch."""
             loss = -(weight * apply(self.actor, params, obs).log_prob(batch.action)).mean()
             return loss, {"actor_loss": loss, "q_data": q_data.mean(), "q_policy": q_policy.mean()}

@@ -15,7 +15,7 @@ from rql.envs.spaces import Spaces
 from rql.method.losses import bc_loss
 from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
-from rql.optim.adam import Learned, Metrics, descend, learned
+from rql.optim.adam import Learned, Loss, Metrics, descend, learned
 
 
 class BCState(NamedTuple):
@@ -74,7 +74,7 @@ class BC:
         """One update of π_BC: L_BC = E[−log π_BC(a|s)]."""
         obs = state.normalizer(batch.obs)
 
-        def loss(params: Params) -> tuple[Tensor, Metrics]:
+        def loss(params: Params) -> Loss:
             value = bc_loss(apply(self.policy, params, obs), batch.action)
             return value, {"loss": value}
 

@@ -18,8 +18,8 @@ from rql.method.targets import td_target
 from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
 from rql.nn.policies import CategoricalPolicy, GaussianPolicy
-from rql.optim.adam import Learned, Metrics, descend, learned
-from rql.optim.polyak import polyak
+from rql.optim.adam import Learned, Loss, Metrics, descend, learned
+from rql.optim.polyak import copied, polyak
 
 
 class IQLState(NamedTuple):
@@ -81,7 +81,7 @@ class IQL:
         """The state before any update."""
         actor, critic, value = (learned(parameters_of(net)) for net in (self.actor, self.critics, self.value_net))
         updates = torch.zeros((), device=normalizer.mean.device)
-        return IQLState(normalizer, actor, critic, value, critic.params, updates)
+        return IQLState(normalizer, actor, critic, value, copied(critic.params), updates)
 
     def hparams(self, stage: str, step: int) -> IQLHyperparameters:
         """The hyper-parameters, constant over all steps."""
@@ -98,7 +98,7 @@ class IQL:
         obs, next_obs = state.normalizer(batch.obs), state.normalizer(batch.next_obs)
         q = minimum(self._q(state.target, obs, batch.action))
 
-        def value_loss(params: Params) -> tuple[Tensor, Metrics]:
+        def value_loss(params: Params) -> Loss:
             """E[ |expectile − 1(Q̄ < V)| (Q̄ − V)² ], equation 5."""
             difference = q - apply(self.value_net, params, obs)
             weight = (hparams.expectile - (difference < 0.0).float()).abs()
@@ -108,7 +108,7 @@ class IQL:
         next_value = apply(self.value_net, state.value.params, next_obs)
         target = td_target(batch.reward, batch.terminated, next_value, hparams.discount**batch.steps)
 
-        def critic_loss(params: Params) -> tuple[Tensor, Metrics]:
+        def critic_loss(params: Params) -> Loss:
             """E[ (r + γ V(s') − Q(s,a))² ], equation 6."""
             values = self._q(params, obs, batch.action)
             loss = td_loss(values, target)
@@ -118,7 +118,7 @@ class IQL:
         critic, of_critic = descend(state.critic, critic_loss, hparams.critic_learning_rate)
         advantage = q - apply(self.value_net, value.params, obs)
 
-        def actor_loss(params: Params) -> tuple[Tensor, Metrics]:
+        def actor_loss(params: Params) -> Loss:
             """E[ −exp(temperature · (Q̄ − V)) log π(a|s) ], equation 7, with a largest weight."""
             weight = torch.minimum((hparams.temperature * advantage).exp(), hparams.max_weight)
             loss = -(weight * apply(self.actor, params, obs).log_prob(batch.action)).mean()

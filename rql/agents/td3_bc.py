@@ -18,8 +18,8 @@ from rql.method.targets import td_target
 from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
 from rql.nn.policies import DeterministicPolicy
-from rql.optim.adam import Learned, Metrics, descend, learned
-from rql.optim.polyak import polyak
+from rql.optim.adam import Learned, Loss, Metrics, descend, learned
+from rql.optim.polyak import copied, polyak
 from rql.utils.errors import ConfigError
 
 
@@ -88,7 +88,7 @@ class TD3BC:
         """The state before any update."""
         actor, critic = learned(parameters_of(self.actor)), learned(parameters_of(self.critics))
         updates = torch.zeros((), device=normalizer.mean.device)
-        return TD3BCState(normalizer, actor, actor.params, critic, critic.params, updates)
+        return TD3BCState(normalizer, actor, copied(actor.params), critic, copied(critic.params), updates)
 
     def hparams(self, stage: str, step: int) -> TD3BCHyperparameters:
         """The hyper-parameters, constant over all steps."""
@@ -112,7 +112,7 @@ class TD3BC:
         next_value = minimum(self._q(state.critic_target, next_obs, next_action))
         target = td_target(batch.reward, batch.terminated, next_value, hparams.discount**batch.steps)
 
-        def loss(params: Params) -> tuple[Tensor, Metrics]:
+        def loss(params: Params) -> Loss:
             values = self._q(params, obs, batch.action)
             value = td_loss(values, target)
             return value, {"td_loss": value, "td_error": (values - target).abs().mean(), "q_data": values.mean()}
@@ -127,7 +127,7 @@ class TD3BC:
         state, metrics = self.update_critic(state, batch, noise, hparams)
         obs = state.normalizer(batch.obs)
 
-        def loss(params: Params) -> tuple[Tensor, Metrics]:
+        def loss(params: Params) -> Loss:
             action = apply(self.actor, params, obs)
             q = self._q(state.critic.params, obs, action)[0]
             imitation = (action - batch.action).square().mean()

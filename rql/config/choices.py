@@ -10,6 +10,14 @@ class Vectorization(Enum):
     subprocess = "subprocess"
 
 
+class Compile(Enum):
+    """Whether updates are compiled for this machine; `auto` does so in stages that are long enough to repay it."""
+
+    auto = "auto"
+    on = "on"
+    off = "off"
+
+
 class PolicyClass(Enum):
     """The family of π_BC; `auto` takes what the action space asks for, `uniform` clones nothing."""
 

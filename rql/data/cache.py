@@ -22,6 +22,7 @@ from rql.data.columns import NEXT_OBS, Columns, Field, continues, fields_of, lay
 from rql.data.episodes import Converter, Episode, Reading, Source
 from rql.data.transitions import Transitions
 from rql.utils.errors import DataError, RQLError
+from rql.utils.files import user_cache
 from rql.utils.text import shortened
 
 logger = logging.getLogger(__name__)
@@ -47,8 +48,7 @@ def cache_folder(configured: str | None) -> Path:
     """The folder of the cache, which need not exist."""
     if configured is not None:
         return Path(configured).expanduser()
-    user = os.environ.get("XDG_CACHE_HOME")
-    return (Path(user) if user else Path.home() / ".cache") / "rql"
+    return user_cache()
 
 
 def open_cached(source: Source, reading: Reading, folder: Path) -> Transitions:

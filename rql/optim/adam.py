@@ -11,6 +11,10 @@ from rql.nn.network import Params
 
 Metrics = dict[str, Tensor]
 """Scalars, still tensors: nothing waits for them until they are logged."""
+Loss = tuple[Tensor, Metrics]
+"""What a loss function gives: its value, and metrics. It has a name, for torch.compile stops where the annotation of a
+nested function has a subscript.
+"""
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -38,9 +42,7 @@ def learned(params: Params) -> Learned:
     return Learned(copies, first, second, torch.zeros((), device=device))
 
 
-def descend(
-    state: Learned, loss: Callable[[Params], tuple[Tensor, Metrics]], learning_rate: Tensor
-) -> tuple[Learned, Metrics]:
+def descend(state: Learned, loss: Callable[[Params], Loss], learning_rate: Tensor) -> tuple[Learned, Metrics]:
     """One step of Adam down a loss, which gives its scalar value and metrics; the metrics before the step."""
     gradients, (_, metrics) = grad_and_value(loss, has_aux=True)(state.params)
     return adam_step(state, gradients, learning_rate), metrics

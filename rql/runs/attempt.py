@@ -128,10 +128,11 @@ class Attempt:
                 self._save(trainer, ended, progress)
 
     def _advance(self, trainer: Trainer) -> Progress | None:
-        started = time.monotonic()
+        started, before = time.monotonic(), trainer.executor.compile_seconds
         progress = trainer.advance()
+        compiling = trainer.executor.compile_seconds - before
         for callback in self._callbacks.values():
-            callback.trained(time.monotonic() - started)
+            callback.trained(time.monotonic() - started - compiling, compiling)
         return progress
 
     def _report(self, trainer: Trainer, progress: Progress) -> bool:

@@ -58,8 +58,8 @@ class Callback:
     def begin(self, trainer: Trainer, fresh: bool) -> None:
         """A stage begins, or goes on where `fresh` is false."""
 
-    def trained(self, seconds: float) -> None:
-        """Training took so many seconds."""
+    def trained(self, seconds: float, compiling: float) -> None:
+        """Training took so many seconds, and compiling updates so many more."""
 
     def report(self, report: Report) -> None:
         """A trainer has come so far."""
@@ -214,17 +214,18 @@ class Record(Callback):
     def __init__(self, record: LocalRecord, wandb: WandbView, display: Display) -> None:
         self._record, self._wandb, self._display = record, wandb, display
         self.summary: dict[str, Any] = {}
-        self._seconds = 0.0
+        self._seconds = self._compiling = 0.0
 
     def begin(self, trainer: Trainer, fresh: bool) -> None:
         """Show the stage."""
         if fresh:
-            self._seconds = 0.0
+            self._seconds = self._compiling = 0.0
         self._display.begin(trainer.info, trainer.total, trainer.step)
 
-    def trained(self, seconds: float) -> None:
-        """Count the time of a stage that is training alone."""
+    def trained(self, seconds: float, compiling: float) -> None:
+        """Count the time of a stage that is training alone, and that of compiling."""
         self._seconds += seconds
+        self._compiling += compiling
 
     def report(self, report: Report) -> None:
         """Record it, and the figures of a stage that has ended."""
@@ -235,6 +236,7 @@ class Record(Callback):
         if report.ended:
             self.summary |= {f"{info.name}/{key}": value for key, value in report.metrics.items()}
             seconds = max(self._seconds, 1e-9)
+            self.summary[f"{info.name}/compile_seconds"] = round(self._compiling, 3)
             self.summary[f"{info.name}/updates_per_second"] = round(report.trainer.updates / seconds, 3)
             if info.online:
                 self.summary["env_steps_per_second"] = round(report.step / seconds, 3)
@@ -245,11 +247,12 @@ class Record(Callback):
         Raises:
             OSError: if the record cannot be written.
         """
-        return {"position": tuple(self._record.position()), "summary": self.summary, "seconds": self._seconds}
+        seconds = {"seconds": self._seconds, "compiling": self._compiling}
+        return {"position": tuple(self._record.position()), "summary": self.summary, **seconds}
 
     def load(self, saved: dict[str, Any]) -> None:
         """Go on from `saved_state`; the record was opened at its position."""
-        self.summary, self._seconds = dict(saved["summary"]), saved["seconds"]
+        self.summary, self._seconds, self._compiling = dict(saved["summary"]), saved["seconds"], saved["compiling"]
 
 
 class Prune(Callback):

@@ -42,7 +42,8 @@ class OnlineTrainer(Trainer):
         journal: Journal | None,
         config: Config,
     ) -> None:
-        super().__init__(agent, stage, state, config.online.env_steps, config.online.eval_every, reward, config)
+        steps, updates = config.online.env_steps, config.online.env_steps * config.online.utd
+        super().__init__(agent, stage, state, steps, config.online.eval_every, updates, reward, config)
         device = state.updates.device
         self._data, self._config = data, config
         capacity = min(config.replay.capacity, self.total + envs.num_envs * config.q.n_step)

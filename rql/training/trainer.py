@@ -10,6 +10,7 @@ from rql.config.schema import Config
 from rql.data.batch import Batch, Draw, RewardTransform
 from rql.data.dataset import Dataset
 from rql.optim.adam import Learned, gradient_norm
+from rql.training.execute import Executor
 from rql.training.progress import MetricMeans, Progress, due
 from rql.utils.random import generator
 
@@ -24,6 +25,7 @@ class Trainer(ABC):
         state: Any,
         total: int,
         every: int,
+        updates: float,
         reward: RewardTransform,
         config: Config,
     ) -> None:
@@ -35,12 +37,14 @@ class Trainer(ABC):
             state: of the agent.
             total: steps of the stage: updates, or environment steps online.
             every: steps between evaluations; 0 waits for the last.
+            updates: of the stage, about.
             reward: what the agent learns from.
             config: of the run.
         """
         self.agent, self.stage, self.info, self.state = agent, stage, stage.info, state
         self.total, self.step, self.updates = total, 0, 0
         self.means = MetricMeans(stage.info.name, config.watchdog.max_q)
+        self.executor = Executor(stage.cycle, config.compile, updates)
         self._every, self._log_every = every, config.tracking.log_every
         self._batch_size, device = config.batch_size, state.updates.device
         self._draw = Draw(config.q.n_step, config.q.discount, needs=agent.needs, reward=reward)
@@ -66,6 +70,7 @@ class Trainer(ABC):
             "step": self.step,
             "updates": self.updates,
             "begun_at": self._begun_at,
+            "executor": self.executor.saved_state(),
             "means": self.means.saved_state(),
             "draws": self._draws.get_state(),
             "diagnosis_draws": self._diagnosis_draws.get_state(),
@@ -75,15 +80,16 @@ class Trainer(ABC):
         """Go on from `saved_state`."""
         self.step, self.updates = saved["step"], saved["updates"]
         self._begun_at = dict(saved["begun_at"])
+        self.executor.load(saved["executor"])
         self.means.load(saved["means"])
         self._draws.set_state(saved["draws"])
         self._diagnosis_draws.set_state(saved["diagnosis_draws"])
 
     def update(self, hparams: Any) -> None:
         """Make one update of the agent on a fresh batch."""
-        update = self.stage.cycle[self.updates % len(self.stage.cycle)]
         noise = self.stage.noise(self._batch_size, hparams, self._draws)
-        self.state, metrics = update(self.state, self.sample(self._draws), noise, hparams)
+        batch = self.sample(self._draws)
+        self.state, metrics = self.executor.update(self.updates, self.state, batch, noise, hparams)
         self.updates += 1
         self.means.add(metrics)
 
@@ -137,7 +143,7 @@ class DatasetTrainer(Trainer):
     ) -> None:
         """`data` may be None where the stage has no updates."""
         section = getattr(config, stage.info.name)
-        super().__init__(agent, stage, state, section.updates, section.eval_every, reward, config)
+        super().__init__(agent, stage, state, section.updates, section.eval_every, section.updates, reward, config)
         self._data = data
 
     def advance(self) -> Progress | None:

@@ -20,6 +20,12 @@ MAGIC = b"RQL sealed file "
 VERSION = 1
 
 
+def user_cache() -> Path:
+    """The folder of what can be made again, which need not exist."""
+    user = os.environ.get("XDG_CACHE_HOME")
+    return (Path(user) if user else Path.home() / ".cache") / "rql"
+
+
 def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
     """Write a file aside, make sure that it is on the disk unless it need not be `durable`, and rename it.
 

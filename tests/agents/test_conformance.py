@@ -19,6 +19,7 @@ from conftest import (
 )
 from corridors import write_line
 from torch import Tensor
+from torch._dynamo import config as dynamo
 from torch.utils import _pytree as pytree
 
 from rql.agents.base import Agent, TrainingStage
@@ -123,6 +124,21 @@ def test_an_update_is_a_pure_function_that_changes_the_state(pair: tuple[str, Sp
                 assert same(first, second) and same(before, (inputs[0], inputs[1]))
                 assert not same(first[0], state) and type(first[0]) is type(state)
                 assert all(value.ndim == 0 and value.isfinite() for value in first[1].values())
+
+
+def test_an_update_is_one_graph_that_is_traced_once(pair: tuple[str, Spaces]) -> None:
+    """Traced as `compile=on` has it; the code that is generated from it is left out, for that takes long."""
+    case = case_of(pair)
+    for stage, state in case.stages() if case else []:
+        for update in stage.cycle:
+            torch.compiler.reset()
+            traced = torch.compile(update, fullgraph=True, dynamic=False, backend="eager")
+            with dynamo.patch(error_on_recompile=True):
+                for _ in range(2):
+                    inputs = case.inputs(stage, state)  # type: ignore[union-attr]
+                    state, metrics = traced(*inputs)
+                    for a, b in zip(tensors((state, metrics)), tensors(update(*inputs)), strict=True):
+                        torch.testing.assert_close(a, b)
 
 
 def test_a_population_trained_by_vmap_is_its_members_trained_alone(pair: tuple[str, Spaces]) -> None:

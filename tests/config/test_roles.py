@@ -36,7 +36,15 @@ BUDGET = [
     *("watchdog.action=roll_back", "watchdog.max_q=5", "watchdog.max_rollbacks=9"),
 ]
 HOW = [
-    *("device=cuda", "threads=2", "resume=never", "imports=[json]", "tracking.mode=disabled", "checkpoint.steps=5"),
+    *(
+        "device=cuda",
+        "threads=2",
+        "resume=never",
+        "compile=on",
+        "imports=[json]",
+        "tracking.mode=disabled",
+        "checkpoint.steps=5",
+    ),
     *("jobs.prune=true", "dataset.root=x", "dataset.cache=x", "dataset.download=false", "env.vectorization=subprocess"),
     *("env.step_timeout=5", "env.max_restarts=1", "bc.eval_every=5", "offline.eval_every=5", "online.eval_every=5"),
     *("evaluation.episodes=3", "evaluation.boundary_episodes=3", "evaluation.num_envs=3", "online.save_replay=a/b-v0"),

@@ -23,8 +23,8 @@ from rql.method.schedules import adapt_beta
 from rql.method.targets import td_target
 from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
-from rql.optim.adam import Metrics, descend, learned
-from rql.optim.polyak import polyak
+from rql.optim.adam import Loss, Metrics, descend, learned
+from rql.optim.polyak import copied, polyak
 
 SCALE_RATE = 0.005
 """Weight of a new batch in the running scale of Q; higher at first, so that the mean has no bias."""
@@ -83,7 +83,7 @@ class RQL:
             normalizer=normalizer,
             bc=learned(parameters_of(self.residual.prior)),
             critic=critic,
-            target=critic.params,
+            target=copied(critic.params),
             actor=learned(self.composition.initial()),
             q_scale=torch.ones((), device=device),
             beta=torch.tensor(self.schedule.first_beta, device=device),
@@ -104,7 +104,7 @@ class RQL:
         """One update of π_BC by behaviour cloning: L_BC = E[−log π_BC(a|s)]."""
         obs = state.normalizer(batch.obs)
 
-        def loss(params: Params) -> tuple[Tensor, Metrics]:
+        def loss(params: Params) -> Loss:
             value = bc_loss(apply(self.residual.prior, params, obs), batch.action)
             return value, {"loss": value}
 
@@ -201,7 +201,7 @@ class RQL:
             space = self.actions.space(self.residual.bc(state, obs) if actor is None else actor, noise)
             action = torch.cat([action, space.actions], dim=1)
 
-        def loss(params: Params) -> tuple[Tensor, Metrics]:
+        def loss(params: Params) -> Loss:
             q = self.residual.values(params, obs, action)
             td = td_loss(q[..., 0], target)
             metrics = {"td_loss": td, "td_error": (q[..., 0] - target).abs().mean()}

@@ -13,7 +13,7 @@ from rql.method.actions import WeightedActions, enumerate_prior
 from rql.method.losses import amortized_loss
 from rql.nn.distributions import Categorical, gumbel
 from rql.nn.network import Params, apply, parameters_of
-from rql.optim.adam import Learned, Metrics, descend, learned
+from rql.optim.adam import Learned, Loss, Metrics, descend, learned
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Amortized(Resampled):
         """One step of π_θ towards π_final; `kl` is KL(π_θ ‖ π_BC)."""
         bc, beta = self.residual.bc(state, obs), self.residual.effective_beta(state)
 
-        def loss(params: Params) -> tuple[Tensor, Metrics]:
+        def loss(params: Params) -> Loss:
             actor = apply(self.policy, params, obs)
             latent = actor.unsqueeze().latent(noise["actor"])
             kl = bc.kl_of(actor, latent.squeeze(1))
