@@ -17,7 +17,7 @@ def apply(network: nn.Module, params: Params, *inputs: Tensor) -> Any:
     """What the network gives for `inputs` if its parameters were `params`."""
     if _loaded is not None:
         return _loaded(network, params)(*inputs)
-    return functional_call(network, params, inputs)
+    return functional_call(network, params, inputs, tie_weights=False)  # none are, and looking takes time
 
 
 def parameters_of(network: nn.Module) -> Params:
