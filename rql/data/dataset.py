@@ -1,6 +1,5 @@
 """A data set on the device of a run."""
 
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor
 from rql.data.batch import Draw, RewardTransform
 from rql.data.columns import OBS, REWARD, TERMINATED, TRUNCATED, Column, Field, steps_left
 from rql.data.rows import FLOAT32, Array, Rows, as_numpy, as_tensor, on_device, row_bytes, take, within
-from rql.data.sampling import EpisodeSampler
+from rql.data.sampling import EpisodeSampler, uniform_numbers
 from rql.data.transitions import Transitions, seen
 from rql.utils.memory import require_memory
 
@@ -43,12 +42,6 @@ class Dataset(EpisodeSampler):
         self._low, self._high = (torch.from_numpy(bound).to(device) for bound in _range(data))
         self._parts = _Parts.of(data, device) if len(data.weights) > 1 else None
 
-    @cached_property
-    def rewards(self) -> Array:
-        """The rewards of all rows, beside each other: several of an episode are gathered at once."""
-        column = self.rows.columns[REWARD]
-        return np.ascontiguousarray(column) if isinstance(column, np.ndarray) else column.contiguous()
-
     def __len__(self) -> int:
         return len(self._transitions)
 
@@ -61,9 +54,8 @@ class Dataset(EpisodeSampler):
         if n_step not in self._entries:
             self._entries[n_step] = self._all_entries(n_step)
         if self._parts is None:
-            drawn = torch.randint(len(self), (count,), generator=rng, device=rng.device)
-        else:
-            drawn = self._parts.draw(count, rng)
+            return take(self._entries[n_step], uniform_numbers(len(self), count, rng))
+        drawn = self._parts.draw(count, rng)
         return take(self._entries[n_step], drawn.numpy() if rng.device.type == "cpu" else drawn)
 
     def later(self, rows: Array, steps: Array) -> Array:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rql.data.columns import OBS, TERMINATED, Column, Field
-from rql.data.rows import FLOAT32, Array, Rows, as_numpy, on_device, put, row_bytes, take, zeros
-from rql.data.sampling import FIRST, INDEX, EpisodeSampler
+from rql.data.rows import FLOAT32, Array, Rows, as_numpy, on_device, put, row_bytes, take, within, zeros
+from rql.data.sampling import FIRST, INDEX, EpisodeSampler, uniform_numbers
 from rql.data.transitions import seen
 from rql.utils.memory import require_memory
 
@@ -122,20 +122,22 @@ class ReplayBuffer(EpisodeSampler):
         """(count, 2): entries of transitions, drawn with replacement."""
         assert n_step == self.n_step
         whole = self.whole
-        drawn = torch.randint(min(whole, self.capacity), (count,), generator=rng, device=rng.device)
+        drawn = uniform_numbers(min(whole, self.capacity), count, rng)
         if whole > self.capacity and self._kept != self.capacity:
             # number i has its place in a ring of the capacity, though those that wait are kept beside it
             first = whole - self.capacity
             drawn = ((drawn - first) % self.capacity + first) % self._kept
-        return take(self._table, drawn.numpy() if self._device.type == "cpu" else drawn)
+        return take(self._table, drawn)
 
     def later(self, rows: Array, steps: Any) -> Array:
         """The rows so many steps later, around the end of the lanes."""
-        return (rows + self.num_envs * steps) % self.rows.count
+        return within(rows + self.num_envs * steps, self.rows.count)
 
     def steps_between(self, first: Array, last: Array) -> Array:
         """The steps from rows to later ones of the same episode, around the end of the lanes."""
-        return (last - first) % self.rows.count // self.num_envs
+        rows = last - first
+        rows += (rows < 0) * self.rows.count
+        return rows if self.num_envs == 1 else rows // self.num_envs
 
     def known(self, rows: Array) -> Array:
         """Steps from each row to the end of its episode, or to the newest step."""

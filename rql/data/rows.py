@@ -34,6 +34,8 @@ class Rows:
                 self.slices[name] = slice(width, end) if field.shape else width
                 width = end
         self.block = zeros((count, width), FLOAT32, device)
+        self.alone = {*fields} - {*self.slices}
+        """The columns outside the block."""
         self.columns: dict[str, Array] = {}
         """(count, …) each; those in the block are views of it."""
         for name, field in fields.items():
@@ -69,17 +71,22 @@ def on_device(array: np.ndarray[Any, Any], device: torch.device) -> Array:
 
 
 def take(array: Array, numbers: Array, axis: int = 0) -> Array:
-    """The rows (or the columns) with these numbers, of which those of a numpy array may lie beyond its end."""
+    """The rows (or the columns) with these numbers; beyond the end of a numpy array it begins anew."""
     if not isinstance(array, np.ndarray):
         return array.index_select(axis, numbers) if numbers.ndim == 1 else array[numbers]
     if array.flags.c_contiguous:
-        return array.take(numbers, axis, mode="clip")
-    return array[np.minimum(numbers, len(array) - 1)]  # `take` would copy all of the array first
+        return array.take(numbers, axis, mode="wrap")
+    return array[numbers % len(array)]  # `take` would copy all of the array first
 
 
 def within(rows: Array, count: int) -> Array:
     """The numbers of rows, as `take` wants them where there are `count`."""
-    return rows if isinstance(rows, np.ndarray) else rows.clamp(max=count - 1)
+    return rows if isinstance(rows, np.ndarray) else rows % count
+
+
+def join(*arrays: Array) -> Array:
+    """Arrays, or tensors, one after the other."""
+    return np.concatenate(arrays) if isinstance(arrays[0], np.ndarray) else torch.cat(arrays)
 
 
 def cast(array: Array, dtype: np.dtype[Any]) -> Array:

@@ -3,8 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,13 +12,24 @@ from torch import Tensor
 
 from rql.data.batch import MC_RETURN, NEXT_ACTION, Batch, Draw, Sampler
 from rql.data.columns import ACTION, NEXT_OBS, OBS, REWARD, TERMINATED, Field
-from rql.data.rows import FLOAT32, FLOAT64, Array, Rows, as_tensor, cast, take
+from rql.data.rows import FLOAT32, FLOAT64, Array, Rows, as_tensor, cast, join, take
 from rql.utils.errors import RQLError
 from rql.utils.tree import map_leaves
 
 FIRST, LAST = 0, 1
 """Of an entry: the row of a transition, and the row of its next observation."""
 INDEX = np.dtype(np.int64)
+
+
+class Gathered(NamedTuple):
+    """B transitions as they lie in memory, before they are a batch."""
+
+    block: Array
+    """(B, 2, W): the narrow columns at the transitions, and at the observations that follow."""
+    alone: dict[str, Array]
+    """(B, …) each: what the batch has of columns outside the block."""
+    several: tuple[Array, Array] | tuple[()]
+    """Where a transition may have several steps, their rewards' sums and their numbers, (B,) float32 each."""
 
 
 class EpisodeSampler(ABC):
@@ -34,24 +45,30 @@ class EpisodeSampler(ABC):
             RQLError: if a column that the draw needs is not there.
         """
         entries = self.entries(count, rng, draw.n_step)
-        pairs = entries.reshape(-1)
-        block = take(self.rows.block, pairs).reshape(count, 2, -1)
-        steps = None if draw.n_step == 1 else self.steps_between(entries[:, FIRST], entries[:, LAST])
-        obs, next_obs = self._observations(block, pairs)
-        return Batch(
-            obs,
-            self._column(ACTION, block, entries),
-            self._reward(block, entries, steps, draw),
-            next_obs,
-            as_tensor(block[:, LAST, self.rows.slices[TERMINATED]]),
-            _ones(count, self.rows.device) if steps is None else as_tensor(cast(steps, FLOAT32)),
-            self._extra(entries, block, draw) if draw.needs or draw.horizon > 1 else {},
-        )
+        batch = self.batch_of(self.gather(entries, draw), draw)
+        return batch._replace(extra=self._extra(entries, draw)) if draw.needs or draw.horizon > 1 else batch
 
-    @property
-    def rewards(self) -> Array:
-        """The rewards of all rows, beside each other."""
-        return self.rows.columns[REWARD]
+    def gather(self, entries: Array, draw: Draw) -> Gathered:
+        """The transitions of some entries (B, 2)."""
+        pairs = entries.reshape(-1)
+        block = take(self.rows.block, pairs).reshape(len(entries), 2, -1)
+        several = () if draw.n_step == 1 else self._sums(entries, draw)
+        return Gathered(block, self._alone(entries, pairs) if self.rows.alone else {}, several)
+
+    def batch_of(self, gathered: Gathered, draw: Draw) -> Batch:
+        """The batch of what this sampler, or one whose rows are laid out alike, gathered."""
+        block, alone, several = gathered
+        place = self.rows.slices
+        obs = block[:, FIRST, place[OBS]] if OBS in place else alone[OBS]
+        following = block[:, LAST, place.get(NEXT_OBS, place[OBS])] if NEXT_OBS not in alone else alone[NEXT_OBS]
+        action = block[:, FIRST, place[ACTION]] if ACTION in place else alone[ACTION]
+        if several:
+            reward, steps = map(as_tensor, several)
+        else:
+            paid = block[:, FIRST, place[REWARD]] if REWARD in place else alone[REWARD]
+            reward, steps = as_tensor(cast(draw.reward(paid), FLOAT32)), _ones(len(block), self.rows.device)
+        terminated = as_tensor(block[:, LAST, place[TERMINATED]])
+        return Batch(as_tensor(obs), as_tensor(action), reward, as_tensor(following), terminated, steps)
 
     @abstractmethod
     def entries(self, count: int, rng: torch.Generator, n_step: int) -> Array:
@@ -73,41 +90,41 @@ class EpisodeSampler(ABC):
         """(n,) float32: Σ γ^i r_i over all steps that are known."""
         known = as_tensor(self.known(rows))
         steps = _arange(int(known.max()), self.rows.device)
-        reward = take(self.rewards, self.later(rows[:, None], steps))
+        reward = self._rewards(rows[:, None], steps)
         paid = as_tensor(draw.reward(reward)).double()
         discounts = draw.discount ** as_tensor(steps).double()
         return ((paid * (known[:, None] > as_tensor(steps))) @ discounts).float()
 
-    def _observations(self, block: Array, pairs: Array) -> tuple[Tensor, Tensor]:
-        """Observations and those that follow, as the agent sees them."""
-        slices, columns = self.rows.slices, self.rows.columns
-        place = slices.get(OBS)
-        if place is not None:
-            obs, following = as_tensor(block[:, FIRST, place]), as_tensor(block[:, LAST, place])
-        else:
-            both = as_tensor(take(columns[OBS], pairs)).reshape(len(block), 2, -1).float()
-            obs, following = both[:, FIRST], both[:, LAST]
-        if NEXT_OBS in slices:
-            following = as_tensor(block[:, LAST, slices[NEXT_OBS]])
-        elif NEXT_OBS in columns:
-            following = as_tensor(take(columns[NEXT_OBS], pairs)).reshape(len(block), 2, -1)[:, LAST].float()
-        return obs, following
+    def _alone(self, entries: Array, pairs: Array) -> dict[str, Array]:
+        """What a batch has of the columns outside the block."""
+        columns, first, found = self.rows.columns, entries[:, FIRST], dict[str, Array]()
+        if OBS in self.rows.alone:
+            both = cast(take(columns[OBS], pairs).reshape(len(entries), 2, -1), FLOAT32)
+            found[OBS], found[NEXT_OBS] = both[:, FIRST], both[:, LAST]
+        if NEXT_OBS in self.rows.alone:
+            found[NEXT_OBS] = cast(take(columns[NEXT_OBS], entries[:, LAST]).reshape(len(entries), -1), FLOAT32)
+        return found | {name: take(columns[name], first) for name in (ACTION, REWARD) if name in self.rows.alone}
 
-    def _column(self, name: str, block: Array, entries: Array) -> Tensor:
-        place = self.rows.slices.get(name)
-        if place is not None:
-            return as_tensor(block[:, FIRST, place])
-        return as_tensor(take(self.rows.columns[name], entries[:, FIRST]))
-
-    def _reward(self, block: Array, entries: Array, steps: Array | None, draw: Draw) -> Tensor:
-        if steps is None:
-            reward: Tensor = draw.reward(self._column(REWARD, block, entries))
-            return reward if reward.dtype == torch.float32 else reward.float()
+    def _sums(self, entries: Array, draw: Draw) -> tuple[Array, Array]:
+        """Σ_{i<k} γ^i r_i and k, of transitions of several steps."""
+        steps = self.steps_between(entries[:, FIRST], entries[:, LAST])
         ahead, weights = _window(draw.n_step, draw.discount, self.rows.device)
-        reward = draw.reward(take(self.rewards, self.later(entries[:, FIRST], ahead)))
-        return as_tensor(cast((cast(reward, FLOAT32) * take(weights, steps, 1)).sum(0), FLOAT32))
+        reward = draw.reward(self._rewards(entries[:, FIRST], ahead))
+        total = (cast(reward, FLOAT32) * take(weights, steps, 1)).sum(0)
+        return cast(total, FLOAT32), cast(steps, FLOAT32)
 
-    def _extra(self, entries: Array, block: Array, draw: Draw) -> dict[str, Tensor]:
+    def _rewards(self, rows: Array, ahead: Array) -> Array:
+        """The rewards of the rows so many steps later."""
+        place, reached = self.rows.slices.get(REWARD), self.later(rows, ahead)
+        if place is None:
+            return take(self.rows.columns[REWARD], reached)
+        width = self.rows.block.shape[1]
+        return take(self.rows.block.reshape(-1), reached * width + place)
+
+    def _column(self, name: str, rows: Array) -> Tensor:
+        return as_tensor(take(self.rows.columns[name], rows))
+
+    def _extra(self, entries: Array, draw: Draw) -> dict[str, Tensor]:
         first, found = entries[:, FIRST], dict[str, Tensor]()
         if draw.horizon > 1:
             found["actions"], found["actions_mask"] = self._ahead(first, _arange(draw.horizon, self.rows.device))
@@ -118,7 +135,7 @@ class EpisodeSampler(ABC):
                 actions, mask = self._ahead(first, self.steps_between(first, entries[:, LAST])[:, None])
                 found[name], found[f"{name}_mask"] = actions[:, 0], mask[:, 0]
             elif name in self.rows.columns:
-                found[name] = self._column(name, block, entries)
+                found[name] = self._column(name, first)
             else:
                 has = ", ".join(self.fields)
                 raise RQLError(f"the agent needs the column {name}, which is not there; there are {has}")
@@ -155,12 +172,29 @@ class Mixture:
         if not from_offline:
             return self.online.sample(count, rng, draw)
         assert self.offline is not None
-        offline = self.offline.sample(from_offline, rng, draw)
         if from_offline == count:
-            return offline
-        online = self.online.sample(count - from_offline, rng, draw)
-        mixed: Batch = map_leaves(lambda *parts: torch.cat(parts), offline, online)
+            return self.offline.sample(count, rng, draw)
+        if self._alike and not draw.needs and draw.horizon == 1:
+            return self._sample_alike(from_offline, count - from_offline, rng, draw)
+        parts = self.offline.sample(from_offline, rng, draw), self.online.sample(count - from_offline, rng, draw)
+        mixed: Batch = map_leaves(lambda *tensors: torch.cat(tensors), *parts)
         return mixed
+
+    @cached_property
+    def _alike(self) -> bool:
+        """Whether the rows of both are laid out alike, so that what they gather can be put together first."""
+        one, other = self.offline, self.online
+        if not isinstance(one, EpisodeSampler) or not isinstance(other, EpisodeSampler):
+            return False
+        return one.rows.slices == other.rows.slices and one.rows.alone == other.rows.alone
+
+    def _sample_alike(self, from_offline: int, from_online: int, rng: torch.Generator, draw: Draw) -> Batch:
+        """The same batch, made at once."""
+        one, other = self.offline, self.online
+        assert isinstance(one, EpisodeSampler) and isinstance(other, EpisodeSampler)
+        offline = one.gather(one.entries(from_offline, rng, draw.n_step), draw)
+        online = other.gather(other.entries(from_online, rng, draw.n_step), draw)
+        return one.batch_of(map_leaves(join, offline, online), draw)
 
 
 def _arange(count: int, device: torch.device) -> Array:
@@ -179,3 +213,19 @@ def _window(n: int, discount: float, device: torch.device) -> tuple[Array, Array
 @cache
 def _ones(count: int, device: torch.device) -> Tensor:
     return torch.ones(count, device=device)
+
+
+@cache
+def _numbers(count: int) -> tuple[Tensor, Array]:
+    """Room for the numbers of one draw on the CPU, as a tensor and as an array."""
+    room = torch.empty(count, dtype=torch.int64)
+    return room, room.numpy()
+
+
+def uniform_numbers(below: int, count: int, rng: torch.Generator) -> Array:
+    """(count,) numbers in [0, below), which are valid until the next draw of as many."""
+    if rng.device.type != "cpu":
+        return torch.randint(below, (count,), generator=rng, device=rng.device)
+    room, numbers = _numbers(count)
+    torch.randint(below, (count,), generator=rng, out=room)
+    return numbers
