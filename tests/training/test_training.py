@@ -12,6 +12,7 @@ from made_data import CPU, transitions
 
 from rql.agents.build import build_agent
 from rql.agents.rql.schedule import RQLSchedule
+from rql.config.method import LinearBetaConfig
 from rql.config.schema import Config
 from rql.data.batch import RewardTransform
 from rql.data.dataset import Dataset
@@ -19,7 +20,7 @@ from rql.envs.training import TrainingEnvs
 from rql.training.online import OnlineTrainer
 from rql.training.progress import MetricMeans, Progress, due
 from rql.training.trainer import DatasetTrainer, Trainer
-from rql.utils.errors import DivergenceError
+from rql.utils.errors import DivergenceError, RQLError
 from rql.utils.random import stream_seed
 
 RAW = RewardTransform()
@@ -40,6 +41,13 @@ def test_beta_keeps_its_first_value_offline_and_moves_online() -> None:
     kl = schedule("beta=kl", "beta.budget_start=0.1", "beta.budget_end=0.5")
     assert kl.offline().kl_budget.item() == pytest.approx(0.1)
     assert kl.online(500).kl_budget.item() == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("value", "said"), [(-1.0, "-1.0 at online step 1,000"), (math.nan, "nan at online step 0")])
+def test_a_schedule_of_ones_own_that_gives_what_beta_cannot_be_ends_the_run(value: float, said: str) -> None:
+    config = replace(compose_config("online.env_steps=1000"), beta=LinearBetaConfig(0.0, value))
+    with pytest.raises(RQLError, match=f"the schedule of beta gives {said}"):
+        RQLSchedule(config, CPU).online(1000)
 
 
 def test_alpha_switches_at_once_or_fades() -> None:
