@@ -21,7 +21,7 @@ def run_application(task: TaskFunction, config_name: str, flags: argparse.Namesp
         hydra.main(version_base="1.3", config_path=str(configuration_folder()), config_name=config_name)(task)()
         return
     name = flags.config_name or config_name
-    with composing(flags.config_dir):
+    with composing(flags.config_dir, task.__module__.rpartition(".")[2]):
         application = GlobalHydra.instance().hydra
         assert application is not None
         mode = RunMode.MULTIRUN if flags.multirun else None

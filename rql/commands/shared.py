@@ -10,7 +10,7 @@ from typing import NoReturn
 from hydra import compose
 from hydra._internal.utils import get_args_parser
 
-from rql.config.explain import INTERRUPTED, fail
+from rql.config.explain import INTERRUPTED, composition_errors_as_our_own, fail
 from rql.config.files import composing
 from rql.utils.errors import RQLError
 
@@ -33,7 +33,7 @@ def answers_help(options: argparse.Namespace, config_name: str) -> bool:
         fail(" and ".join(f"--{name.replace('_', '-')}" for name in asked) + " cannot be given together")
     if not options.help:
         return False
-    with composing(options.config_dir):
+    with composition_errors_as_our_own(), composing(options.config_dir):
         print(compose(config_name, return_hydra_config=True).hydra.help.template)
     return True
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
 from rql.commands.shared import Parser, errors_in_one_sentence, hydra_flags
@@ -16,7 +15,8 @@ from rql.config.explain import composition_errors_as_our_own
 from rql.config.files import composing, configuration_folder
 from rql.config.imports import import_named
 from rql.config.launchers import register_launchers
-from rql.config.overrides import refuse_impossible_overrides
+from rql.config.overrides import as_typed, refuse_impossible_overrides
+from rql.config.roles import flat
 
 PLAN = "check the jobs of a sweep and print them, as `rql train -m` would run them; nothing is run or written"
 COMMANDS = {
@@ -65,10 +65,9 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _retry(options: argparse.Namespace) -> int:
-    """The failed jobs as they were recorded, launched like the last time; a preset may have chosen the launcher."""
+    """The failed jobs as they were recorded, by the launcher of the last launch, with its values."""
     from rql.sweep.folder import jobs_of, read_sweep
     from rql.sweep.jobs import JobStatus
-    from rql.sweep.plan import fixed_overrides
 
     last = read_sweep(options.folder).launches[-1]
     failed = [job.id for job in jobs_of(options.folder) if job.status is JobStatus.failed]
@@ -76,9 +75,8 @@ def _retry(options: argparse.Namespace) -> int:
         print("no job has failed")
         return 0
     again = "jobs.again=" + ",".join(f"'{name}'" for name in failed)
-    fixed = fixed_overrides(OverridesParser.create().parse_overrides(last.task))
-    hydra = [word for word in last.hydra if "hydra.sweeper.params" not in word]
-    grid = ["hydra/sweeper=basic", "hydra.sweeper.params=null", f"hydra.sweep.dir='{options.folder}'"]
-    named = ["--config-name", last.config_name, *(["--config-dir", last.config_dir] if last.config_dir else [])]
-    words = [*fixed, *hydra, *grid, again, *named]
+    launcher = [f"++hydra.launcher.{key}={as_typed(value)}" for key, value in flat(last.launcher).items() if key]
+    own = ["--config-dir", last.config_dir] if last.config_dir else []
+    place = f"hydra.sweep.dir={as_typed(str(options.folder))}"
+    words = [again, f"hydra/launcher={last.launcher_choice}", *launcher, place, "--config-name", last.config_name, *own]
     return subprocess.run([sys.executable, "-m", "rql", "train", "-m", *words], check=False).returncode

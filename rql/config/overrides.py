@@ -1,6 +1,7 @@
 """What is typed on a command line and cannot work, where Hydra has no sentence for it."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,17 @@ def refuse_impossible_overrides(overrides: Sequence[str], folders: Sequence[Path
             if not override.key_or_group:
                 raise RQLError(f"{text} has no key: an override is KEY=VALUE or GROUP=CHOICE")
             _refuse_no_name(override, [configuration_folder(), *folders])
+
+
+def as_typed(value: Any) -> str:
+    """A plain value as an override has it; text is quoted, and keeps its `${…}`."""
+    if isinstance(value, str):
+        return "'" + value.replace("'", "\\'") + "'"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{as_typed(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{','.join(map(as_typed, value))}]"
+    return json.dumps(value)
 
 
 def refuse_moved_paths(overrides: Sequence[str], typed_in: Path) -> None:

@@ -48,7 +48,7 @@ def cache_folder(configured: str | None) -> Path:
     """The folder of the cache, which need not exist."""
     if configured is not None:
         return Path(configured).expanduser()
-    return user_cache()
+    return user_cache("rql")
 
 
 def open_cached(source: Source, reading: Reading, folder: Path) -> Transitions:

@@ -44,6 +44,7 @@ from rql.runs.record import CHOICES, LocalRecord, Position, read_metrics, read_s
 from rql.runs.setup import Setup, build, reference_of
 from rql.tracking.display import Display
 from rql.tracking.wandb import RunEnd, WandbView
+from rql.training.execute import forget_compiled
 from rql.utils.errors import ConfigError, DivergenceError, Preempted, PrunedError, RQLError
 from rql.utils.random import stream_seed
 
@@ -136,6 +137,7 @@ class Run:
             journal = open_journal(setup, identity.run_id, start)
             if journal:
                 stack.callback(leave, journal)
+            forget_compiled()
             agent = make_agent(setup, config.watchdog.learning_rate_factor**rollbacks)
             position = Position(*start.progress["callbacks"]["record"]["position"]) if start else Position()
             described = {CHOICES: identity.choices, **to_plain(config)}

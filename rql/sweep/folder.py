@@ -26,6 +26,9 @@ class Launch:
     config_dir: str | None
     task: list[str]
     hydra: list[str]
+    launcher: dict[str, Any]
+    """Its values, whoever chose it: it may have been a preset."""
+    launcher_choice: str
     started: str
 
 

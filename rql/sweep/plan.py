@@ -79,7 +79,7 @@ def fixed_overrides(overrides: list[Override]) -> list[str]:
 
 def representative(overrides: list[Override]) -> list[str]:
     """The overrides of a grid in place of those of a search, whose jobs nobody knows: with each environment and data
-    set that it may choose, and the first value of anything else.
+    set that it may choose, and one value of anything else.
     """
     return [_first(override) for override in overrides]
 
@@ -88,8 +88,9 @@ def _first(override: Override) -> str:
     if not override.is_sweep_override():
         return str(override.input_line)
     value = override.value()
-    if isinstance(value, IntervalSweep):
-        return f"{override.get_key_element()}={value.start}"
+    if isinstance(value, IntervalSweep):  # whose ends need not be possible, for nobody will draw just them
+        middle = (value.start + value.end) / 2  # type: ignore[operator]
+        return f"{override.get_key_element()}={int(middle) if isinstance(value.start, int) else middle}"
     several = list(override.sweep_string_iterator())
     return f"{override.get_key_element()}={','.join(several if is_looked_at(override.key_or_group) else several[:1])}"
 
@@ -150,8 +151,12 @@ def _is_over(directory: Path, job: Job) -> bool:
 def _launch_of(hydra: DictConfig) -> Launch:
     """This launch; `hydra` is Hydra's part of what was composed."""
     own = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
-    task, hydras = typed_overrides(hydra, "task"), typed_overrides(hydra, "hydra")
-    return Launch(str(hydra.job.config_name), own[0] if own else None, task, hydras, now())
+    typed = typed_overrides(hydra, "task"), typed_overrides(hydra, "hydra")
+    launcher = OmegaConf.to_container(hydra.launcher, resolve=False)
+    assert isinstance(launcher, dict)
+    values = {str(key): value for key, value in launcher.items() if key != "_target_"}
+    choice = str(hydra.runtime.choices["hydra/launcher"])
+    return Launch(str(hydra.job.config_name), own[0] if own else None, *typed, values, choice, now())
 
 
 def _check(sweep: DictConfig) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +35,7 @@ class Executor:
         self.compiled = compile is Compile.on or (compile is Compile.auto and updates >= COMPILED_FROM)
         self.compile_seconds = 0.0
         """Seconds spent on compiling, in this process."""
-        self._ready: dict[int, Update[Any]] = {}
+        self._ready: dict[tuple[Any, ...], Update[Any]] = {}
 
     def update(self, number: int, state: Any, batch: Batch, noise: Noise, hparams: Any) -> tuple[Any, Metrics]:
         """What update `number` of the stage gives.
@@ -47,9 +48,10 @@ class Executor:
             return self._cycle[place](state, batch, noise, hparams)
         # what is drawn lies in memory now like this and now like that, for each of which it would be compiled anew
         batch = pytree.tree_map(Tensor.contiguous, batch)
-        if place not in self._ready:
-            return self._first(place, state, batch, noise, hparams)
-        return self._ready[place](state, batch, noise, hparams)
+        variant = place, *noise, *(value is None for value in hparams)  # as where a term of the loss is off by now
+        if variant not in self._ready:
+            return self._first(variant, state, batch, noise, hparams)
+        return self._ready[variant](state, batch, noise, hparams)
 
     def saved_state(self) -> bool:
         """Whether updates are compiled."""
@@ -62,18 +64,18 @@ class Executor:
         if self._compile is Compile.auto:
             self.compiled = saved
 
-    def _first(self, place: int, *arguments: Any) -> tuple[Any, Metrics]:
+    def _first(self, variant: tuple[Any, ...], *arguments: Any) -> tuple[Any, Metrics]:
         """Compile an update, which happens as it is called."""
-        os.environ.setdefault(CACHE_VARIABLE, str(user_cache() / "compiled"))
+        os.environ.setdefault(CACHE_VARIABLE, str(user_cache("rql-compiled")))
         logger.info("compiling an update; it takes up to a minute, and seconds where it was compiled before")
         began = time.monotonic()
-        ready: Update[Any] = torch.compile(self._cycle[place], fullgraph=True, dynamic=False)
+        ready: Update[Any] = torch.compile(self._cycle[variant[0]], fullgraph=True, dynamic=False)
         try:
             result = ready(*arguments)
         except Exception as error:  # of the tracer, the code generator, or the C++ compiler
-            return self._without(error, place, *arguments)
+            return self._without(error, variant[0], *arguments)
         self.compile_seconds += time.monotonic() - began
-        self._ready[place] = ready
+        self._ready[variant] = ready
         return result
 
     def _without(self, error: Exception, place: int, *arguments: Any) -> tuple[Any, Metrics]:
@@ -84,3 +86,9 @@ class Executor:
         logger.warning("updates are not compiled: %s", reason)
         self.compiled = False
         return result
+
+
+def forget_compiled() -> None:
+    """Drop what the runs before this one compiled in this process: of a function, eight variants are kept at most."""
+    if "torch._dynamo" in sys.modules:  # which takes seconds to import
+        torch.compiler.reset()

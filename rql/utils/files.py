@@ -20,10 +20,10 @@ MAGIC = b"RQL sealed file "
 VERSION = 1
 
 
-def user_cache() -> Path:
-    """The folder of what can be made again, which need not exist."""
+def user_cache(name: str) -> Path:
+    """A folder of what can be made again, which need not exist."""
     user = os.environ.get("XDG_CACHE_HOME")
-    return (Path(user) if user else Path.home() / ".cache") / "rql"
+    return (Path(user) if user else Path.home() / ".cache") / name
 
 
 def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:

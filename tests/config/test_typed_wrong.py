@@ -102,6 +102,8 @@ def test_no_hint_leads_to_a_key_that_is_gone_or_away_from_one_that_is_there() ->
         (["train", "--info", "--shell-completion"], "--info and --shell-completion cannot be given together"),
         (["collect", "seed=1", "-m", "--cfg", "job"], "--multirun and --cfg cannot be given together"),
         (["collect", "env=3"], "env=3 is not possible: one of acrobot, "),
+        (["train", "--config-dir=nowhere"], "Additional config directory '"),
+        (["train", "--help", "--config-dir=nowhere"], "Additional config directory '"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -121,6 +121,10 @@ def test_a_search_that_is_started_again_finds_what_it_did(launch: Launch, capsys
     assert sorted(map(len, trials.values())) == [2, 2] and {job.config["seed"] for job in jobs_of(directory)} == {3, 4}
     assert best["best_value"] == pytest.approx(max(sum(values) / 2 for values in trials.values()))
     assert set(best["best_params"]) == {"beta.end", "cql.alpha", "q.learning_rate", "bc.learning_rate", "q.tau"}
+    failed = next(job for job in jobs_of(directory) if job.status is JobStatus.done)
+    write(directory, replace(failed, status=JobStatus.failed))
+    assert command.main(["retry", str(directory)]) == 0
+    assert failed.id not in [job.id for job in jobs_of(directory) if job.status is JobStatus.failed]
 
 
 def test_the_table_of_a_sweep_has_the_stages_that_its_jobs_recorded(tmp_path: Path, capsys: Any) -> None:

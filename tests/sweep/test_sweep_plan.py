@@ -119,10 +119,13 @@ def test_what_cannot_be_swept_is_refused_before_any_job(
             "InvertedPendulum-v5 have; see dataset=minari (in the job env=hopper; no job was started)",
         ),
         (
-            ["plan", "hydra/sweeper=optuna", "env=cartpole,hopper", "q.tau=interval(0.1,0.2)", *FEW, *DEMO],
-            "InvertedPendulum-v5 have; see dataset=minari (in the job env=hopper q.tau=0.1; no job was started)",
+            ["plan", "hydra/sweeper=optuna", "env=cartpole,hopper", "q.tau=interval(0.1,0.3)", *FEW, *DEMO],
+            "InvertedPendulum-v5 have; see dataset=minari (in the job env=hopper q.tau=0.2; no job was started)",
         ),
-        (["plan", "hydra/sweeper=optuna", "q.tau=interval(1.5,2)"], "q.tau=1.5 is not possible: in [0, 1] (in the job"),
+        (
+            ["plan", "hydra/sweeper=optuna", "q.tau=interval(1.5,2)"],
+            "q.tau=1.75 is not possible: in [0, 1] (in the job",
+        ),
         (["plan", "batch_size=100000,16", *FEW], "at most 160, the transitions of data set rql/pendulum"),
         (["plan", "hydra.sweep.subdir='${hydra.job.num}'"], "hydra.sweep.subdir=${hydra.job.num} is not possible"),
         (
@@ -207,6 +210,8 @@ def test_the_plan_of_a_sweep_is_printed_and_nothing_else_happens(tmp_path: Path,
     (tmp_path / "own" / "beta").mkdir()
     (tmp_path / "own" / "beta" / "steep.yaml").write_text("defaults: [linear]\nend: 3.0\n")
     assert command.main(["plan", "-cd", "own", "beta=steep,linear", *FEW, "batch_size=16"]) == 0
+    search = ["hydra/sweeper=optuna", "q.learning_rate=interval(0,0.001)"]  # of which 0 would be refused
+    assert command.main(["plan", *search, *FEW, "batch_size=16"]) == 0
     with sweeping(f"hydra.searchpath=['file://{tmp_path / 'own'}']") as sweep:
         (steep,) = arms(sweep, parse({}, ["beta=steep"]))
     assert steep.choices["beta"] == "steep" and to_plain(steep.recorded().beta)["end"] == 3.0

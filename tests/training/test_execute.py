@@ -13,7 +13,7 @@ from rql.config.choices import Compile
 from rql.config.explain import REQUEUE
 from rql.data.batch import Batch
 from rql.runs.interruption import Interruption
-from rql.training.execute import COMPILED_FROM, Executor
+from rql.training.execute import COMPILED_FROM, Executor, forget_compiled
 from rql.utils.errors import Preempted, RQLError
 
 NOTHING = torch.zeros(2)
@@ -28,11 +28,11 @@ def breaking(state: Tensor, batch: Batch, noise: Any, hparams: Any) -> tuple[Ten
 def test_an_update_that_cannot_be_compiled_is_executed_as_it_is_or_refused(caplog: Any) -> None:
     executor = Executor([breaking], Compile.auto, COMPILED_FROM)
     with caplog.at_level(logging.WARNING):
-        state, _ = executor.update(0, torch.zeros(2), BATCH, {}, None)
+        state, _ = executor.update(0, torch.zeros(2), BATCH, {}, ())
     assert state.tolist() == [1.0, 1.0] and "updates are not compiled: " in caplog.text
     assert executor.saved_state() is False and executor.compile_seconds == 0.0
     with pytest.raises(RQLError, match="compile=on: an update cannot be compiled: "):
-        Executor([breaking], Compile.on, 1).update(0, torch.zeros(2), BATCH, {}, None)
+        Executor([breaking], Compile.on, 1).update(0, torch.zeros(2), BATCH, {}, ())
 
 
 def test_an_error_of_the_update_is_its_own() -> None:
@@ -40,7 +40,7 @@ def test_an_error_of_the_update_is_its_own() -> None:
         return state + noise["missing"], {}
 
     with pytest.raises(KeyError, match="missing"):
-        Executor([wrong], Compile.on, 1).update(0, torch.zeros(2), BATCH, {}, None)
+        Executor([wrong], Compile.on, 1).update(0, torch.zeros(2), BATCH, {}, ())
 
 
 def test_long_stages_are_compiled_and_a_run_that_goes_on_keeps_what_it_did() -> None:
@@ -51,6 +51,29 @@ def test_long_stages_are_compiled_and_a_run_that_goes_on_keeps_what_it_did() -> 
     told = Executor([breaking], Compile.off, COMPILED_FROM)
     told.load(True)
     assert not told.compiled
+
+
+def adding(state: Tensor, batch: Batch, noise: Any, hparams: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    return state + sum(noise.values()), {}
+
+
+def test_a_term_that_comes_or_goes_is_compiled_and_timed_too() -> None:
+    executor, seconds = Executor([adding], Compile.on, 1), [0.0]
+    for values in ([1.0], [1.0, 2.0], [3.0]):
+        noise = {str(place): NOTHING + value for place, value in enumerate(values)}
+        state, _ = executor.update(0, torch.zeros(2), BATCH, noise, ())
+        assert state.tolist() == [sum(values)] * 2
+        seconds.append(executor.compile_seconds)
+    assert seconds[0] < seconds[1] < seconds[2] == seconds[3]
+
+
+def test_many_runs_in_one_process_are_all_compiled() -> None:
+    with dynamo.patch(recompile_limit=2):
+        for size in (3, 4, 5, 6):
+            forget_compiled()
+            executor = Executor([adding], Compile.on, 1)
+            state, _ = executor.update(0, torch.zeros(size), BATCH, {"a": torch.ones(size)}, ())
+            assert state.tolist() == [1.0] * size
 
 
 def test_a_compiled_run_has_the_numbers_of_one_that_is_not_and_goes_on_exactly(cli: Cli, monkeypatch: Any) -> None:
