@@ -1,10 +1,12 @@
 """Updates a second on one core, Hopper shapes, batches of 256: RQL eager and compiled, d3rlpy and stable-baselines3.
 
     pip install 'rql[sb3]' && pip install --no-deps -r benchmarks/d3rlpy.txt
-    python benchmarks/updates.py [--only bc sac] [--sizes 2x64]
+    python benchmarks/updates.py [--only bc sac] [--sizes 2x64] [--differences]
 
 All take turns in one process on one core; what counts is processor time. Batches lie ready, but for stable-baselines3,
-whose method draws its own. The networks have no layer normalisation, as the peers' have none.
+whose method draws its own. The networks have no layer normalisation, as the peers' have none. The last lines are what
+the processor makes of products of two 1024 × 1024 matrices. `--differences` prints how far the metrics of compiled
+updates are from those of eager ones in the place of rates.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import numpy as np
 import torch
 from gymnasium import spaces as gym_spaces
 from hydra import compose, initialize_config_dir
+from torch.utils import _pytree as pytree
 
 from rql.agents.build import build_agent
 from rql.config.choices import Compile
@@ -31,7 +34,10 @@ from rql.training.execute import Executor
 
 OBS, DIMS, BATCH = 11, 3, 256
 SECONDS, ROUNDS = 1.0, 5
+STEPS = (1, 10, 50, 200)
+"""Updates after which the metrics of eager and compiled ones are compared."""
 SIZES = {"2x64": [64, 64], "2x256": [256, 256], "3x256": [256, 256, 256]}
+LAST_BIT = torch.finfo(torch.float32).eps
 CPU = torch.device("cpu")
 PLAIN = ["env=hopper", "network.actor.layer_norm=false", "network.critic.layer_norm=false", "compile=off"]
 SAC_LIKE = ["composition=amortized", "target=policy", "target.num_samples=2", "beta=constant"]
@@ -58,30 +64,33 @@ def arrays() -> dict[str, Any]:
     }
 
 
-def rql(method: str, hidden: list[int], compile: Compile) -> Step:
-    """One update of ours, its noise included."""
+def rql(method: str, hidden: list[int], compile: Compile, factor: float = 1.0) -> Step:
+    """One update of ours, its noise included; all numbers of the first state are multiplied by a factor."""
     name, overrides = METHODS[method]
     sizes = [f"network.{part}.hidden={hidden}" for part in ("actor", "critic")]
     with initialize_config_dir(str(Path(__file__).resolve().parents[1] / "conf"), version_base="1.3"):
         config = load(compose("config", overrides=[*PLAIN, *sizes, *overrides]))
     low = -np.ones(DIMS, np.float32)
     observed = ObservationSpec(gym_spaces.Box(-np.inf, np.inf, (OBS,), np.float32), OBS)
+    torch.manual_seed(0)
     agent = build_agent(config, Spaces(observed, ContinuousSpec(low, -low, (DIMS,))), CPU)
     state = agent.init(Normalizer.identity(OBS, CPU))
     for stage in agent.stages:
         state = stage.enter(state)
         if stage.info.name == name:
             break
+    state = pytree.tree_map(lambda leaf: leaf * factor, state)
     hparams, draws = agent.hparams(name, 1), torch.Generator().manual_seed(0)
     data = {key: torch.from_numpy(value) for key, value in arrays().items()}
     transition = data["obs"], data["action"], data["reward"], data["next_obs"], data["terminated"]
     batch = Batch(*transition, torch.ones(BATCH))
     executor, here = Executor(stage.cycle, compile, 0), [0, state]
 
-    def step() -> None:
+    def step() -> Any:
         noise = stage.noise(BATCH, hparams, draws)
-        here[1], _ = executor.update(here[0], here[1], batch, noise, hparams)
+        here[1], metrics = executor.update(here[0], here[1], batch, noise, hparams)
         here[0] += 1
+        return metrics
 
     return step
 
@@ -176,20 +185,56 @@ def rows(methods: list[str], sizes: list[str]) -> Iterator[str]:
                 yield f"| {size} | {method} | {name} | {spread} | {middle[name] / best:.2f} |"
 
 
+def differences(methods: list[str], sizes: list[str]) -> Iterator[str]:
+    """Rows with the largest relative difference so far of a metric between eager updates and others: compiled ones, and
+    eager ones that begin with numbers of which the last bit differs.
+    """
+    for size in sizes:
+        for method in methods:
+            others = {"compiled": (Compile.on, 1.0), "last bit": (Compile.off, 1.0 + LAST_BIT)}
+            for name, (how, factor) in others.items():
+                eager, other = rql(method, SIZES[size], Compile.off), rql(method, SIZES[size], how, factor)
+                largest, found = 0.0, []
+                for number in range(1, STEPS[-1] + 1):
+                    largest = max(largest, relative_difference(eager(), other()))
+                    found += [f"{largest:.0e}"] * (number in STEPS)
+                yield f"| {size} | {method} | {name} | {' | '.join(found)} |"
+
+
+def relative_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
+    """The largest of any metric."""
+    return max(abs(float(other[name] / value) - 1.0) for name, value in one.items() if value)
+
+
+def products(dtype: torch.dtype) -> float:
+    """GFLOP/s of processor time in matrix products."""
+    left, right = (torch.randn(1024, 1024).to(dtype) for _ in range(2))
+    return rate(lambda: left @ right) * 2 * 1024**3 / 1e9
+
+
 def main() -> None:
     """Take turns, and print the median and the range of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--differences", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     register_schemas()
+    if options.differences:
+        print(f"| network | update | | after {' | '.join(map(str, STEPS))} |")
+        print("|---|---|---|" + "---|" * len(STEPS))
+        for row in differences(options.only, options.sizes):
+            print(row, flush=True)
+        return
     print(f"| network | update | | a second, median ({ROUNDS} rounds) | of the best peer's rate |")
     print("|---|---|---|---|---|")
     for row in rows(options.only, options.sizes):
         print(row, flush=True)
+    for dtype in (torch.float32, torch.bfloat16):
+        print(f"{dtype}: {products(dtype):.1f} GFLOP/s")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from hydra.errors import SearchPathException
 from hydra.initialize import get_gh_backup, restore_gh_from_backup
 
 TRAIN = "train"
+"""The name of the job whose plan is composed before it runs."""
 PACKAGE = Path(__file__).resolve().parents[1]
 
 

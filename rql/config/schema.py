@@ -52,8 +52,8 @@ class Config:
     """CPU threads for torch. More pay for large networks on idle cores, and cost dearly on busy ones."""
     compile: Compile = setting(Compile.auto, Role.how)
     """Whether updates are compiled, which takes a C++ compiler, up to a minute at first and seconds later, and makes
-    them two to six times as fast. `auto` does so in stages of 10,000 updates and more, `on` always, `off` never; in a
-    YAML file the latter two are quoted.
+    those of small networks about two to four times as fast. `auto` does so in stages of 10,000 updates and more, `on`
+    always, `off` never; in a YAML file the latter two are quoted.
     """
     imports: list[str] = setting([], Role.how)
     """Modules of your own, imported before anything else, that register choices; on PYTHONPATH or right here."""

@@ -81,10 +81,10 @@ def representative(overrides: list[Override]) -> list[str]:
     """The overrides of a grid in place of those of a search, whose jobs nobody knows: with each environment and data
     set that it may choose, and one value of anything else.
     """
-    return [_first(override) for override in overrides]
+    return [_looked_at(override) for override in overrides]
 
 
-def _first(override: Override) -> str:
+def _looked_at(override: Override) -> str:
     if not override.is_sweep_override():
         return str(override.input_line)
     value = override.value()

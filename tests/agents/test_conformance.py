@@ -128,14 +128,15 @@ def test_an_update_is_a_pure_function_that_changes_the_state(pair: tuple[str, Sp
 
 def test_an_update_is_one_graph_that_is_traced_once(pair: tuple[str, Spaces]) -> None:
     """Traced as `compile=on` has it; the code that is generated from it is left out, for that takes long."""
-    case = case_of(pair)
-    for stage, state in case.stages() if case else []:
+    if (case := case_of(pair)) is None:
+        return
+    for stage, state in case.stages():
         for update in stage.cycle:
             torch.compiler.reset()
             traced = torch.compile(update, fullgraph=True, dynamic=False, backend="eager")
             with dynamo.patch(error_on_recompile=True):
                 for _ in range(2):
-                    inputs = case.inputs(stage, state)  # type: ignore[union-attr]
+                    inputs = case.inputs(stage, state)
                     state, metrics = traced(*inputs)
                     for a, b in zip(tensors((state, metrics)), tensors(update(*inputs)), strict=True):
                         torch.testing.assert_close(a, b)
