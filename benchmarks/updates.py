@@ -1,29 +1,32 @@
-"""Updates a second on one core, Hopper shapes, batches of 256: RQL eager and compiled, d3rlpy and stable-baselines3.
+"""Updates a second, Hopper shapes, batches of 256: RQL eager and compiled, d3rlpy, stable-baselines3 and LeanRL's way.
 
-    pip install 'rql[sb3]' && pip install --no-deps -r benchmarks/d3rlpy.txt
-    python benchmarks/updates.py [--only bc sac] [--sizes 2x64] [--differences]
+    pip install 'rql[sb3]' && pip install --no-deps -r benchmarks/peers.txt
+    python benchmarks/updates.py [--only bc sac] [--sizes 2x64] [--device cuda] [--population 64] [--differences]
 
-All take turns in one process on one core; what counts is processor time. Batches lie ready, but for stable-baselines3,
-whose method draws its own. The networks have no layer normalisation, as the peers' have none. The last lines are what
-the processor makes of products of two 1024 × 1024 matrices. `--differences` prints how far the metrics of compiled
-updates are from those of eager ones in the place of rates.
+All take turns in one process on one core; what counts is processor time, on a GPU the clock's. Batches lie ready, but
+for stable-baselines3, whose method draws its own. The networks have no layer normalisation, as the peers' have none.
+The last lines are what the processor makes of products of two 1024 × 1024 matrices. `--population` prints the rate of
+updates of so many agents at once, and of one after the other, in the place of peers'; `--differences` how far the
+metrics of compiled updates are from those of eager ones in the place of rates.
 """
 
 import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces as gym_spaces
 from hydra import compose, initialize_config_dir
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from rql.agents.base import Update
 from rql.agents.build import build_agent
 from rql.config.choices import Compile
 from rql.config.compose import load, register_schemas
@@ -38,7 +41,6 @@ STEPS = (1, 10, 50, 200)
 """Updates after which the metrics of eager and compiled ones are compared."""
 SIZES = {"2x64": [64, 64], "2x256": [256, 256], "3x256": [256, 256, 256]}
 LAST_BIT = torch.finfo(torch.float32).eps
-CPU = torch.device("cpu")
 PLAIN = ["env=hopper", "network.actor.layer_norm=false", "network.critic.layer_norm=false", "compile=off"]
 SAC_LIKE = ["composition=amortized", "target=policy", "target.num_samples=2", "beta=constant"]
 METHODS = {
@@ -64,8 +66,23 @@ def arrays() -> dict[str, Any]:
     }
 
 
-def rql(method: str, hidden: list[int], compile: Compile, factor: float = 1.0) -> Step:
-    """One update of ours, its noise included; all numbers of the first state are multiplied by a factor."""
+def tensors(device: torch.device) -> dict[str, Tensor]:
+    """The batch on a device."""
+    return {key: torch.from_numpy(value).to(device) for key, value in arrays().items()}
+
+
+class Ours(NamedTuple):
+    """What an update of ours takes."""
+
+    cycle: Sequence[Update[Any]]
+    state: Any
+    batch: Batch
+    noise: Callable[[], dict[str, Tensor]]
+    hparams: Any
+
+
+def ours(method: str, hidden: list[int], device: torch.device) -> Ours:
+    """What an update by a method takes."""
     name, overrides = METHODS[method]
     sizes = [f"network.{part}.hidden={hidden}" for part in ("actor", "critic")]
     with initialize_config_dir(str(Path(__file__).resolve().parents[1] / "conf"), version_base="1.3"):
@@ -73,29 +90,60 @@ def rql(method: str, hidden: list[int], compile: Compile, factor: float = 1.0) -
     low = -np.ones(DIMS, np.float32)
     observed = ObservationSpec(gym_spaces.Box(-np.inf, np.inf, (OBS,), np.float32), OBS)
     torch.manual_seed(0)
-    agent = build_agent(config, Spaces(observed, ContinuousSpec(low, -low, (DIMS,))), CPU)
-    state = agent.init(Normalizer.identity(OBS, CPU))
+    agent = build_agent(config, Spaces(observed, ContinuousSpec(low, -low, (DIMS,))), device)
+    state = agent.init(Normalizer.identity(OBS, device))
     for stage in agent.stages:
         state = stage.enter(state)
         if stage.info.name == name:
             break
-    state = pytree.tree_map(lambda leaf: leaf * factor, state)
-    hparams, draws = agent.hparams(name, 1), torch.Generator().manual_seed(0)
-    data = {key: torch.from_numpy(value) for key, value in arrays().items()}
+    hparams, draws, data = agent.hparams(name, 1), torch.Generator(device).manual_seed(0), tensors(device)
     transition = data["obs"], data["action"], data["reward"], data["next_obs"], data["terminated"]
-    batch = Batch(*transition, torch.ones(BATCH))
-    executor, here = Executor(stage.cycle, compile, 0), [0, state]
+    batch = Batch(*transition, torch.ones(BATCH, device=device))
+    return Ours(stage.cycle, state, batch, lambda: stage.noise(BATCH, hparams, draws), hparams)
+
+
+def rql(method: str, hidden: list[int], device: torch.device, compile: Compile, factor: float = 1.0) -> Step:
+    """One update of ours, its noise included; all numbers of the first state are multiplied by a factor."""
+    with_ = ours(method, hidden, device)
+    state = pytree.tree_map(lambda leaf: leaf * factor, with_.state)
+    executor, here = Executor(with_.cycle, compile, 0), [0, state]
 
     def step() -> Any:
-        noise = stage.noise(BATCH, hparams, draws)
-        here[1], metrics = executor.update(here[0], here[1], batch, noise, hparams)
+        here[1], metrics = executor.update(here[0], here[1], with_.batch, with_.noise(), with_.hparams)
         here[0] += 1
         return metrics
 
     return step
 
 
-def d3rlpy(method: str, hidden: list[int]) -> Step:
+def population(method: str, hidden: list[int], device: torch.device, count: int) -> dict[str, Step]:
+    """One update of `count` agents, at once and one after the other, each with noise of its own."""
+    with_ = ours(method, hidden, device)
+    update = with_.cycle[0]
+
+    def stacked(*trees: Any) -> Any:
+        return pytree.tree_map(lambda *leaves: torch.stack(leaves), *trees)
+
+    def together(state: Any, batch: Batch, noise: dict[str, Tensor], hparams: Any) -> Any:
+        states, metrics = torch.vmap(update, (0, None, 0, None))(state, batch, noise, hparams)
+        return states, {name: value.mean() for name, value in metrics.items()}
+
+    at_once = Executor([together], Compile.on, 0)
+    single = [Executor([update], Compile.on, 0) for _ in range(count)]  # each with memory of its own on a GPU
+    here, alone = [stacked(*[with_.state] * count)], [with_.state] * count
+
+    def all_at_once() -> None:
+        noise = stacked(*(with_.noise() for _ in range(count)))
+        here[0], _ = at_once.update(0, here[0], with_.batch, noise, with_.hparams)
+
+    def one_by_one() -> None:
+        for place, state in enumerate(alone):
+            alone[place], _ = single[place].update(0, state, with_.batch, with_.noise(), with_.hparams)
+
+    return {f"{count} at once": all_at_once, f"{count} one by one": one_by_one}
+
+
+def d3rlpy(method: str, hidden: list[int], device: torch.device) -> Step:
     """One update of theirs."""
     from d3rlpy.algos import BCConfig, CQLConfig, IQLConfig, SACConfig, TD3PlusBCConfig
     from d3rlpy.models import VectorEncoderFactory
@@ -110,20 +158,19 @@ def d3rlpy(method: str, hidden: list[int]) -> Step:
         "iql": lambda: IQLConfig(**both, value_encoder_factory=encoder),
         "td3_bc": lambda: TD3PlusBCConfig(**both),
     }[method]()
-    algorithm = config.create(device="cpu")
+    algorithm = config.create(device="cuda:0" if device.type == "cuda" else "cpu")
     algorithm.create_impl((OBS,), DIMS)
-    data = {key: torch.from_numpy(value) for key, value in arrays().items()}
-    column = (BATCH, 1)
+    data, column = tensors(device), (BATCH, 1)
     batch = TorchMiniBatch(
         observations=data["obs"],
         actions=data["action"],
         rewards=data["reward"].view(column),
         next_observations=data["next_obs"],
         next_actions=data["action"],
-        returns_to_go=torch.zeros(column),
+        returns_to_go=torch.zeros(column, device=device),
         terminals=data["terminated"].view(column),
-        intervals=torch.ones(column),
-        device="cpu",
+        intervals=torch.ones(column, device=device),
+        device=str(device),
     )
     count = [0]
 
@@ -134,12 +181,13 @@ def d3rlpy(method: str, hidden: list[int]) -> Step:
     return step
 
 
-def sb3(hidden: list[int]) -> Step:
+def sb3(hidden: list[int], device: torch.device) -> Step:
     """One update of the SAC of stable-baselines3."""
     from stable_baselines3 import SAC
     from stable_baselines3.common.logger import configure
 
-    model = SAC("MlpPolicy", gymnasium.make("Hopper-v5"), policy_kwargs={"net_arch": hidden}, batch_size=BATCH)
+    how: Any = {"policy_kwargs": {"net_arch": hidden}, "batch_size": BATCH, "device": device}
+    model = SAC("MlpPolicy", gymnasium.make("Hopper-v5"), **how)
     model.set_logger(configure(tempfile.mkdtemp(), []))
     data = arrays()
     assert model.replay_buffer is not None
@@ -151,41 +199,49 @@ def sb3(hidden: list[int]) -> Step:
     return lambda: model.train(gradient_steps=1, batch_size=BATCH)
 
 
-def contestants(method: str, hidden: list[int]) -> dict[str, Step]:
+def contestants(method: str, hidden: list[int], device: torch.device) -> dict[str, Step]:
     """An update of each, by name."""
-    found = {"RQL eager": rql(method, hidden, Compile.off), "RQL compiled": rql(method, hidden, Compile.on)}
-    found["d3rlpy"] = d3rlpy(method, hidden)
+    how = {"RQL eager": Compile.off, "RQL compiled": Compile.on}
+    found = {name: rql(method, hidden, device, compile) for name, compile in how.items()}
+    found["d3rlpy"] = d3rlpy(method, hidden, device)
     if method == "sac":
-        found["stable-baselines3"] = sb3(hidden)
+        from lean import LeanSAC
+
+        found |= {"stable-baselines3": sb3(hidden, device), "LeanRL's way": LeanSAC(tensors(device), hidden, device)}
     return found
 
 
-def rate(step: Step) -> float:
-    """Updates a second of processor time."""
-    started, updates = time.process_time(), 0
-    while time.process_time() - started < SECONDS:
+def rate(step: Step, device: torch.device) -> float:
+    """Steps a second: of processor time, and where a GPU works of the clock's, until it is done."""
+    on_gpu = device.type == "cuda"
+    clock = time.perf_counter if on_gpu else time.process_time
+    started, steps = clock(), 0
+    while clock() - started < SECONDS:
         step()
-        updates += 1
-    return updates / (time.process_time() - started)
+        steps += 1
+        if on_gpu:
+            torch.cuda.synchronize()
+    return steps / (clock() - started)
 
 
-def rows(methods: list[str], sizes: list[str]) -> Iterator[str]:
-    """The rows of the table, each when it is measured."""
+def rows(methods: list[str], sizes: list[str], device: torch.device, count: int | None) -> Iterator[str]:
+    """The rows of the table, each when it is measured; of a population of `count`, if that is asked for."""
     for size in sizes:
         for method in methods:
-            steps = contestants(method, SIZES[size])
+            how = (method, SIZES[size], device)
+            steps = population(*how, count) if count else contestants(*how)
             for step in steps.values():
-                for _ in range(3):  # compiles, warms caches
+                for _ in range(10 if device.type == "cuda" else 3):  # compiles, warms caches, records graphs
                     step()
-            rates = np.array([[rate(step) for step in steps.values()] for _ in range(ROUNDS)])
+            rates = np.array([[rate(step, device) for step in steps.values()] for _ in range(ROUNDS)]) * (count or 1)
             middle = dict(zip(steps, np.median(rates, axis=0), strict=True))
-            best = max(value for name, value in middle.items() if not name.startswith("RQL"))
+            best = max(value for name, value in middle.items() if not name.startswith("RQL") and "at once" not in name)
             for name, column in zip(steps, rates.T, strict=True):
                 spread = f"{middle[name]:,.0f} ({column.min():,.0f} to {column.max():,.0f})"
                 yield f"| {size} | {method} | {name} | {spread} | {middle[name] / best:.2f} |"
 
 
-def differences(methods: list[str], sizes: list[str]) -> Iterator[str]:
+def differences(methods: list[str], sizes: list[str], device: torch.device) -> Iterator[str]:
     """Rows with the largest relative difference so far of a metric between eager updates and others: compiled ones, and
     eager ones that begin with numbers of which the last bit differs.
     """
@@ -193,7 +249,8 @@ def differences(methods: list[str], sizes: list[str]) -> Iterator[str]:
         for method in methods:
             others = {"compiled": (Compile.on, 1.0), "last bit": (Compile.off, 1.0 + LAST_BIT)}
             for name, (how, factor) in others.items():
-                eager, other = rql(method, SIZES[size], Compile.off), rql(method, SIZES[size], how, factor)
+                eager = rql(method, SIZES[size], device, Compile.off)
+                other = rql(method, SIZES[size], device, how, factor)
                 largest, found = 0.0, []
                 for number in range(1, STEPS[-1] + 1):
                     largest = max(largest, relative_difference(eager(), other()))
@@ -206,10 +263,10 @@ def relative_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
     return max(abs(float(other[name] / value) - 1.0) for name, value in one.items() if value)
 
 
-def products(dtype: torch.dtype) -> float:
-    """GFLOP/s of processor time in matrix products."""
-    left, right = (torch.randn(1024, 1024).to(dtype) for _ in range(2))
-    return rate(lambda: left @ right) * 2 * 1024**3 / 1e9
+def products(dtype: torch.dtype, device: torch.device) -> float:
+    """GFLOP/s in matrix products."""
+    left, right = (torch.randn(1024, 1024, device=device).to(dtype) for _ in range(2))
+    return rate(lambda: left @ right, device) * 2 * 1024**3 / 1e9
 
 
 def main() -> None:
@@ -217,6 +274,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--population", type=int)
     parser.add_argument("--differences", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -226,15 +285,16 @@ def main() -> None:
     if options.differences:
         print(f"| network | update | | after {' | '.join(map(str, STEPS))} |")
         print("|---|---|---|" + "---|" * len(STEPS))
-        for row in differences(options.only, options.sizes):
+        for row in differences(options.only, options.sizes, options.device):
             print(row, flush=True)
         return
-    print(f"| network | update | | a second, median ({ROUNDS} rounds) | of the best peer's rate |")
+    than = "rate one by one" if options.population else "best peer's rate"
+    print(f"| network | update | | a second, median ({ROUNDS} rounds) | of the {than} |")
     print("|---|---|---|---|---|")
-    for row in rows(options.only, options.sizes):
+    for row in rows(options.only, options.sizes, options.device, options.population):
         print(row, flush=True)
     for dtype in (torch.float32, torch.bfloat16):
-        print(f"{dtype}: {products(dtype):.1f} GFLOP/s")
+        print(f"{dtype}: {products(dtype, options.device):.1f} GFLOP/s")
 
 
 if __name__ == "__main__":

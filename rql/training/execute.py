@@ -15,6 +15,7 @@ from rql.agents.base import Noise, Update
 from rql.config.choices import Compile
 from rql.data.batch import Batch
 from rql.optim.adam import Metrics
+from rql.training.graphs import CapturedUpdate
 from rql.utils.errors import RQLError
 from rql.utils.files import user_cache
 
@@ -38,7 +39,7 @@ class Executor:
         self._ready: dict[tuple[Any, ...], Update[Any]] = {}
 
     def update(self, number: int, state: Any, batch: Batch, noise: Noise, hparams: Any) -> tuple[Any, Metrics]:
-        """What update `number` of the stage gives.
+        """What update `number` of the stage gives. On a GPU the next update overwrites the state that it gives.
 
         Raises:
             RQLError: with `compile=on`, if an update cannot be compiled.
@@ -71,6 +72,8 @@ class Executor:
         began = time.monotonic()
         ready: Update[Any] = torch.compile(self._cycle[variant[0]], fullgraph=True, dynamic=False)
         try:
+            if _on_gpu(arguments):
+                ready = CapturedUpdate(ready, *arguments)
             result = ready(*arguments)
         except Exception as error:  # of the tracer, the code generator, or the C++ compiler
             return self._without(error, variant[0], *arguments)
@@ -86,6 +89,10 @@ class Executor:
         logger.warning("updates are not compiled: %s", reason)
         self.compiled = False
         return result
+
+
+def _on_gpu(arguments: tuple[Any, ...]) -> bool:
+    return any(isinstance(leaf, Tensor) and leaf.is_cuda for leaf in pytree.tree_leaves(arguments))
 
 
 def forget_compiled() -> None:

@@ -16,6 +16,7 @@ from rql.runs.interruption import Interruption
 from rql.training.execute import COMPILED_FROM, Executor, forget_compiled
 from rql.utils.errors import Preempted, RQLError
 
+DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
 NOTHING = torch.zeros(2)
 BATCH = Batch(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
 
@@ -76,8 +77,12 @@ def test_many_runs_in_one_process_are_all_compiled() -> None:
             assert state.tolist() == [1.0] * size
 
 
-def test_a_compiled_run_has_the_numbers_of_one_that_is_not_and_goes_on_exactly(cli: Cli, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_compiled_run_has_the_numbers_of_one_that_is_not_and_goes_on_exactly(
+    cli: Cli, monkeypatch: Any, device: str
+) -> None:
     small = ["network.actor.hidden=[8]", "agent=bc", "bc.updates=200", "tracking.log_every=10", "checkpoint.steps=40"]
+    small += [f"device={device}"]
     plain = metrics_of(cli(*TINY, *small, "compile=off", name="plain"))
     with dynamo.patch(error_on_recompile=True):
         directory = cli(*TINY, *small, "compile=on", name="compiled")
