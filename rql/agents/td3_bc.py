@@ -21,6 +21,7 @@ from rql.nn.policies import DeterministicPolicy
 from rql.optim.adam import Learned, Loss, Metrics, descend, learned
 from rql.optim.polyak import copied, polyak
 from rql.utils.errors import ConfigError
+from rql.utils.tree import replaced
 
 
 class TD3BCState(NamedTuple):
@@ -118,7 +119,7 @@ class TD3BC:
             return value, {"td_loss": value, "td_error": (values - target).abs().mean(), "q_data": values.mean()}
 
         critic, metrics = descend(state.critic, loss, hparams.critic_learning_rate)
-        return state._replace(critic=critic, updates=state.updates + 1.0), metrics | {"target": target.mean()}
+        return replaced(state, critic=critic, updates=state.updates + 1.0), metrics | {"target": target.mean()}
 
     def update(
         self, state: TD3BCState, batch: Batch, noise: Noise, hparams: TD3BCHyperparameters
@@ -135,7 +136,8 @@ class TD3BC:
             return value, {"actor_loss": value, "imitation_loss": imitation, "q_policy": q.mean()}
 
         actor, of_actor = descend(state.actor, loss, hparams.actor_learning_rate)
-        state = state._replace(
+        state = replaced(
+            state,
             actor=actor,
             actor_target=polyak(state.actor_target, actor.params, hparams.tau),
             critic_target=polyak(state.critic_target, state.critic.params, hparams.tau),

@@ -40,9 +40,9 @@ class MetricMeans:
         """The values since the last report, (n,) each."""
         return {name: torch.stack(values) for name, values in self._values.items()}
 
-    def load(self, saved: dict[str, Tensor]) -> None:
-        """Go on from `saved_state`."""
-        self._values = defaultdict(list, {name: list(values.unbind()) for name, values in saved.items()})
+    def load(self, saved: dict[str, Tensor], device: torch.device) -> None:
+        """Go on from `saved_state`, with metrics on a device."""
+        self._values = defaultdict(list, {name: list(values.to(device).unbind()) for name, values in saved.items()})
 
     def means(self, step: int) -> dict[str, float]:
         """The mean of each metric, and forget them.

@@ -81,7 +81,7 @@ class Trainer(ABC):
         self.step, self.updates = saved["step"], saved["updates"]
         self._begun_at = dict(saved["begun_at"])
         self.executor.load(saved["executor"])
-        self.means.load(saved["means"])
+        self.means.load(saved["means"], self.state.updates.device)
         self._draws.set_state(saved["draws"])
         self._diagnosis_draws.set_state(saved["diagnosis_draws"])
 

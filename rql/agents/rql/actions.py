@@ -14,6 +14,7 @@ from rql.method.actions import (
     sample_prior,
 )
 from rql.nn.distributions import Categorical, ContinuousDistribution, SquashedGaussian, Uniform
+from rql.utils.tree import replaced
 
 DIAGNOSIS_SAMPLES = 8
 
@@ -119,7 +120,7 @@ class ContinuousActions:
             weighted = self.prior(bc, actor, noise)
             return weighted, weighted
         weighted = sample_policy(bc, actor, noise["prior"])
-        return weighted, weighted._replace(log_weight=weighted.log_weight.log_softmax(-1))
+        return weighted, replaced(weighted, log_weight=weighted.log_weight.log_softmax(-1))
 
     def space(self, policy: ContinuousDistribution, noise: Noise) -> WeightedActions:
         """Actions that stand for the whole action space at the states of a batch."""

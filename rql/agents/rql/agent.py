@@ -25,6 +25,7 @@ from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Loss, Metrics, descend, learned
 from rql.optim.polyak import copied, polyak
+from rql.utils.tree import replaced
 
 SCALE_RATE = 0.005
 """Weight of a new batch in the running scale of Q; higher at first, so that the mean has no bias."""
@@ -96,7 +97,7 @@ class RQL:
 
     def scheduled(self, state: RQLState, hparams: RQLHyperparameters) -> RQLState:
         """The state with the β of the schedule."""
-        return state if self.adaptive_beta else state._replace(beta=hparams.beta)
+        return state if self.adaptive_beta else replaced(state, beta=hparams.beta)
 
     def clone(
         self, state: RQLState, batch: Batch, noise: Noise, hparams: RQLHyperparameters
@@ -109,11 +110,11 @@ class RQL:
             return value, {"loss": value}
 
         bc, metrics = descend(state.bc, loss, hparams.bc_learning_rate)
-        return state._replace(bc=bc), metrics
+        return replaced(state, bc=bc), metrics
 
     def start_residual(self, state: RQLState) -> RQLState:
         """The state as learning Q_R begins."""
-        return state._replace(actor=self.composition.enter(state.bc, state.actor))
+        return replaced(state, actor=self.composition.enter(state.bc, state.actor))
 
     def update_noise(self, batch: int, hparams: RQLHyperparameters, generator: torch.Generator) -> Noise:
         """The random numbers of one `update`."""
@@ -137,7 +138,7 @@ class RQL:
         metrics |= of_critic | of_policy
         if self.adaptive_beta:
             adapted = adapt_beta(beta, metrics["kl"], hparams.kl_budget, hparams.kl_rate, hparams.kl_max_beta)
-            state = state._replace(beta=adapted)
+            state = replaced(state, beta=adapted)
         return state, metrics | {"beta": beta, "q_scale": state.q_scale}
 
     def act_bc(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
@@ -182,7 +183,8 @@ class RQL:
         values = self.residual.values(state.target, next_obs, weighted.actions)
         q = self.residual.ensemble.for_target(values, noise)
         rate = (1.0 / (state.updates + 1.0)).clamp_min(SCALE_RATE)
-        state = state._replace(
+        state = replaced(
+            state,
             q_scale=state.q_scale.lerp(prior_std(q, prior.log_weight).mean(), rate),
             updates=state.updates + 1.0,
         )
@@ -211,4 +213,4 @@ class RQL:
             return td + alpha * cql, metrics | {"cql_loss": cql, "alpha": alpha}
 
         critic, metrics = descend(state.critic, loss, hparams.critic_learning_rate)
-        return state._replace(critic=critic, target=polyak(state.target, critic.params, hparams.tau)), metrics
+        return replaced(state, critic=critic, target=polyak(state.target, critic.params, hparams.tau)), metrics

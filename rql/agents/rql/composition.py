@@ -14,6 +14,7 @@ from rql.method.losses import amortized_loss
 from rql.nn.distributions import Categorical, gumbel
 from rql.nn.network import Params, apply, parameters_of
 from rql.optim.adam import Learned, Loss, Metrics, descend, learned
+from rql.utils.tree import replaced
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Amortized(Resampled):
             return value, {"actor_loss": value, "kl": kl.mean()}
 
         actor, metrics = descend(state.actor, loss, hparams.actor_learning_rate)
-        return state._replace(actor=actor), metrics
+        return replaced(state, actor=actor), metrics
 
     def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """The mode of π_θ, or a sample."""

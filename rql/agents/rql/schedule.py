@@ -10,6 +10,7 @@ from rql.config.registry import implementation_of
 from rql.config.schema import Config
 from rql.method.schedules import Schedule, completed, linear
 from rql.utils.errors import RQLError
+from rql.utils.tree import replaced
 
 
 class RQLSchedule:
@@ -55,7 +56,8 @@ class RQLSchedule:
             RQLError: if the schedule gives what β cannot be.
         """
         share = completed(step, 0, self._last_step)
-        return self._fixed._replace(
+        return replaced(
+            self._fixed,
             alpha=self._weight(self._alpha(step)),
             beta=self._scalar(self._beta_at(step)),
             kl_budget=self._scalar(linear(*self._budget, share)),
