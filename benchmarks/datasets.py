@@ -18,7 +18,7 @@ from minari.data_collector.episode_buffer import EpisodeBuffer
 from minari.storage.datasets_root_dir import get_dataset_path
 
 from rql.data.cache import open_cached
-from rql.data.episodes import Reading
+from rql.data.convert import Reading
 from rql.data.load import minari_root
 from rql.data.sources.minari import open_minari
 from rql.data.writing import describe_set, write_set

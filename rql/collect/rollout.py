@@ -10,6 +10,7 @@ from rql.collect.behaviours import Act
 from rql.data.journal import Journal
 from rql.data.recorder import EpisodeRecorder
 from rql.envs.make import AnyVectorEnv
+from rql.envs.vector import reported_success
 from rql.utils.tree import entry
 
 
@@ -43,13 +44,15 @@ def collect(
         if not playing.any():
             return cut
         actions = act(obs, rng)
-        obs, rewards, terminated, truncated, _ = envs.step(actions)
+        obs, rewards, terminated, truncated, infos = envs.step(actions)
+        success = reported_success(infos)
         lengths += 1
         long = playing & ~terminated & ~truncated & (lengths >= max_steps)
         cut, truncated = cut + int(long.sum()), truncated | long
         for index in np.flatnonzero(playing).tolist():
             flags = bool(terminated[index]), bool(truncated[index])
-            recorder.step(index, actions[index], entry(obs, index), float(rewards[index]), *flags)
+            reported = None if success is None else float(success[index])
+            recorder.step(index, actions[index], entry(obs, index), float(rewards[index]), *flags, reported)
         ended = terminated | truncated
 
 

@@ -14,7 +14,8 @@ from rich.table import Table
 from rql.config.choices import OutsideActions, Unfinished
 from rql.config.data import EnvConfig
 from rql.data.cache import cache_folder, entries, open_cached, remove, remove_leftovers
-from rql.data.episodes import Reading, Source
+from rql.data.convert import Reading
+from rql.data.episodes import Source
 from rql.data.inspect import coverage, problems, spaces_of
 from rql.data.journal import Journal, read_header
 from rql.data.load import open_source

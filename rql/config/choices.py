@@ -35,6 +35,28 @@ class Aggregate(Enum):
     random_min = "random_min"
 
 
+class Reward(Enum):
+    """What a step pays: what the environment pays, or 1 at success and else 0, or 0 at success and else −1."""
+
+    environment = "environment"
+    success = "success"
+    step_cost = "step_cost"
+
+
+class SuccessOf(Enum):
+    """Which steps of a data set succeeded: those that it says did, or the last one of each episode."""
+
+    recorded = "recorded"
+    last_step = "last_step"
+
+
+class Failures(Enum):
+    """What becomes of the episodes in which an expert did not succeed."""
+
+    drop = "drop"
+    keep = "keep"
+
+
 class Unfinished(Enum):
     """What becomes of an episode whose last step is neither terminated nor truncated."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from rql.config.choices import OutsideActions, PolicyClass, Unfinished, Vectorization
+from rql.config.choices import Failures, OutsideActions, PolicyClass, Reward, SuccessOf, Unfinished, Vectorization
 from rql.config.registry import register
 from rql.config.settings import Check, Role, WholeConfig, at_least, finite, fraction, positive, section, setting
 
@@ -23,6 +23,12 @@ class EnvConfig:
     """Which entries of a dictionary observation the agent sees; null is observation and desired_goal, or all."""
     flatten_images: bool = False
     """Lay images flat; without it observations that are images are refused, for no network here is made for them."""
+    reward: Reward = Reward.environment
+    """What a step pays. With `success` and `step_cost` success ends the episode, and data are relabelled alike;
+    `reward=success` and `reward=step_cost` set this.
+    """
+    terminate_on_success: bool = False
+    """End an episode at success, also with the rewards of the environment."""
     num_envs: int = at_least(1, 1)
     """Environments that collect in parallel during online finetuning."""
     vectorization: Vectorization = setting(Vectorization.sync, Role.how)
@@ -81,6 +87,10 @@ class DatasetConfig:
     """What becomes of an episode whose last step has no end flag."""
     actions: OutsideActions = OutsideActions.refuse
     """What becomes of continuous actions outside the environment's bounds; those that are clipped are counted."""
+    success: SuccessOf = SuccessOf.recorded
+    """Which steps succeeded, where `env.reward` or `env.terminate_on_success` asks: those that the data say did, or the
+    last one of each episode, for demonstrations that say nothing.
+    """
     root: str | None = setting(None, Role.how)
     """The folder of the Minari data sets; null is Minari's own, which MINARI_DATASETS_PATH names."""
     download: bool = setting(True, Role.how)
@@ -98,6 +108,21 @@ class DemoDatasetConfig(DatasetConfig):
     """How many there are."""
     seed: int = at_least(0, 0)
     """Of the controller's chance and the start states."""
+
+
+@register("dataset", "scripted", "rql.data.sources.scripted:open_scripted")
+@dataclass
+class ScriptedDatasetConfig(DatasetConfig):
+    """Demonstrations of the expert that comes with the environment, made on first use."""
+
+    episodes: int = at_least(20, 1)
+    """How many there are."""
+    noise: float = at_least(0.1, 0)
+    """Standard deviation of what is added to the expert's actions, as a share of half the range of each."""
+    failures: Failures = Failures.drop
+    """Whether episodes in which the expert did not succeed are among them."""
+    seed: int = at_least(0, 0)
+    """Of the start states, the goals and the noise."""
 
 
 @register("dataset", "minari", "rql.data.sources.minari:open_configured")

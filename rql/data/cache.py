@@ -19,7 +19,8 @@ from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
 from rql.data.columns import NEXT_OBS, Columns, Field, continues, fields_of, lay_out
-from rql.data.episodes import Converter, Episode, Reading, Source
+from rql.data.convert import Converter, Reading
+from rql.data.episodes import Episode, Source
 from rql.data.transitions import Transitions
 from rql.utils.errors import DataError, RQLError
 from rql.utils.files import user_cache

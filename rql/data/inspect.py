@@ -7,7 +7,8 @@ import numpy as np
 from gymnasium import spaces as gym_spaces
 
 from rql.config.data import EnvConfig
-from rql.data.episodes import Converter, Reading, Source, SpacePair
+from rql.data.convert import Converter, Reading
+from rql.data.episodes import Source, SpacePair
 from rql.data.sources.d4rl import FlatSource
 from rql.data.transitions import Transitions
 from rql.envs.make import make_env

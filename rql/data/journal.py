@@ -21,7 +21,7 @@ from rql.utils.store import Arrays, Store
 from rql.utils.tree import named_leaves, tree_of
 
 HEADER = "header.json"
-OBSERVATIONS, SEED = "observations", "seed"
+OBSERVATIONS, SEED, SUCCESS = "observations", "seed", "success"
 COLUMNS = ("actions", "rewards", "terminations", "truncations")
 
 logger = logging.getLogger(__name__)
@@ -87,8 +87,9 @@ class Journal:
         seed = {} if episode.seed is None else {SEED: np.array(episode.seed)}
         leaves = {OBSERVATIONS + name: np.asarray(leaf) for name, leaf in named_leaves(episode.observations).items()}
         columns = {key: np.asarray(getattr(episode, key)) for key in COLUMNS}
+        success = {} if episode.infos is None else {SUCCESS: np.asarray(episode.infos[SUCCESS])[1:]}
         try:
-            self._store.write(number, leaves | columns | seed, durable=False)
+            self._store.write(number, leaves | columns | seed | success, durable=False)
         except OSError as error:
             raise RQLError(f"an episode cannot be kept in {self.path}: {error}") from error
         self._count(number, episode)
@@ -159,6 +160,11 @@ def read_episodes(path: Path) -> Iterator[EpisodeBuffer]:
         yield replace(episode, id=index)
 
 
+def infos_of(success: Any) -> dict[str, Any]:
+    """The infos of an episode that says whether each step (T,) succeeded; Minari has an entry for the reset too."""
+    return {SUCCESS: np.concatenate([[False], np.asarray(success, dtype=np.bool_)])}
+
+
 def _of_another(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> str:
     theirs, ours = (header | header.get("metadata", {}) for header in (found, wanted))
     differs = ", ".join(key for key in sorted(theirs | ours) if key != "metadata" and theirs.get(key) != ours.get(key))
@@ -178,4 +184,6 @@ def _numbered(store: Store) -> Iterator[tuple[int, EpisodeBuffer]]:
 def _episode(arrays: Arrays) -> EpisodeBuffer:
     seed = int(arrays[SEED]) if SEED in arrays else None
     leaves = {key.removeprefix(OBSERVATIONS): arrays[key] for key in arrays if key.startswith(OBSERVATIONS)}
-    return EpisodeBuffer(seed=seed, observations=tree_of(leaves), **{key: arrays[key] for key in COLUMNS})
+    infos = infos_of(arrays[SUCCESS]) if SUCCESS in arrays else None
+    columns = {key: arrays[key] for key in COLUMNS}
+    return EpisodeBuffer(seed=seed, observations=tree_of(leaves), infos=infos, **columns)

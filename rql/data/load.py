@@ -12,7 +12,9 @@ import gymnasium
 from rql.config.data import DatasetConfig, EnvConfig, NoDatasetConfig
 from rql.config.registry import implementation_of
 from rql.data.cache import cache_folder, open_cached
-from rql.data.episodes import Reading, Source
+from rql.data.convert import Reading
+from rql.data.episodes import Source
+from rql.data.relabel import Relabelling
 from rql.data.sources.d4rl import SUFFIXES, FlatSource
 from rql.data.sources.minari import check_spaces, open_minari
 from rql.data.transitions import Transitions, mix, subset
@@ -36,7 +38,8 @@ def load_datasets(
         return None
 
     limit = step_limit(env_config)
-    reading = Reading(spaces, config.unfinished, config.actions, limit)
+    relabelling = Relabelling.of(env_config, config.success)
+    reading = Reading(spaces, config.unfinished, config.actions, limit, relabelling)
 
     def load(source: Source) -> Transitions:
         if source.spaces is not None:

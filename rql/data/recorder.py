@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
-from rql.data.journal import Journal
+from rql.data.journal import Journal, infos_of
+from rql.envs.vector import success_of_steps
 from rql.utils.tree import entry, map_leaves
 
 
@@ -35,8 +36,20 @@ class EpisodeRecorder:
             self._running[index] = running = _Running(None, [])
             vars(running).update(fields)
 
-    def step(self, index: int, action: Any, observation: Any, reward: float, terminated: bool, truncated: bool) -> None:
-        """Environment `index` took `action` and came to `observation`, its own last one where the episode ends."""
+    def step(
+        self,
+        index: int,
+        action: Any,
+        observation: Any,
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        success: float | None,
+    ) -> None:
+        """Environment `index` took `action` and came to `observation`, its own last one where the episode ends.
+
+        `success` is 1 or 0, and None where it says nothing of it.
+        """
         running = self._running[index]
         assert running is not None
         running.observations.append(observation)
@@ -44,6 +57,8 @@ class EpisodeRecorder:
         running.rewards.append(reward)
         running.terminations.append(terminated)
         running.truncations.append(truncated)
+        if success is not None:
+            running.successes.append(bool(success))
         if terminated or truncated:
             self.journal.append(running.episode())
             self._running[index] = None
@@ -52,10 +67,13 @@ class EpisodeRecorder:
         self, actions: Any, observations: Any, rewards: Any, terminated: Any, truncated: Any, infos: dict[str, Any]
     ) -> None:
         """One step of all environments, which reset within the step in which an episode ends."""
-        for index, ended in enumerate(terminated | truncated):
+        done = terminated | truncated
+        success = success_of_steps(done, infos)
+        for index, ended in enumerate(done):
             last = infos["final_obs"][index] if ended else entry(observations, index)
             flags = bool(terminated[index]), bool(truncated[index])
-            self.step(index, actions[index], last, float(rewards[index]), *flags)
+            reported = None if success is None else float(success[index])
+            self.step(index, actions[index], last, float(rewards[index]), *flags, reported)
             if ended:
                 self.begin(index, observations)
 
@@ -66,7 +84,7 @@ class _Running:
     def __init__(self, seed: int | None, observations: list[Any]) -> None:
         self.seed, self.observations = seed, observations
         self.actions, self.rewards = list[Any](), list[float]()
-        self.terminations, self.truncations = list[bool](), list[bool]()
+        self.terminations, self.truncations, self.successes = list[bool](), list[bool](), list[bool]()
 
     def episode(self) -> EpisodeBuffer:
         """The whole episode."""
@@ -77,4 +95,5 @@ class _Running:
             rewards=self.rewards,
             terminations=self.terminations,
             truncations=self.truncations,
+            infos=infos_of(self.successes) if len(self.successes) == len(self.rewards) else None,
         )

@@ -30,6 +30,8 @@ def look(config: EnvConfig, env: gymnasium.Env[Any, Any], seen: gym_spaces.Space
     try:
         first, told = env.reset(seed=0)
         obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
+    except ConfigError:
+        raise
     except Exception as error:  # whatever an environment raises that was given the wrong arguments
         allowed = f"the first step of {config.id} failed with {said(error)}"
         raise ConfigError("env.kwargs", config.kwargs, allowed) from error

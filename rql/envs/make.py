@@ -15,6 +15,7 @@ from rql.config.data import EnvConfig
 from rql.envs.goals import GoalSuccess, is_goal_env
 from rql.envs.look import look
 from rql.envs.spaces import Spaces, describe
+from rql.envs.success import OnSuccess, ends_at_success
 from rql.utils.errors import ConfigError
 from rql.utils.extras import remedy
 from rql.utils.text import said
@@ -47,7 +48,8 @@ def make_env(config: EnvConfig) -> gymnasium.Env[Any, Any]:
         raise ConfigError("env.id", config.id, f"what it needs does not work here: {error}") from error
     except Exception as error:  # whatever an environment raises that was given the wrong arguments
         raise ConfigError("env.kwargs", config.kwargs, f"it failed with {said(error)}") from error
-    return GoalSuccess(env) if is_goal_env(env) else env
+    env = GoalSuccess(env) if is_goal_env(env) else env
+    return OnSuccess(env, config) if ends_at_success(config) else env
 
 
 def step_limit(config: EnvConfig) -> int | None:
@@ -87,7 +89,9 @@ def inspect_env(config: EnvConfig) -> tuple[Spaces, gymnasium.Env[Any, Any]]:
 
 def spec_of(env: gymnasium.Env[Any, Any]) -> EnvSpec | None:
     """What makes the environment again, also for those who do not have this package."""
-    return (env.env if isinstance(env, GoalSuccess) else env).spec
+    while isinstance(env, OnSuccess | GoalSuccess):
+        env = env.env
+    return env.spec
 
 
 def env_of_spec(spec: EnvSpec, config: EnvConfig) -> EnvConfig:

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rql.data.batch import RewardTransform
-from rql.envs.goals import SUCCESS_KEYS
 from rql.envs.guarded import GuardedEnvs
 from rql.envs.make import AnyVectorEnv
 from rql.envs.spaces import Spaces
-from rql.utils.errors import RQLError
+from rql.envs.vector import reported_success
 
 Policy = Callable[[Tensor], Tensor]
 """Observations (n, obs_dim) → actions (n,) or (n, d)."""
@@ -135,7 +134,7 @@ def play(
         results.begin(episode[playing], flat[playing], action[playing])
         obs, reward, terminated, truncated, infos = envs.step(spaces.action.to_env(action))
         learned = reward_transform(reward) * discount ** results.lengths[np.minimum(episode, episodes - 1)]
-        success = _success(infos)
+        success = reported_success(infos)
         results.step(episode[playing], reward[playing], learned[playing], None if success is None else success[playing])
         done = terminated | truncated
         long = playing & ~done & (results.lengths[np.minimum(episode, episodes - 1)] >= step_limit)
@@ -154,23 +153,3 @@ def _reset(envs: AnyVectorEnv | GuardedEnvs, episode: NDArray[np.int64], seed: i
     seeds = [seed + int(index) for index in episode]
     # the base class knows a single seed only; the synchronous and the asynchronous one take a list
     return envs.reset(seed=seeds, options={"reset_mask": mask})[0]  # type: ignore[arg-type]
-
-
-def _success(infos: dict[str, Any]) -> NDArray[np.float64] | None:
-    """(n,): what each environment reports, 0 where it reports nothing at this step.
-
-    Raises:
-        RQLError: if that is no truth value.
-    """
-    for key in SUCCESS_KEYS:
-        if key in infos:
-            said = infos.get(f"_{key}", np.ones(len(infos[key]), np.bool_))
-            values = [value if given else 0.0 for value, given in zip(infos[key], said, strict=True)]
-            try:
-                reported = np.array(values).astype(np.float64)
-            except (TypeError, ValueError):
-                reported = np.empty(0)
-            if reported.shape != (len(values),) or not np.isfinite(reported).all():
-                raise RQLError(f"the environment reports info[{key!r}] as {values}, where True or False is needed")
-            return reported
-    return None

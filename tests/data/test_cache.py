@@ -21,8 +21,9 @@ from rql.config.choices import Unfinished
 from rql.data import cache
 from rql.data.batch import MC_RETURN, Draw
 from rql.data.cache import entries, open_cached, read_entry, remove, remove_leftovers
+from rql.data.convert import Converter, Reading
 from rql.data.dataset import Dataset
-from rql.data.episodes import Converter, Episode, Reading, Source
+from rql.data.episodes import Episode, Source
 from rql.data.replay import EnvStep, ReplayBuffer
 from rql.data.replay_log import ReplayLog
 from rql.data.sampling import Mixture
@@ -185,7 +186,7 @@ import sys, time
 from pathlib import Path
 sys.path[:0] = ["tests", "tests/data"]
 import test_cache
-from rql.data.episodes import Converter
+from rql.data.convert import Converter
 convert = Converter.convert
 def slow(*args):
     print("converting", flush=True)

@@ -15,7 +15,7 @@ from rql.config.data import EnvConfig
 from rql.envs.guarded import EnvFailedError, Failures
 from rql.envs.make import inspect_env
 from rql.envs.training import RestartError, TrainingEnvs
-from rql.evaluation.rollout import _success
+from rql.envs.vector import reported_success
 from rql.utils.errors import ConfigError, RQLError
 
 BOX = gym_spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -108,14 +108,14 @@ def test_success_that_comes_late_is_a_number_or_a_sentence() -> None:
     vector = gymnasium.vector.SyncVectorEnv([lambda: Odd(info={"success": np.True_}), Odd])
     vector.reset()
     infos = vector.step(np.zeros(2, np.int64))[4]
-    reported = _success(infos)
+    reported = reported_success(infos)
     assert reported is not None and reported.tolist() == [1.0, 0.0]
-    assert _success({}) is None
+    assert reported_success({}) is None
     for odd in (np.array([True]), None, "yes"):
         vector = gymnasium.vector.SyncVectorEnv([partial(Odd, info={"success": odd})])
         vector.reset()
         with pytest.raises(RQLError, match=r"reports info\['success'\] as"):
-            _success(vector.step(np.zeros(1, np.int64))[4])
+            reported_success(vector.step(np.zeros(1, np.int64))[4])
 
 
 def test_what_always_fails_is_tried_three_times(caplog: Any) -> None:

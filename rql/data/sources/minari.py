@@ -18,6 +18,7 @@ from rql.config.data import EnvConfig, MinariDatasetConfig
 from rql.data.episodes import Episode, Source, SpacePair
 from rql.data.sources.network import check_network
 from rql.data.transitions import Reference
+from rql.envs.goals import SUCCESS_KEYS
 from rql.utils.errors import DataError, RQLError
 from rql.utils.tree import map_leaves
 
@@ -70,12 +71,19 @@ class MinariSource(Source):
                         map_leaves(lambda leaf: leaf[1:], raw["observations"]),
                         raw["terminations"],
                         raw["truncations"],
+                        success=_success(raw["infos"], len(raw["rewards"])),
                     )
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> DataError:
         return DataError(f"data set {self.label} cannot be read: {type(error).__name__}: {error}")
+
+
+def _success(infos: dict[str, Any] | None, steps: int) -> Any:
+    """(T,): what the steps of an episode reported; there may be an entry for its reset before them."""
+    reported = [np.asarray(infos[key]) for key in SUCCESS_KEYS if key in infos] if infos else []
+    return reported[0][len(reported[0]) - steps :] if reported else None
 
 
 def open_configured(config: MinariDatasetConfig, env_config: EnvConfig) -> MinariSource:
