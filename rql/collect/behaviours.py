@@ -4,6 +4,7 @@ import hashlib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rql.config.collect import (
     AUTO,
     BehaviourConfig,
     CollectConfig,
+    ExpertBehaviourConfig,
     RandomBehaviourConfig,
     RunBehaviourConfig,
     SB3BehaviourConfig,
@@ -27,6 +29,8 @@ from rql.config.data import EnvConfig
 from rql.config.registry import choice_of, implementation_of
 from rql.data.demonstrators import CONTROLLERS
 from rql.data.sources.minari import check_spaces
+from rql.envs.experts import WITH_EXPERT, Demonstrating, has_expert
+from rql.envs.make import AnyVectorEnv, Wrap, as_it_is
 from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.utils.errors import ConfigError, RQLError
 from rql.utils.extras import remedy
@@ -41,10 +45,17 @@ Act = Callable[[Any, np.random.Generator], NDArray[Any]]
 class Behaviour:
     """A policy, and what the data set says of it."""
 
-    act: Act
+    act: Act | None
+    """None where its environments know what to do: they are wrapped in a `Demonstrating`."""
     description: str
     content: str = ""
     """A hash of the file it comes from."""
+    wrap: Wrap = as_it_is
+    """What is done to its environments."""
+
+    def acting_in(self, envs: AnyVectorEnv) -> Act:
+        """What acts in its environments."""
+        return self.act or (lambda obs, rng: np.stack(envs.call("demonstrate")))
 
 
 def env_of(config: CollectConfig) -> EnvConfig:
@@ -102,6 +113,23 @@ def scripted_actions(config: ScriptedBehaviourConfig, env_config: EnvConfig, spa
         return actions
 
     return Behaviour(act, f"scripted controller, {config.random_chance:.0%} of the steps random")
+
+
+def expert_actions(config: ExpertBehaviourConfig, env_config: EnvConfig, spaces: Spaces, env: Env) -> Behaviour:
+    """The policy of `behaviour=expert`.
+
+    Raises:
+        ConfigError: if the environment brings no expert.
+    """
+    if not has_expert(env_config):
+        raise ConfigError("behaviour", "expert", f"{env_config.id} brings no expert: {WITH_EXPERT} do")
+    return demonstrations(env_config, config.noise)
+
+
+def demonstrations(config: EnvConfig, noise: float) -> Behaviour:
+    """The expert of an environment, with noise of this standard deviation, as a share of half the range of actions."""
+    described = f"scripted expert that comes with the environment, noise {noise:g}"
+    return Behaviour(None, described, wrap=partial(Demonstrating, config=config, noise=noise))
 
 
 def trained_policy(config: RunBehaviourConfig, env_config: EnvConfig, spaces: Spaces, env: Env) -> Behaviour:

@@ -5,6 +5,7 @@ from itertools import count
 from typing import Any
 
 import numpy as np
+from minari.data_collector.episode_buffer import EpisodeBuffer
 
 from rql.collect.behaviours import Act
 from rql.data.journal import Journal
@@ -24,17 +25,18 @@ def collect(
     step_limit: int | None,
     max_steps: int,
     progress: Callable[[], None],
+    keep: Callable[[EpisodeBuffer], bool] = lambda episode: True,
 ) -> int:
     """Add whole episodes to the journal until it holds so many steps, or episodes.
 
     Episode i starts from the state of seed `seed` + i; those that the journal holds already are not played again.
     Every episode that has begun is played to its end, so that short ones are not favoured, or to `max_steps`, where it
     is truncated; how many were is returned. No more are begun than it takes if they last as long as those so far, or
-    `step_limit` steps at first. `envs` must not reset by themselves.
+    `step_limit` steps at first. Those that are not to `keep` do not count. `envs` must not reset by themselves.
     """
     seeds = (one for one in count(seed) if one not in journal.seeds)
     rng = np.random.default_rng([seed, journal.episodes])
-    recorder = EpisodeRecorder(journal, envs.num_envs)
+    recorder = EpisodeRecorder(journal, envs.num_envs, keep)
     playing, lengths = np.zeros(envs.num_envs, dtype=np.bool_), np.zeros(envs.num_envs, dtype=np.int64)
     ended, obs, cut = np.ones_like(playing), None, 0
     while True:

@@ -40,11 +40,13 @@ def run(config: CollectConfig) -> None:
         stack.callback(leave, journal)
         if journal.episodes:
             console.print(f"going on after {journal.episodes:,} episodes, {journal.steps:,} steps", highlight=False)
-        envs = stack.enter_context(closing(make_vector_env(env_config, env_config.num_envs, AutoresetMode.DISABLED)))
+        envs = stack.enter_context(
+            closing(make_vector_env(env_config, env_config.num_envs, AutoresetMode.DISABLED, behaviour.wrap))
+        )
         progress = stack.enter_context(_progress(config, journal, console))
         limit = step_limit(env_config)
         much = (config.steps, config.episodes, config.seed, limit, config.max_episode_steps)
-        if cut := collect(behaviour.act, envs, journal, *much, progress):
+        if cut := collect(behaviour.acting_in(envs), envs, journal, *much, progress):
             most = f"max_episode_steps={config.max_episode_steps}"
             logger.warning("%s cut off %d episodes, which %s had not ended", most, cut, env_config.id)
         episodes, steps = journal.episodes, journal.steps

@@ -39,6 +39,15 @@ class ScriptedBehaviourConfig(BehaviourConfig):
     """The probability that a step is left to a uniformly drawn action."""
 
 
+@register("behaviour", "expert", "rql.collect.behaviours:expert_actions")
+@dataclass
+class ExpertBehaviourConfig(BehaviourConfig):
+    """The expert that comes with the environment, as in `dataset=scripted`."""
+
+    noise: float = at_least(0.1, 0)
+    """Standard deviation of what is added to its actions, as a share of half the range of each."""
+
+
 @register("behaviour", "run", "rql.collect.behaviours:trained_policy")
 @dataclass
 class RunBehaviourConfig(BehaviourConfig):

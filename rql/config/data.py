@@ -110,7 +110,7 @@ class DemoDatasetConfig(DatasetConfig):
     """Of the controller's chance and the start states."""
 
 
-@register("dataset", "scripted", "rql.data.sources.scripted:open_scripted")
+@register("dataset", "scripted", "rql.collect.scripted:open_scripted")
 @dataclass
 class ScriptedDatasetConfig(DatasetConfig):
     """Demonstrations of the expert that comes with the environment, made on first use."""

@@ -1,5 +1,6 @@
 """Keeping the episodes of vectorised environments as they were."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from rql.utils.tree import entry, map_leaves
 class EpisodeRecorder:
     """Follows each environment and hands whole episodes to a journal."""
 
-    def __init__(self, journal: Journal, num_envs: int) -> None:
-        self.journal = journal
+    def __init__(
+        self, journal: Journal, num_envs: int, keep: Callable[[EpisodeBuffer], bool] = lambda episode: True
+    ) -> None:
+        """Episodes that are not to `keep` are dropped at their end."""
+        self.journal, self._keep = journal, keep
         self._running: list[_Running | None] = [None] * num_envs
 
     def begin(self, index: int, observations: Any, seed: int | None = None) -> None:
@@ -60,7 +64,9 @@ class EpisodeRecorder:
         if success is not None:
             running.successes.append(bool(success))
         if terminated or truncated:
-            self.journal.append(running.episode())
+            episode = running.episode()
+            if self._keep(episode):
+                self.journal.append(episode)
             self._running[index] = None
 
     def follow(

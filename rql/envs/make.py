@@ -3,12 +3,11 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from rql.config.choices import Vectorization
 from rql.config.data import EnvConfig
@@ -20,7 +19,9 @@ from rql.utils.errors import ConfigError
 from rql.utils.extras import remedy
 from rql.utils.text import said
 
-AnyVectorEnv = VectorEnv[Any, Any, Any]
+AnyEnv = gymnasium.Env[Any, Any]
+AnyVectorEnv = SyncVectorEnv | AsyncVectorEnv
+Wrap = Callable[[AnyEnv], AnyEnv]
 
 FROM_DATASET = "from_dataset"
 """The `env.id` of the environment that the data set was made in."""
@@ -68,9 +69,14 @@ def step_limit(config: EnvConfig) -> int | None:
     return limit
 
 
-def make_vector_env(config: EnvConfig, count: int, autoreset: AutoresetMode) -> AnyVectorEnv:
-    """`count` environments side by side; `autoreset` says what happens where an episode ends."""
-    make: list[Callable[[], gymnasium.Env[Any, Any]]] = [partial(make_env, config)] * count
+def as_it_is(env: AnyEnv) -> AnyEnv:
+    """The environment, wrapped in nothing more."""
+    return env
+
+
+def make_vector_env(config: EnvConfig, count: int, autoreset: AutoresetMode, wrap: Wrap = as_it_is) -> AnyVectorEnv:
+    """`count` environments side by side, each wrapped; `autoreset` says what happens where an episode ends."""
+    make: list[Callable[[], AnyEnv]] = [lambda: wrap(make_env(config))] * count
     cls = SyncVectorEnv if config.vectorization is Vectorization.sync else AsyncVectorEnv
     return cls(make, autoreset_mode=autoreset)
 
