@@ -50,7 +50,7 @@ class TrackingConfig:
     log_policy: bool = False
     """Keep the final agent.pt as a W&B artifact."""
     log_video: bool = False
-    """Film an episode at the end of each stage, into the run's folder and W&B."""
+    """Film an episode at the end of each stage, into the run's folder and W&B, and picture some beside the clone's."""
 
 
 @dataclass

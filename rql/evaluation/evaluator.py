@@ -19,8 +19,9 @@ from rql.data.transitions import Reference
 from rql.envs.guarded import AnyEnv, EnvFailedError, Failures, GuardedEnvs
 from rql.envs.make import make_env
 from rql.envs.spaces import Spaces
+from rql.evaluation.contact_sheet import STARTS, Strip, strip
 from rql.evaluation.rollout import Episode, EpisodeResults, play
-from rql.evaluation.video import Camera, record
+from rql.evaluation.video import Act, Camera, record
 from rql.utils.errors import EvaluationError
 from rql.utils.random import generator, stream_seed
 
@@ -95,6 +96,20 @@ class Evaluator:
         Raises:
             OSError: if it cannot be written.
         """
+        act, first = self._acting(state, policy), first_episode_seed(self._config.seed)
+        record(act, first, camera, path, self._config.evaluation.max_episode_steps)
+
+    def strips(self, state: Any, policy: str, camera: Camera) -> list[Strip]:
+        """Frames of the first episodes of a policy, as they are evaluated in the mode `evaluation.mode`."""
+        first, most = first_episode_seed(self._config.seed), self._config.evaluation.max_episode_steps
+        return [strip(lambda: self._acting(state, policy), first + i, camera, most) for i in range(STARTS)]
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._envs.close()
+
+    def _acting(self, state: Any, policy: str) -> Act:
+        """A policy for one environment, in the mode `evaluation.mode` and always with the same random numbers."""
         draws = generator(self._config.seed, "evaluation", self._device)
         deterministic = self._config.evaluation.mode is ActionMode.mode
         filmed = Policy(self._agent, state, self._spaces, policy, deterministic, draws)
@@ -103,11 +118,7 @@ class Evaluator:
             self._check()
             return filmed(obs)
 
-        record(act, first_episode_seed(self._config.seed), camera, path, self._config.evaluation.max_episode_steps)
-
-    def close(self) -> None:
-        """Close the environments."""
-        self._envs.close()
+        return act
 
     def _say_cut(self, results: EpisodeResults) -> None:
         if results.cut and not self._warned:

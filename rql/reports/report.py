@@ -13,6 +13,7 @@ from rql.reports.figures import Picture, final_points, gains, learning_curves, p
 from rql.reports.latex import latex
 from rql.reports.markdown import markdown_page
 from rql.reports.page import html_page
+from rql.reports.sheets import contact_sheets
 from rql.reports.statistics import Estimate
 from rql.reports.tables import make_tables
 from rql.reports.traces import traces
@@ -70,6 +71,7 @@ def make_pictures(comparison: Comparison, curves: Curves) -> list[Picture]:
         improvement_matrix(comparison),
         *sensitivities(comparison),
         *heat_maps(comparison),
+        *contact_sheets(comparison),
     ]
     return [picture for picture in found if picture]
 

@@ -16,7 +16,7 @@ from rql.config.agents.base import AgentTable, StageInfo, baseline_of
 from rql.config.roles import experiment, flat
 from rql.reports.evaluations import Evaluation, Traces, read_lines
 from rql.runs.folder import JOB_FILE, JOB_LOCK_FILE, RUN_FILE, is_locked, read_agent_table
-from rql.runs.record import CHOICES, CONFIG_FILE, METRICS_FILE, SUMMARY_FILE, VIDEOS
+from rql.runs.record import CHOICES, CONFIG_FILE, CONTACT_SHEET, METRICS_FILE, SUMMARY_FILE, VIDEOS
 from rql.utils.errors import RQLError
 
 Plain = dict[str, Any]
@@ -97,6 +97,11 @@ class Run:
         """The films of the ends of its stages, in their order."""
         folder = self.directory / VIDEOS
         return [film for stage in self.agent.stages for film in sorted(folder.glob(f"{stage.name}.*"))]
+
+    @property
+    def contact_sheet(self) -> Path:
+        """The pictures of its clone and its last stage, if it was filmed."""
+        return self.directory / CONTACT_SHEET
 
     def at(self, stage: str) -> list[Evaluation]:
         """The evaluations of a stage, in the order of the record."""

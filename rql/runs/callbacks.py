@@ -14,10 +14,11 @@ from typing import Any
 
 from rql.agents.saving import AGENT_FILE, BEST_FILE, save_agent
 from rql.config.schema import Config
+from rql.evaluation.contact_sheet import sheet, side_by_side
 from rql.evaluation.evaluator import Evaluator
 from rql.evaluation.rollout import EPISODE_COLUMNS, Episode
 from rql.evaluation.video import Camera, best_format
-from rql.runs.record import VIDEOS, LocalRecord
+from rql.runs.record import CONTACT_SHEET, SHEETS, VIDEOS, LocalRecord
 from rql.tracking.display import Display
 from rql.tracking.wandb import WandbView
 from rql.training.progress import Progress
@@ -151,24 +152,35 @@ class SaveEpisodes(Callback):
 
 
 class Film(Callback):
-    """Films an episode at the end of each stage."""
+    """Films an episode at the end of each stage, and has pictures of some, beside those of the baseline."""
 
     def __init__(self, evaluator: Evaluator, camera: Camera, directory: Path, wandb: WandbView) -> None:
-        self._evaluator, self._camera, self._directory, self._wandb = evaluator, camera, directory / VIDEOS, wandb
+        self._evaluator, self._camera, self._directory, self._wandb = evaluator, camera, directory, wandb
 
     def report(self, report: Report) -> None:
         """Film the policy of a stage that has ended."""
         if not report.ended:
             return
-        info = report.trainer.info
-        path = self._directory / f"{info.name}{best_format()}"
+        info, state = report.trainer.info, report.trainer.state
+        path = self._directory / VIDEOS / f"{info.name}{best_format()}"
         try:
             path.parent.mkdir(exist_ok=True)
-            self._evaluator.film(report.trainer.state, info.policy, self._camera, path)
+            self._evaluator.film(state, info.policy, self._camera, path)
+            strips = self._evaluator.strips(state, info.policy, self._camera)
+            self._lay_out(report, sheet(info.label, strips))
         except Exception as error:  # a driver that gives up, a full disk: no reason to lose a run
             logger.warning("the end of stage %s could not be filmed: %s %s", info.name, type(error).__name__, error)
             return
         self._wandb.log_video(info, report.step, path)
+
+    def _lay_out(self, report: Report, content: bytes) -> None:
+        """Write `contact_sheets/STAGE.png`, and `contact_sheet.png`: that of the baseline and this one."""
+        info, folder = report.trainer.info, self._directory / SHEETS
+        folder.mkdir(exist_ok=True)
+        write_atomically(folder / f"{info.name}.png", content)
+        shown = [stage for stage in report.trainer.agent.stages if stage.info.baseline or stage.info is info]
+        paths = [folder / f"{stage.info.name}.png" for stage in shown]
+        write_atomically(self._directory / CONTACT_SHEET, side_by_side([path for path in paths if path.exists()]))
 
 
 class SaveAgent(Callback):
