@@ -163,6 +163,12 @@ class RobomimicDatasetConfig(FileDatasetConfig):
     """The keys of `obs` that make an observation, side by side; null takes all vectors, in alphabetical order."""
 
 
+@register("dataset", "ogbench", "rql.data.sources.ogbench:open_ogbench")
+@dataclass
+class OGBenchDatasetConfig(FileDatasetConfig):
+    """A file that OGBench publishes, relabelled for the single task of the environment."""
+
+
 @register("dataset", "none")
 @dataclass
 class NoDatasetConfig(DatasetConfig):

@@ -20,6 +20,7 @@ from rql.data.sources.minari import check_spaces, open_minari
 from rql.data.transitions import Transitions, mix, subset
 from rql.envs.make import FROM_DATASET, env_of_spec, step_limit
 from rql.envs.spaces import Spaces
+from rql.envs.success import pays_itself
 from rql.utils.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def load_datasets(
         return data
 
     def further(name: str) -> Transitions:
-        return load(open_source(name, config.download, limit))
+        return load(open_source(name, config.download, limit, pays_itself(env_config)))
 
     with minari_root(config.root):
         main = subset(load(_main_source(config, env_config)), config.keep)
@@ -61,14 +62,14 @@ def load_datasets(
     return offline, subset(cloned, config.bc)
 
 
-def open_source(name: str, download: bool, step_limit: int | None = None) -> Source:
-    """A data set by the path of its file, or by its Minari id; `step_limit` is that of the environment.
+def open_source(name: str, download: bool, step_limit: int | None = None, with_rewards: bool = True) -> Source:
+    """A data set by the path of its file, or by its Minari id; of a file as `FlatSource` takes it.
 
     Raises:
         DataError: if it is not there or cannot be read.
     """
     if Path(name).suffix in SUFFIXES:
-        return FlatSource(Path(name).expanduser(), step_limit)
+        return FlatSource(Path(name).expanduser(), step_limit, with_rewards)
     return open_minari(name, download)
 
 

@@ -13,7 +13,12 @@ from rql.utils.errors import ConfigError
 
 def ends_at_success(config: EnvConfig) -> bool:
     """Whether success ends an episode."""
-    return config.terminate_on_success or config.reward is not Reward.environment
+    return config.terminate_on_success or not pays_itself(config)
+
+
+def pays_itself(config: EnvConfig) -> bool:
+    """Whether steps pay what the environment pays."""
+    return config.reward is Reward.environment
 
 
 def paid(kind: Reward, reward: Any, success: Any) -> Any:

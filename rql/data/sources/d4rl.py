@@ -14,6 +14,7 @@ from rql.config.data import EnvConfig, FileDatasetConfig
 from rql.data.breaks import breaks
 from rql.data.episodes import Episode, Source
 from rql.envs.make import step_limit
+from rql.envs.success import pays_itself
 from rql.utils.errors import ConfigError, DataError
 
 Arrays = dict[str, NDArray[Any]]
@@ -22,6 +23,7 @@ REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("timeouts", "next_observations")
 HDF5_SUFFIXES = (".hdf5", ".h5")
 SUFFIXES = (*HDF5_SUFFIXES, ".npz")
+WITHOUT_REWARDS = "reward=success dataset.success=last_step takes the end of each demonstration for its success"
 
 
 def open_file(config: FileDatasetConfig, env_config: EnvConfig) -> "FlatSource":
@@ -33,7 +35,7 @@ def open_file(config: FileDatasetConfig, env_config: EnvConfig) -> "FlatSource":
     """
     if Path(config.path).suffix not in SUFFIXES:
         raise ConfigError("dataset.path", config.path, f"a file {', '.join(SUFFIXES)}")
-    return FlatSource(Path(config.path).expanduser(), step_limit(env_config))
+    return FlatSource(Path(config.path).expanduser(), step_limit(env_config), pays_itself(env_config))
 
 
 class FlatSource(Source):
@@ -47,14 +49,19 @@ class FlatSource(Source):
 
     flags = ("terminals", "timeouts")
 
-    def __init__(self, path: Path, step_limit: int | None = None) -> None:
-        """`step_limit` is the number of steps after which the environment ends an episode, if it does.
+    def __init__(self, path: Path, step_limit: int | None = None, with_rewards: bool = True) -> None:
+        """The file, which is not read yet.
+
+        Args:
+            path: where it lies.
+            step_limit: the number of steps after which the environment ends an episode, if it does.
+            with_rewards: whether its rewards count; where they do not, there may be none.
 
         Raises:
             DataError: if there is no such file, or it may not be read.
         """
         self.name, self.label, self.files = path.stem, str(path), [path]
-        self._path, self._step_limit = path, step_limit
+        self._path, self._step_limit, self._with_rewards = path, step_limit, with_rewards
         try:
             path.stat()
         except OSError as error:
@@ -151,10 +158,13 @@ class FlatSource(Source):
             raise DataError(f"data set {self.label} cannot be read: {type(error).__name__}: {error}") from error
 
     def _checked(self, arrays: Arrays) -> Arrays:
+        if not self._with_rewards and "terminals" in arrays:
+            arrays.setdefault("rewards", np.zeros(arrays["terminals"].size))
         for key in REQUIRED:
             if key not in arrays:
                 has = ", ".join(arrays) or "none of them"
-                raise DataError(f"data set {self.label} has no array {key}; of the keys of D4RL it has {has}")
+                remedy = f"; {WITHOUT_REWARDS}" if key == "rewards" else ""
+                raise DataError(f"data set {self.label} has no array {key}; of the keys of D4RL it has {has}{remedy}")
         steps = arrays["rewards"].size
         arrays.setdefault("timeouts", np.zeros(steps, dtype=np.bool_))
         for key, array in arrays.items():

@@ -88,7 +88,8 @@ class RobomimicSource(Source):
             following, steps = observations[1:steps], steps - 1
         cut = np.zeros(steps, np.bool_)
         cut[-1:] = not len(ends)
-        return Episode(observations[:steps], actions[:steps], rewards[:steps], following, dones[:steps], cut)
+        done = dones[:steps]
+        return Episode(observations[:steps], actions[:steps], rewards[:steps], following, done, cut, success=done)
 
     def _vectors(self, name: str, observations: Any) -> NDArray[Any]:
         """The chosen observations side by side, (T, width)."""
