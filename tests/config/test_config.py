@@ -23,6 +23,7 @@ NEEDED = {
     "dataset=d4rl": ["dataset.path=some.hdf5"],
     "dataset=npz": ["dataset.path=some.npz"],
     "dataset=robomimic": ["dataset.path=some.hdf5"],
+    "dataset=ogbench": ["dataset.path=some.npz"],
     "dataset=none": NOT_OFFLINE,
     "policy=uniform": NOT_OFFLINE,
     "env=from_dataset": ["dataset=hopper_medium"],

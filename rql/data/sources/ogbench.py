@@ -76,12 +76,9 @@ class OGBenchSource(Source):
         try:
             importlib.import_module("ogbench.relabel_utils").relabel_dataset(self._env_config.id, env, arrays)
         except (KeyError, IndexError, ValueError) as error:
-            needed = (
-                f"{', '.join(REQUIRED)}, and {BUTTONS} for tasks with buttons, of {self._env_config.id}, are needed"
-            )
-            raise DataError(
-                f"data set {self.label} cannot be relabelled: {type(error).__name__} {error}; {needed}"
-            ) from error
+            what = f"{type(error).__name__} {error}"
+            needed = f"{', '.join(REQUIRED)}, and {BUTTONS} for tasks with buttons, are needed"
+            raise DataError(f"data set {self.label} cannot be relabelled: {what}; {needed}") from error
 
     def _read(self) -> dict[str, Any]:
         try:
