@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from rql.config.data import EnvConfig
-from rql.envs.ogbench import OGBenchExpert
+from rql.envs.ogbench_expert import OGBenchExpert
 
 META_WORLD = "rql/MetaWorld"
 TABLETOP = ("cube-", "scene-", "puzzle-")

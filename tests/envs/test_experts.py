@@ -8,7 +8,7 @@ import pytest
 from rql.config.data import EnvConfig
 from rql.envs.experts import Demonstrating
 from rql.envs.make import make_env
-from rql.envs.ogbench import presses
+from rql.envs.ogbench_expert import presses
 
 SOLVED = [
     *("cube-double-singletask-task2-v0", "scene-singletask-task2-v0", "puzzle-3x3-singletask-task2-v0"),
