@@ -66,7 +66,7 @@ def test_a_set_that_was_cut_off_is_gone_on_with_and_is_the_same(tmp_path: Path, 
 
 
 def test_failures_are_left_out_or_kept(tmp_path: Path) -> None:
-    short = EnvConfig(id=REACH.id, kwargs=REACH.kwargs | {"max_episode_steps": 30})
+    short = EnvConfig(id=REACH.id, kwargs=REACH.kwargs | {"max_episode_steps": 44})
     kept = made(tmp_path, short, episodes=6, failures=Failures.keep)
     successes = [bool(episode.success.any()) for episode in kept]  # type: ignore[union-attr]
     assert len(kept) == 6 and 0 < sum(successes) < 6
@@ -92,12 +92,12 @@ def test_a_collection_of_the_expert_has_the_episodes_of_its_demonstrations(colle
     seeds = [int(metadata["seed"]) for metadata in data.storage.get_episode_metadata(range(4))]
     for seed, episode in zip(seeds, data.iterate_episodes(), strict=True):
         assert np.array_equal(episode.actions, wanted[seed].actions)
-        assert episode.infos["success"][1:].tolist() == list(wanted[seed].success or [])
+        assert episode.infos["success"][1:].tolist() == np.asarray(wanted[seed].success).tolist()
 
 
 def test_a_run_clones_them_and_says_how_often_the_clone_succeeds(cli: Cli, data_root: Path) -> None:
-    task = ["env=metaworld_reach", "++env.kwargs.max_episode_steps=60", "dataset=scripted", "reward=success"]
-    tiny = ["dataset.episodes=3", "tracking=disabled", "batch_size=16", "bc.updates=200", "offline.updates=3"]
-    online = ["online.env_steps=24", "online.warmup_fraction=0.3", "evaluation.boundary_episodes=4"]
+    task = ["env=metaworld_reach", "++env.kwargs.max_episode_steps=100", "dataset=scripted", "reward=success"]
+    tiny = ["dataset.episodes=3", "tracking=disabled", "batch_size=16", "bc.updates=400", "offline.updates=3"]
+    online = ["online.env_steps=24", "online.warmup_fraction=0.3", "evaluation.boundary_episodes=2"]
     summary = summary_of(cli(*task, *tiny, *online, name="reach"))
-    assert 0.0 < summary["bc/success_rate"] == summary["bc/return"] and summary["bc/episode_length"] < 60
+    assert summary["bc/success_rate"] == summary["bc/return"] > 0.0 and summary["bc/episode_length"] < 100

@@ -73,6 +73,11 @@ class OGBenchSource(Source):
 
     def _relabel(self, env: gymnasium.Env[Any, Any], arrays: dict[str, Any]) -> None:
         """Add rewards (N,) and masks (N,), 0 where the task is done."""
+        core: Any = env.unwrapped
+        width, wanted = arrays["qpos"].shape[-1], (core._model if hasattr(core, "_model") else core.model).nq
+        if width != wanted:
+            what = f"qpos has {width} numbers, and {self._env_config.id} {wanted}"
+            raise DataError(f"data set {self.label} was made in another environment: {what}")
         try:
             importlib.import_module("ogbench.relabel_utils").relabel_dataset(self._env_config.id, env, arrays)
         except (KeyError, IndexError, ValueError) as error:
