@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from rql.config.choices import OutsideActions, PolicyClass, Unfinished, Vectorization
+from rql.config.choices import Headline, OutsideActions, PolicyClass, Unfinished, Vectorization
 from rql.config.registry import register
 from rql.config.settings import Check, Role, WholeConfig, at_least, finite, fraction, positive, section, setting
 
@@ -23,6 +23,10 @@ class EnvConfig:
     """Which entries of a dictionary observation the agent sees; null is observation and desired_goal, or all."""
     flatten_images: bool = False
     """Lay images flat; without it observations that are images are refused, for no network here is made for them."""
+    headline: Headline = Headline["return"]
+    """By what policies are compared, from the choice of best.pt to the report; `success` is the share of episodes in
+    which `info` has a true `is_success` or `success`, in an environment that says so or the contrary.
+    """
     num_envs: int = at_least(1, 1)
     """Environments that collect in parallel during online finetuning."""
     vectorization: Vectorization = setting(Vectorization.sync, Role.how)
