@@ -85,6 +85,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from rql.agents.loading import open_agent
+    from rql.config.headline import HeadlineInfo
     from rql.evaluation.saved import Plan, compare, first_episode
     from rql.evaluation.video import check_format, open_camera, record
     from rql.reports.table import policies_table
@@ -102,4 +103,5 @@ def _evaluate(options: argparse.Namespace) -> None:
         content = {"path": str(options.path), "env": saved.config.env.id, "seed": plan.seed, "policies": figures}
         write_atomically(options.json, (json.dumps(content, indent=1) + "\n").encode())
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    console.print(policies_table(figures, saved.config.agent.policies, f"{saved.config.env.id}, seed {plan.seed}"))
+    title, headline = f"{saved.config.env.id}, seed {plan.seed}", HeadlineInfo.of(saved.config.env.headline)
+    console.print(policies_table(figures, saved.config.agent.policies, title, headline))

@@ -20,7 +20,7 @@ from rql.config.roles import flat
 
 PLAN = "check the jobs of a sweep and print them, as `rql train -m` would run them; nothing is run or written"
 COMMANDS = {
-    "status": "print the jobs, what became of them, and their returns",
+    "status": "print the jobs, what became of them, and their returns or success rates",
     "retry": "run the jobs that failed once more, as they were, launched like the last time",
 }
 

@@ -89,7 +89,8 @@ def runs_of(folder: Path, name: str | None) -> "Runs":
         RQLError: if there is no sweep.
     """
     from rql.config.agents.base import merged_stages
-    from rql.runs.folder import read_agent_table
+    from rql.config.headline import common
+    from rql.runs.folder import read_agent_table, read_headline
     from rql.sweep.folder import jobs_of, read_sweep
     from rql.sweep.run import group_of
     from rql.tracking.workspace import Runs
@@ -97,6 +98,7 @@ def runs_of(folder: Path, name: str | None) -> "Runs":
     sweep, jobs = read_sweep(folder), jobs_of(folder)
     tracking = jobs[0].config["tracking"] if jobs else {}
     stages = merged_stages(read_agent_table(folder / job.folder) for job in jobs)
+    headline = common(read_headline(folder / job.folder) for job in jobs)
     entity, project = tracking.get("entity") or "", tracking.get("project") or ""
     group = tracking.get("group") or group_of(folder)
-    return Runs(name or folder.resolve().name, entity, project, group, sweep.swept, stages)
+    return Runs(name or folder.resolve().name, entity, project, group, sweep.swept, stages, headline)

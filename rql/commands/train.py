@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(composed: DictConfig) -> float | None:
-    """One run, or one job of a sweep; a job's final return."""
+    """One run, or one job of a sweep; a job's final headline."""
     settings = cast(DictConfig, HydraConfig.get())
     output = Path(settings.runtime.output_dir)
     try:

@@ -79,6 +79,10 @@ class ActionMode(Enum):
     sample = "sample"
 
 
+Headline = Enum("Headline", {"return": "return", "success": "success"})  # no class body can name a `return`
+Headline.__doc__ = "By what policies are compared: their mean return, or the share of their episodes that succeed."
+
+
 class WandbMode(Enum):
     """`auto` is online where a W&B login exists and offline elsewhere."""
 

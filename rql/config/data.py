@@ -6,7 +6,16 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from rql.config.choices import Failures, OutsideActions, PolicyClass, Reward, SuccessOf, Unfinished, Vectorization
+from rql.config.choices import (
+    Failures,
+    Headline,
+    OutsideActions,
+    PolicyClass,
+    Reward,
+    SuccessOf,
+    Unfinished,
+    Vectorization,
+)
 from rql.config.registry import register
 from rql.config.settings import Check, Role, WholeConfig, at_least, finite, fraction, positive, section, setting
 
@@ -29,6 +38,10 @@ class EnvConfig:
     """
     terminate_on_success: bool = False
     """End an episode at success, also with the rewards of the environment."""
+    headline: Headline = Headline["return"]
+    """By what policies are compared, from the choice of best.pt to the report; `success` is the share of episodes in
+    which `info` has a true `is_success` or `success`, in an environment that says so or the contrary.
+    """
     num_envs: int = at_least(1, 1)
     """Environments that collect in parallel during online finetuning."""
     vectorization: Vectorization = setting(Vectorization.sync, Role.how)

@@ -22,7 +22,7 @@ class EvaluationConfig:
     max_episode_steps: int = at_least(10_000, 1)
     """Steps after which an episode is cut off, in an environment that does not end it."""
     mode: ActionMode = ActionMode.mode
-    """The mode behind `return`; the other one is evaluated at the end of each stage only."""
+    """The mode behind `return` and `success_rate`; the other one is evaluated at the end of each stage only."""
 
 
 @dataclass
@@ -86,7 +86,7 @@ class JobsConfig:
     again: str | None = None
     """The identity of a job of this sweep, to be run as it was recorded; `rql sweep retry` sweeps over it."""
     seeds: list[int] = at_least([], 0)
-    """Seeds of each trial of a search, whose value is the mean of their returns; empty is `seed` alone."""
+    """Seeds of each trial of a search, whose value is the mean of their headlines; empty is `seed` alone."""
     verify: bool = True
     """Make every environment and open every data set before the first job; `false` where they are only on a cluster."""
     prune: bool = False

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from rql.config.settings import Role, at_least, between, positive, setting
+from rql.config.settings import Role, at_least, between, fraction, positive, setting
 
 
 @dataclass
@@ -43,6 +43,8 @@ class OnlineConfig:
     """Environment steps between evaluations; 0 evaluates at the end of the stage only."""
     stop_return: float | None = setting(None, Role.budget)
     """End the stage at the first evaluation whose mean return reaches this."""
+    stop_success: float | None = fraction(None, Role.budget)
+    """End the stage at the first evaluation whose success rate reaches this, where env.headline=success."""
     save_replay: str | None = setting(None, Role.how)
     """A Minari id under which the episodes of this stage are kept."""
 

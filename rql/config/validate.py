@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from rql.config.choices import PolicyClass
+from rql.config.choices import Headline, PolicyClass
 from rql.config.roles import reads
 from rql.config.schema import Config
 from rql.config.settings import Check, checks_of
@@ -55,8 +55,11 @@ def _of_several(config: Config) -> Iterator[Check]:
     yield "replay.capacity", capacity, capacity >= least, f"at least {least}"
     limit = config.env.kwargs.get("max_episode_steps", 1)
     yield "env.kwargs.max_episode_steps", limit, isinstance(limit, int) and limit > 0, "a whole number above 0"
-    goal, often = config.online.stop_return, config.online.eval_every
-    yield "online.eval_every", often, goal is None or often > 0, "above 0 where online.stop_return is given"
+    often, success = config.online.eval_every, config.online.stop_success
+    for key, goal in (("online.stop_return", config.online.stop_return), ("online.stop_success", success)):
+        yield "online.eval_every", often, goal is None or often > 0, f"above 0 where {key} is given"
+    reported = success is None or config.env.headline is Headline.success
+    yield "online.stop_success", success, reported, "null unless env.headline=success"
     replay = config.online.save_replay
     yield "online.save_replay", replay, replay is None or steps > 0, "null where online.env_steps=0"
     if steps:

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces as gym_spaces
 from numpy.typing import NDArray
 
+from rql.config.choices import Headline
 from rql.config.data import EnvConfig
 from rql.envs.goals import SUCCESS_KEYS
 from rql.envs.precision import lost
@@ -17,6 +18,8 @@ from rql.utils.text import said
 
 FURTHER_STEPS = 200
 """Until an environment is refused whose first two observations float32 does not tell apart."""
+LONGEST = 10_000
+"""Steps of an episode after which nobody waits any longer for a word on success."""
 SHOWN = 60
 """Characters of a value in a message."""
 
@@ -24,8 +27,11 @@ SHOWN = 60
 def look(config: EnvConfig, env: gymnasium.Env[Any, Any], seen: gym_spaces.Space[Any]) -> None:
     """Begin an episode and make a step; `seen` is the space of what the agent sees.
 
+    Where success is the headline and that step says nothing of it, a whole episode is played.
+
     Raises:
-        ConfigError: if that fails, or a value is not what it should be; it names the environment and what it gave.
+        ConfigError: if that fails, a value is not what it should be, or there is no success; it names the environment
+            and what it gave.
     """
     try:
         first, told = env.reset(seed=0)
@@ -44,6 +50,31 @@ def look(config: EnvConfig, env: gymnasium.Env[Any, Any], seen: gym_spaces.Space
         raise ConfigError("env.id", config.id, f"its {what} is {_shown(value)}, where {wanted} is needed")
     if loss := _lost(seen, [first, obs]) and _lost(seen, [first, obs, *_more(env)]):
         raise ConfigError("env.id", config.id, f"its observations lose what they say: {loss}")
+    if config.headline is Headline.success and not _reports(info) and _is_silent(env):
+        raise no_success(config)
+
+
+def no_success(config: EnvConfig) -> ConfigError:
+    """What is wrong with a headline that the environment does not report."""
+    allowed = f"return, for in a whole episode {config.id} has neither {' nor '.join(SUCCESS_KEYS)} in info"
+    return ConfigError("env.headline", config.headline.name, f"{allowed}, where a failure has to be reported as False")
+
+
+def _reports(info: Mapping[str, Any]) -> bool:
+    return any(key in info for key in SUCCESS_KEYS)
+
+
+def _is_silent(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether an episode comes to its end without a word on success."""
+    with suppress(Exception):  # what fails later is met by who restarts it
+        env.reset(seed=0)
+        for _ in range(LONGEST):
+            _obs, _reward, terminated, truncated, info = env.step(env.action_space.sample())
+            if _reports(info):
+                return False
+            if terminated or truncated:
+                return True
+    return False
 
 
 def _lost(space: gym_spaces.Space[Any], observations: list[Any]) -> str | None:

@@ -13,10 +13,12 @@ from rql.agents.base import Agent
 from rql.agents.loading import Policy
 from rql.config.choices import ActionMode
 from rql.config.data import EnvConfig
+from rql.config.headline import HeadlineInfo
 from rql.config.schema import Config
 from rql.data.batch import RewardTransform
 from rql.data.transitions import Reference
 from rql.envs.guarded import AnyEnv, EnvFailedError, Failures, GuardedEnvs
+from rql.envs.look import no_success
 from rql.envs.make import make_env
 from rql.envs.spaces import Spaces
 from rql.evaluation.contact_sheet import STARTS, Strip, strip
@@ -55,6 +57,7 @@ class Evaluator:
         most = max(config.evaluation.episodes, config.evaluation.boundary_episodes)
         self._num_envs, self._failures = min(config.evaluation.num_envs, most), Failures(config.env)
         self._envs, self._warned = self._make(), False
+        self._headline = HeadlineInfo.of(config.env.headline)
 
     def at_end(self, state: Any, policy: str) -> Evaluation:
         """Both modes of a policy, as at the end of a stage; the metrics of the second mode bear its name."""
@@ -89,6 +92,17 @@ class Evaluator:
                 continue
             self._say_cut(results)
             return results
+
+    def figures(self, results: EpisodeResults) -> dict[str, float]:
+        """The metrics of episodes, with the interval of the headline where it has one.
+
+        Raises:
+            ConfigError: if the environment did not report the headline.
+        """
+        metrics = results.metrics()
+        if self._headline.metric not in metrics:
+            raise no_success(self._config.env)
+        return metrics | self._headline.recorded(metrics)
 
     def film(self, state: Any, policy: str, camera: Camera, path: Path) -> None:
         """An episode of a policy in the mode `evaluation.mode`, from the start state of the first that is evaluated.
@@ -141,7 +155,7 @@ class Evaluator:
 
     def _evaluate(self, state: Any, policy: str, mode: ActionMode, episodes: int) -> Evaluation:
         results = self.play(state, policy, mode, episodes)
-        metrics = results.metrics()
+        metrics = self.figures(results)
         value = self._agent.policies[policy].value
         if value is not None:
             obs, action = (torch.from_numpy(x).to(self._device) for x in (results.first_obs, results.first_action))

@@ -66,7 +66,7 @@ def compare(saved: SavedAgent, plan: Plan) -> list[Figures]:
         for policy in plan.policies:
             for mode in plan.modes:
                 results = evaluator.play(saved.state, policy, mode, plan.episodes)
-                metrics = results.metrics()
+                metrics = evaluator.figures(results)
                 if reference:
                     metrics["normalized_score"] = reference.score(metrics["return"])
                 figures.append({"policy": policy, "mode": mode.name, **metrics, "returns": results.returns.tolist()})

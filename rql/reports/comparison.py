@@ -12,7 +12,7 @@ import numpy as np
 from rql.config.agents.base import StageInfo, merged_stages
 from rql.reports.grouping import Arm, Column, Factor, find_factors, make_arms
 from rql.reports.runs import Run, RunStatus, read_runs
-from rql.reports.scores import Measure, Outcome, Scale, outcome, returns, scale_of
+from rql.reports.scores import Outcome, Scale, outcome, scale_of
 from rql.reports.statistics import Array, Estimate, Statistic, estimate, improvement, iqm, share_above_zero
 from rql.utils.files import code_version
 
@@ -37,19 +37,19 @@ class Comparison:
     """The tasks of the finished runs."""
     scale: Scale
     outcomes: dict[Path, Outcome]
-    """What the finished runs achieved: in returns where there is one task, in scores where there are several."""
+    """What the finished runs achieved: in the unit of their headline, in scores where tasks have none in common."""
     scores: dict[Path, Outcome]
     """What the finished runs achieved, in scores."""
 
     @property
-    def measure(self) -> Measure:
-        """The measure that `outcomes` are in."""
-        return self.scale.score if len(self.tasks) > 1 else returns
+    def unit(self) -> str:
+        """What `outcomes` are in."""
+        return self.scale.unit
 
     @property
-    def unit(self) -> str:
-        """The name of that measure."""
-        return self.scale.title if len(self.tasks) > 1 else "return"
+    def shares(self) -> bool:
+        """Whether the headline of some finished run is a share of its episodes, so that returns stand beside it."""
+        return any(headline.share for headline in self.scale.headlines.values())
 
     @cached_property
     def stages(self) -> list[StageInfo]:
@@ -91,10 +91,11 @@ class Comparison:
         counts = [len(self.finished_of(arm, task)) for arm in self.compared for task in self.tasks]
         return min((count for count in counts if count), default=0)
 
-    def in_returns(self, task: str) -> "Comparison":
-        """One task of this comparison, in its own returns."""
-        outcomes = {run.directory: outcome(run, returns) for run in self.finished if run.task == task}
-        return replace(self, tasks=(task,), outcomes=outcomes)
+    def of_task(self, task: str) -> "Comparison":
+        """One task of this comparison, in the unit of its own headline."""
+        scale = self.scale.of_task(task)
+        outcomes = {run.directory: outcome(run, scale.measure) for run in self.finished if run.task == task}
+        return replace(self, tasks=(task,), scale=scale, outcomes=outcomes)
 
     def finished_of(self, arm: Arm, task: str | None = None) -> list[Run]:
         """The finished runs of an arm, or of one task of it."""
@@ -132,6 +133,11 @@ def final(outcome: Outcome) -> float:
     return outcome.final
 
 
+def final_return(outcome: Outcome) -> float:
+    """The return at the end of a run."""
+    return outcome.final_return
+
+
 def baseline(outcome: Outcome) -> float | None:
     """The value of the policy that a run is compared with."""
     return outcome.baseline
@@ -155,7 +161,7 @@ def compare(directories: Sequence[Path], by: Sequence[str] | None) -> Comparison
     scale = scale_of(finished)
     tasks = tuple(sorted({run.task for run in finished}))
     scores = {run.directory: outcome(run, scale.score) for run in finished}
-    outcomes = scores if len(tasks) > 1 else {run.directory: outcome(run, returns) for run in finished}
+    outcomes = {run.directory: outcome(run, scale.measure) for run in finished}
     found = Comparison(
         tuple(directories),
         datetime.now(timezone.utc).isoformat(sep=" ", timespec="minutes").replace("+00:00", " UTC"),

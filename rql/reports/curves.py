@@ -91,7 +91,7 @@ def _rows(found: Curve) -> list[tuple[Cell, ...]]:
 
 
 def _seed(comparison: Comparison, run: Run, stage: str, share: bool) -> tuple[Array, Array]:
-    steps, values = scores.steps_and_values(run, stage, comparison.measure)
+    steps, values = scores.steps_and_values(run, stage, comparison.scale.measure)
     scale = max(1, steps[-1]) if share else 1
     return np.array(steps, np.float64) / scale, np.array(values, np.float64)
 

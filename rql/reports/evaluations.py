@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rql.config.headline import RETURN, HeadlineInfo
+
 TRACED = {"beta": "β", "kl": "KL from the clone [nats]", "overestimation": "overestimation of Q"}
-"""Metrics beside the return that a report draws, with the label of their axis."""
+"""Metrics beside the headline that a report draws, with the label of their axis."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,8 @@ class Evaluation:
 
     stage: str
     step: int
-    value: float
-    """Mean undiscounted return."""
+    figures: dict[str, float]
+    """The mean undiscounted return, and the headline with its interval where that is another, by their names."""
     normalized: float | None
     """`normalized_score`, 100 for the reference's expert."""
 
@@ -27,11 +29,12 @@ Traces = dict[tuple[str, str], list[tuple[int, float]]]
 """Steps and values by stage and metric; values that are not finite are left out."""
 
 
-def read_lines(path: Path, cut_off: bool) -> tuple[tuple[Evaluation, ...], Traces]:
+def read_lines(path: Path, headline: HeadlineInfo, cut_off: bool) -> tuple[tuple[Evaluation, ...], Traces]:
     """The evaluations of a record, and the metrics of `TRACED`.
 
     Args:
         path: the file.
+        headline: of the run.
         cut_off: whether its last line may be incomplete, and the file missing, for a run that was killed.
 
     Raises:
@@ -39,19 +42,22 @@ def read_lines(path: Path, cut_off: bool) -> tuple[tuple[Evaluation, ...], Trace
     """
     evaluations: list[Evaluation] = []
     traces: Traces = {}
+    names = [RETURN.metric, *((headline.metric, *headline.spread) if headline.share else ())]
     for number, line in _lines(path, cut_off):
         try:
             stage, step = str(line["stage"]), int(line["step"])
             for metric in TRACED:
                 if math.isfinite(value := line.get(metric, math.nan)):
                     traces.setdefault((stage, metric), []).append((step, float(value)))
-            if "return" not in line:
+            if RETURN.metric not in line:
                 continue
-            found = Evaluation(stage, step, float(line["return"]), line.get("normalized_score"))
+            figures = {name: float(line[name]) for name in names}
+            found = Evaluation(stage, step, figures, line.get("normalized_score"))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"line {number} cannot be read") from error
-        if not math.isfinite(found.value):
-            raise ValueError(f"line {number} has a return of {found.value}")
+        for name, value in figures.items():
+            if not math.isfinite(value):
+                raise ValueError(f"line {number} has a {name} of {value}")
         evaluations.append(found)
     return tuple(evaluations), traces
 

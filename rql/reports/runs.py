@@ -13,9 +13,10 @@ from typing import Any
 import yaml
 
 from rql.config.agents.base import AgentTable, StageInfo, baseline_of
+from rql.config.headline import RETURN, HeadlineInfo
 from rql.config.roles import experiment, flat
 from rql.reports.evaluations import Evaluation, Traces, read_lines
-from rql.runs.folder import JOB_FILE, JOB_LOCK_FILE, RUN_FILE, is_locked, read_agent_table
+from rql.runs.folder import JOB_FILE, JOB_LOCK_FILE, RUN_FILE, is_locked, read_agent_table, read_headline
 from rql.runs.record import CHOICES, CONFIG_FILE, CONTACT_SHEET, METRICS_FILE, SUMMARY_FILE, VIDEOS
 from rql.utils.errors import RQLError
 
@@ -55,6 +56,8 @@ class Run:
     """The version of the code at each attempt."""
     agent: AgentTable = field(default_factory=AgentTable)
     """The stages and policies that its run.json records; empty where it never began."""
+    headline: HeadlineInfo = RETURN
+    """By what its policies are compared, as its run.json records it."""
     evaluations: tuple[Evaluation, ...] = ()
     traces: Traces = field(default_factory=dict)
     summary: Plain = field(default_factory=dict)
@@ -169,12 +172,13 @@ def read_run(directory: Path) -> Run:
         return Run(directory, RunStatus.damaged, f"{CONFIG_FILE}: {_first_line(error)}", **recorded)
     known: Plain = recorded | {"config": flat(config)}
     try:
-        known["agent"] = read_agent_table(directory)
+        known |= {"agent": read_agent_table(directory), "headline": read_headline(directory)}
     except RQLError:
         return Run(directory, RunStatus.damaged, f"{RUN_FILE}: it does not say which stages the run has", **known)
     finished = (directory / SUMMARY_FILE).exists()
     try:
-        known["evaluations"], known["traces"] = read_lines(directory / METRICS_FILE, cut_off=not finished)
+        lines = read_lines(directory / METRICS_FILE, known["headline"], cut_off=not finished)
+        known["evaluations"], known["traces"] = lines
     except (OSError, ValueError) as error:
         return Run(directory, RunStatus.damaged, f"{METRICS_FILE}: {_first_line(error)}", **known)
     if not finished:

@@ -1,65 +1,95 @@
 """The table at the end of a run, and that of a comparison of its policies."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
 from rql.config.agents.base import StageInfo
+from rql.config.headline import RETURN, HeadlineInfo
+
+Cells = dict[str, Callable[[str], str]]
+"""The columns of a table, with what a prefix of metrics has in each."""
 
 
-def results_table(summary: dict[str, Any], stages: Sequence[StageInfo], policies: dict[str, str], mode: str) -> Table:
-    """The returns of the policies at the end of each stage.
+def results_table(
+    summary: dict[str, Any],
+    stages: Sequence[StageInfo],
+    policies: dict[str, str],
+    mode: str,
+    headline: HeadlineInfo = RETURN,
+) -> Table:
+    """The headline of the policies at the end of each stage.
 
     Args:
         summary: the summary of a run.
         stages: those of the run's agent.
         policies: the symbol of each of its policies.
-        mode: how the policy acts behind `return`, whose minimum, maximum and normalised score are shown; the other
-            mode's figures bear its name.
+        mode: how the policy acts behind `return`, whose normalised score is shown, with its minimum and maximum where
+            that is the headline; the other mode's figures bear its name.
+        headline: what is shown first.
     """
-    other = "sample" if mode == "mode" else "mode"
-    scored = any(f"{stage.name}/normalized_score" in summary for stage in stages)
+    columns = _columns(summary, mode, headline)
+    if any(f"{stage.name}/normalized_score" in summary for stage in stages):
+        columns["score"] = lambda prefix: f"{summary[f'{prefix}normalized_score']:.1f}"
     counts = [summary.get(f"{stage.name}/return_episodes") for stage in stages]
     episodes = round(next(count for count in counts if count is not None))
-    table = Table(title=f"return of {episodes} episodes, mean ± std", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(title=_title(headline, episodes), box=box.SIMPLE_HEAD, padding=(0, 1))
     table.add_column("policy", no_wrap=True)
-    for column in (mode, other, "min", "max", *(["score"] if scored else [])):
+    for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for stage in stages:
-        name, symbol = stage.name, policies[stage.policy]
+        prefix, symbol = f"{stage.name}/", policies[stage.policy]
         title = symbol if symbol == stage.label else f"{symbol}, {stage.label}"
-        if f"{name}/return" not in summary:
-            table.add_row(title, "skipped")
-            continue
-        cells = [
-            _spread(summary, f"{name}/return"),
-            _spread(summary, f"{name}/{other}_return"),
-            _short(summary[f"{name}/return_min"]),
-            _short(summary[f"{name}/return_max"]),
-        ]
-        table.add_row(title, *cells, *([f"{summary[f'{name}/normalized_score']:.1f}"] if scored else []))
+        skipped = f"{prefix}{headline.metric}" not in summary
+        table.add_row(title, *(["skipped"] if skipped else [cell(prefix) for cell in columns.values()]))
     return table
 
 
-def policies_table(figures: Sequence[dict[str, Any]], policies: dict[str, str], title: str) -> Table:
-    """The returns of policies.
+def _columns(summary: dict[str, Any], mode: str, headline: HeadlineInfo) -> Cells:
+    other = "sample" if mode == "mode" else "mode"
+    if headline.share:
+        return {
+            mode: lambda prefix: headline.said(summary, prefix),
+            other: lambda prefix: headline.said(summary, f"{prefix}{other}_"),
+            "return": lambda prefix: _spread(summary, f"{prefix}return"),
+        }
+    return {
+        mode: lambda prefix: _spread(summary, f"{prefix}return"),
+        other: lambda prefix: _spread(summary, f"{prefix}{other}_return"),
+        "min": lambda prefix: _short(summary[f"{prefix}return_min"]),
+        "max": lambda prefix: _short(summary[f"{prefix}return_max"]),
+    }
+
+
+def _title(headline: HeadlineInfo, episodes: int) -> str:
+    if headline.share:
+        return f"{headline.title} in {episodes} episodes with its 95 % interval; return, mean ± std"
+    return f"return of {episodes} episodes, mean ± std"
+
+
+def policies_table(
+    figures: Sequence[dict[str, Any]], policies: dict[str, str], title: str, headline: HeadlineInfo = RETURN
+) -> Table:
+    """The headline and the returns of policies.
 
     Args:
         figures: a row of the table each, with `policy`, `mode` and the metrics of an evaluation.
         policies: the symbol of each policy.
         title: what the table is of.
+        headline: what is shown first.
     """
     rates = {"normalized_score": "score", "success_rate": "success"}
-    known = {name: column for name, column in rates.items() if name in figures[0]}
-    episodes = round(figures[0]["return_episodes"])
-    table = Table(title=f"{title}: return of {episodes} episodes, mean ± std", box=box.SIMPLE_HEAD, padding=(0, 1))
+    known = {name: column for name, column in rates.items() if name in figures[0] and name != headline.metric}
+    title = f"{title}: {_title(headline, round(figures[0]['return_episodes']))}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1))
     table.add_column("policy", no_wrap=True)
-    for column in ("acts by", "return", "min", "max", "steps", *known.values()):
+    for column in ("acts by", *(one.title for one in headline.shown), "min", "max", "steps", *known.values()):
         table.add_column(column, justify="right", no_wrap=True)
     for row in figures:
-        cells = [_spread(row, "return"), *(_short(row[name]) for name in ("return_min", "return_max"))]
+        cells = [headline.said(row)] if headline.share else []
+        cells += [_spread(row, "return"), *(_short(row[name]) for name in ("return_min", "return_max"))]
         shares = [f"{row[name]:.0%}" if name == "success_rate" else f"{row[name]:.1f}" for name in known]
         table.add_row(policies[row["policy"]], row["mode"], *cells, _short(row["episode_length"]), *shares)
     return table

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rql.reports import statistics
 from rql.reports.cells import Cell, Link, Links, Noted, Table, short
-from rql.reports.comparison import Comparison, baseline, final, gain
+from rql.reports.comparison import Comparison, Take, baseline, final, final_return, gain
 from rql.reports.grouping import Arm, find_fixed
 from rql.reports.quantities import quantities
 from rql.reports.runs import Run, RunStatus
@@ -37,10 +37,13 @@ def results(comparison: Comparison) -> Table:
     header = ["arm", "runs", f"IQM {unit}"]
     header += [clone, f"gain over {clone}", "P(gain > 0)", "worst dip"] if clone else []
     header += [f"IQM {comparison.scale.title}"] if scored else []
+    beside = comparison.shares and len(comparison.tasks) == 1
+    header += ["IQM return"] if beside else []
     rows: list[tuple[Cell, ...]] = []
     for arm in comparison.arms:
         runs = comparison.finished_of(arm)
         cells = _ends(comparison, runs) + ([_dip(comparison, runs)] if clone else [])
+        cells += [comparison.estimate(runs, final_return, statistics.iqm)] if beside else []
         cells += [comparison.estimate(runs, final, statistics.iqm, scored=True)] if scored else []
         rows.append((arm.label, _count(comparison, arm), *cells))
     note = f"How {comparison.policy} ends, after the last stage: interquartile means (IQM), the best arm first."
@@ -54,18 +57,23 @@ def results(comparison: Comparison) -> Table:
 
 
 def results_by_task(comparison: Comparison) -> Table:
-    """The same in each task's returns, over which they cannot be averaged."""
-    clone = comparison.baseline
-    header = ("task", "arm", "runs", "IQM return", *((clone, f"gain over {clone}", "P(gain > 0)") if clone else ()))
-    rows = [
-        (task, arm.label, len(runs), *_ends(alone, runs))
-        for task in comparison.tasks
-        for alone in [comparison.in_returns(task)]
-        for arm in comparison.compared
-        if (runs := comparison.finished_of(arm, task))
-    ]
-    note = f"How {comparison.policy} ends, in each task's own returns."
-    return Table("tasks", "Result by task", note, header, tuple(rows))
+    """The same in each task's headline, such as its returns, over which they cannot be averaged."""
+    clone, beside = comparison.baseline, comparison.shares
+    headlines = list(dict.fromkeys(comparison.scale.headlines.values()))
+    mixed, unit = len(headlines) > 1, headlines[0].unit if len(headlines) == 1 else "headline"
+    header = ["task", *(["headline"] if mixed else []), "arm", "runs", f"IQM {unit}"]
+    header += [clone, f"gain over {clone}", "P(gain > 0)"] if clone else []
+    header += ["IQM return"] if beside else []
+    rows: list[tuple[Cell, ...]] = []
+    for alone in map(comparison.of_task, comparison.tasks):
+        task = [*alone.tasks, *([alone.unit] if mixed else [])]
+        for arm in comparison.compared:
+            if runs := alone.finished_of(arm, alone.tasks[0]):
+                returns = [alone.estimate(runs, final_return, statistics.iqm)] if beside else []
+                rows.append((*task, arm.label, len(runs), *_ends(alone, runs), *returns))
+    own = " and ".join(headline.units for headline in headlines)
+    note = f"How {comparison.policy} ends, in each task's own {own}."
+    return Table("tasks", "Result by task", note, tuple(header), tuple(rows))
 
 
 def _ends(comparison: Comparison, runs: list[Run]) -> list[Cell]:
@@ -89,15 +97,15 @@ def _dip(comparison: Comparison, runs: list[Run]) -> Cell:
 
 def other_statistics(comparison: Comparison) -> Table:
     """The table of the ends by other statistics, and in scores."""
-    unit, one_task = comparison.unit, len(comparison.tasks) == 1
+    unit, scored = comparison.unit, len(comparison.tasks) == 1 and not comparison.shares
     header = ["arm", f"mean {unit}", f"median {unit}", "optimality gap of the score"]
-    header += [f"IQM {comparison.scale.title}"] if one_task else []
+    header += [f"IQM {comparison.scale.title}"] if scored else []
     rows: list[tuple[Cell, ...]] = []
     for arm in comparison.compared:
         runs = comparison.finished_of(arm)
         cells = [comparison.estimate(runs, final, how) for how in (statistics.mean, statistics.median)]
         cells.append(comparison.estimate(runs, final, statistics.optimality_gap, scored=True))
-        cells += [comparison.estimate(runs, final, statistics.iqm, scored=True)] if one_task else []
+        cells += [comparison.estimate(runs, final, statistics.iqm, scored=True)] if scored else []
         rows.append((arm.label, *cells))
     note = "The same ends by other statistics. Of up to three runs, the interquartile mean is the mean."
     return Table("statistics", "Other statistics", note, tuple(header), tuple(rows), folded=True)
@@ -181,27 +189,36 @@ def troubled(comparison: Comparison) -> Table:
 def all_runs(comparison: Comparison) -> Table:
     """The table of all runs, with the commands that create them again; the page has what one asks for first."""
     labels = _labels(comparison)
-    shown = [("final", final), *([("gain", gain)] if comparison.baseline else [])]
+    shown: list[tuple[str, Take]] = [("gain", gain)] if comparison.baseline else []
+    shown += [("return", final_return)] if comparison.shares else []
     others = [(one.name, one.take) for one in quantities(comparison)]
     rows: list[tuple[Cell, ...]] = []
     for run in _sorted(comparison):
         found = comparison.outcomes.get(run.directory)
         values: list[Cell] = [take(found) if found else None for _, take in [*shown, *others]]
+        values = [_final(comparison, run) if found else None, *values]
         code = ", ".join(dict.fromkeys(run.code_versions))
         films = Links(tuple(Link(film.stem, film) for film in run.films))
         described: list[Cell] = [labels.get(run.directory, ""), run.config.get("env.id"), run.seed, run.status.value]
         wall = run.summary.get("wall_seconds")
         rows.append((_place(comparison, run), *described, *values, wall, code, films, run.command))
-    names = [name for name, _ in [*shown, *others]]
+    names = ["final", *(name for name, _ in [*shown, *others])]
     header = ("run", "arm", "task", "seed", "status", *names, "wall_seconds", "code", "films", "command")
     hidden = [name for name, _ in others] + ["wall_seconds", "code"]
     hidden += ["task"] if len(comparison.tasks) == 1 else []
     hidden += [] if any(run.films for run in comparison.runs) else ["films"]
     note = (
-        f"In {comparison.unit}s; the command creates the run again, with the version of the code that runs.csv has "
-        "beside it. Links lead to the run's folder and its films, where they were as the report was made."
+        f"In {comparison.scale.units}; the command creates the run again, with the version of the code that runs.csv "
+        "has beside it. Links lead to the run's folder and its films, where they were as the report was made."
     )
     return Table("runs", "All runs", note, header, tuple(rows), ("command",), tuple(hidden))
+
+
+def _final(comparison: Comparison, run: Run) -> Cell:
+    """How a run ends, with the interval of its last evaluation where that is a share of its episodes."""
+    value = comparison.outcomes[run.directory].final
+    interval = comparison.scale.interval(run, run.at(run.compared_stages[-1].name)[-1])
+    return Estimate(value, *interval) if interval else value
 
 
 def _sorted(comparison: Comparison) -> list[Run]:
@@ -224,7 +241,8 @@ def _last(run: Run) -> str:
     if not run.evaluations:
         return ""
     last = run.evaluations[-1]
-    return f"{last.stage} {last.step:,}: return {short(last.value)}"
+    found = [f"{one.unit} {short(one.scale * one.value(last.figures))}" for one in run.headline.shown]
+    return f"{last.stage} {last.step:,}: {', '.join(found)}"
 
 
 def _place(comparison: Comparison, run: Run) -> Links:

@@ -6,13 +6,13 @@ A callback sees each report of a trainer, one callback after the other, and may 
 import csv
 import io
 import logging
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rql.agents.saving import AGENT_FILE, BEST_FILE, save_agent
+from rql.config.headline import HeadlineInfo
 from rql.config.schema import Config
 from rql.evaluation.contact_sheet import sheet, side_by_side
 from rql.evaluation.evaluator import Evaluator
@@ -27,7 +27,9 @@ from rql.utils.errors import PrunedError, RQLError
 from rql.utils.files import write_atomically
 
 Pruner = Callable[[int, float], bool]
-"""(online environment step, return of an evaluation there) → whether the run is to end."""
+"""(online environment step, headline of an evaluation there) → whether the run is to end."""
+Goal = tuple[HeadlineInfo, float]
+"""A figure of evaluations, and the value at which an online stage ends."""
 EPISODES = "episodes"
 logger = logging.getLogger(__name__)
 
@@ -73,51 +75,53 @@ class Callback:
 
 
 class Evaluate(Callback):
-    """Evaluates the policy of the stage where that is due, and ends the stage where the return is high enough."""
+    """Evaluates the policy of the stage where that is due, and ends an online stage that has reached a goal."""
 
-    def __init__(self, evaluator: Evaluator, goal: float | None, display: Display) -> None:
-        """`goal` is the return that ends an online stage."""
-        self._evaluator, self._goal, self._display = evaluator, goal, display
+    def __init__(self, evaluator: Evaluator, goals: Sequence[Goal], display: Display) -> None:
+        self._evaluator, self._goals, self._display = evaluator, goals, display
 
     def report(self, report: Report) -> None:
         """Add the metrics of evaluations.
 
         Raises:
             Preempted: if the evaluation was given up.
+            ConfigError: if the environment did not report the headline.
         """
         info, state = report.trainer.info, report.trainer.state
+        reached: list[Goal] = []
         if report.evaluate and not report.ended:
             report.metrics |= self._evaluator.during(state, info.policy)
-            value = report.metrics["return"]
-            if info.online and self._goal is not None and value >= self._goal:
-                report.ended = True
+            goals = self._goals if info.online else []
+            reached = [(what, goal) for what, goal in goals if what.value(report.metrics) >= goal]
+            report.ended = bool(reached)
         if report.ended:
             evaluation = self._evaluator.at_end(state, info.policy)
             report.metrics |= evaluation.metrics
             report.episodes = evaluation.episodes
-            if report.step < report.trainer.total:
-                reached = f"return {report.metrics['return']:,.1f}, goal {self._goal:,.1f}"
-                self._display.say(f"stopped at {report.step:,} {info.name} steps: {reached}")
+            for what, goal in reached:
+                found = f"{what.title} {what.said(report.metrics)}, goal {what.written(goal)}"
+                self._display.say(f"stopped at {report.step:,} {info.name} steps: {found}")
 
 
 class CompareWithBaseline(Callback):
-    """Sets the returns of later stages beside that of the run's own baseline, which is its clone."""
+    """Sets the headline of later stages beside that of the run's own baseline, which is its clone."""
 
-    def __init__(self) -> None:
+    def __init__(self, headline: HeadlineInfo) -> None:
+        self._metric = headline.metric
         self._baseline: float | None = None
 
     def report(self, report: Report) -> None:
         """Add the gain over the baseline to each evaluation."""
-        value = report.metrics.get("return")
+        value = report.metrics.get(self._metric)
         if value is None:
             return
         if report.trainer.info.baseline:
             self._baseline = value
         elif self._baseline is not None:
-            report.metrics |= {"baseline_return": self._baseline, "gain": value - self._baseline}
+            report.metrics |= {f"baseline_{self._metric}": self._baseline, "gain": value - self._baseline}
 
     def saved_state(self) -> float | None:
-        """The baseline's return."""
+        """The baseline's headline."""
         return self._baseline
 
     def load(self, saved: float | None) -> None:
@@ -188,8 +192,9 @@ class SaveAgent(Callback):
 
     def __init__(self, directory: Path, config: Config) -> None:
         self._directory, self._config = directory, config
+        self._headline = HeadlineInfo.of(config.env.headline)
         self.best: dict[str, Any] = {}
-        """The stage, the step and the return of the best evaluation."""
+        """The stage, the step and the headline of the best evaluation, and its return."""
 
     def report(self, report: Report) -> None:
         """Save the agent where it is the best so far, or its stage has ended.
@@ -197,9 +202,10 @@ class SaveAgent(Callback):
         Raises:
             RQLError: if it cannot be written.
         """
-        value = report.metrics.get("return", -math.inf)
-        if not report.trainer.info.baseline and value > self.best.get("best/return", -math.inf):
-            self.best = {"best/stage": report.trainer.info.name, "best/step": report.step, "best/return": value}
+        info, headline = report.trainer.info, self._headline
+        if headline.metric in report.metrics and not info.baseline and self._is_best(report.metrics):
+            found = {f"best/{one.metric}": one.value(report.metrics) for one in headline.shown}
+            self.best = {"best/stage": info.name, "best/step": report.step} | found
             self._save(BEST_FILE, report.trainer)
         if report.ended:
             self._save(AGENT_FILE, report.trainer)
@@ -212,6 +218,9 @@ class SaveAgent(Callback):
         """Go on from `saved_state`."""
         self.best = dict(saved)
 
+    def _is_best(self, metrics: dict[str, float]) -> bool:
+        return not self.best or self._headline.rank(metrics) > self._headline.rank(self.best, "best/")
+
     def _save(self, name: str, trainer: Trainer) -> None:
         path = self._directory / name
         try:
@@ -223,8 +232,8 @@ class SaveAgent(Callback):
 class Record(Callback):
     """Writes each report into the local record, to W&B and to the terminal, and sums the stages up."""
 
-    def __init__(self, record: LocalRecord, wandb: WandbView, display: Display) -> None:
-        self._record, self._wandb, self._display = record, wandb, display
+    def __init__(self, record: LocalRecord, wandb: WandbView, display: Display, headline: HeadlineInfo) -> None:
+        self._record, self._wandb, self._display, self._headline = record, wandb, display, headline
         self.summary: dict[str, Any] = {}
         self._seconds = self._compiling = 0.0
 
@@ -244,7 +253,7 @@ class Record(Callback):
         info = report.trainer.info
         self._record.log(info.name, report.step, report.metrics)
         self._wandb.log(info, report.step, report.metrics)
-        self._display.advance(report.step, self._seconds, report.metrics.get("return"))
+        self._display.advance(report.step, self._seconds, report.metrics.get(self._headline.metric))
         if report.ended:
             self.summary |= {f"{info.name}/{key}": value for key, value in report.metrics.items()}
             seconds = max(self._seconds, 1e-9)
@@ -270,8 +279,8 @@ class Record(Callback):
 class Prune(Callback):
     """Ends a run that does worse than the other jobs of its sweep."""
 
-    def __init__(self, prune: Pruner) -> None:
-        self._prune = prune
+    def __init__(self, prune: Pruner, headline: HeadlineInfo) -> None:
+        self._prune, self._headline = prune, headline
 
     def report(self, report: Report) -> None:
         """Ask after each evaluation in the environment.
@@ -279,6 +288,8 @@ class Prune(Callback):
         Raises:
             PrunedError: if the run is to end here.
         """
-        asked = report.evaluate and report.trainer.info.online and not report.ended
-        if asked and self._prune(report.step, report.metrics["return"]):
-            raise PrunedError(report.step, report.metrics["return"])
+        if not report.evaluate or not report.trainer.info.online or report.ended:
+            return
+        value = self._headline.value(report.metrics)
+        if self._prune(report.step, value):
+            raise PrunedError(report.step, value)

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rql.config.agents.base import AgentTable
 from rql.config.compose import recorded_choices
+from rql.config.headline import RETURN, HeadlineInfo
 from rql.config.roles import Chosen, flat, is_read, may_change, with_schemas
 from rql.runs.record import CHOICES, CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
 from rql.utils.errors import RQLError
@@ -134,13 +135,20 @@ class RunFolder:
         return found
 
     def begin(
-        self, command: Command, agent: AgentTable, changes: Changes, resumed_from: str | None, data: dict[str, int]
+        self,
+        command: Command,
+        agent: AgentTable,
+        headline: HeadlineInfo,
+        changes: Changes,
+        resumed_from: str | None,
+        data: dict[str, int],
     ) -> Identity:
         """Record that an attempt begins.
 
         Args:
             command: what the person typed.
             agent: the stages and policies of the run.
+            headline: by what its policies are compared.
             changes: what is another value than in the attempt before.
             resumed_from: the name of the checkpoint, if it goes on from one.
             data: the checksums of its data sets.
@@ -156,7 +164,8 @@ class RunFolder:
             "resumed_from": resumed_from,
             "changes": changes,
         }
-        begun: Plain = asdict(command) | agent.to_plain() | {"id": os.urandom(4).hex(), "data": data, "attempts": []}
+        begun: Plain = asdict(command) | agent.to_plain() | {"headline": headline.to_plain()}
+        begun |= {"id": os.urandom(4).hex(), "data": data, "attempts": []}
         described = begun | self._described()
         described["swept"] |= command.swept  # the sweep may have been extended
         described["choices"] |= command.choices  # those that the agent does not read may have changed
@@ -227,6 +236,20 @@ def read_agent_table(directory: Path) -> AgentTable:
         return AgentTable.from_plain(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else AgentTable()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RQLError(f"{path} does not say which stages the run has: {error}") from error
+
+
+def read_headline(directory: Path) -> HeadlineInfo:
+    """By what the policies of the run in a folder are compared; the return where run.json does not say.
+
+    Raises:
+        RQLError: if run.json is damaged.
+    """
+    path = directory / RUN_FILE
+    try:
+        described = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return HeadlineInfo(**described.get("headline", RETURN.to_plain()))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise RQLError(f"{path} does not say what the headline of the run is: {error}") from error
 
 
 def refuse_fixed(directory: Path, changes: Changes, choices: Chosen) -> None:

@@ -15,6 +15,7 @@ from rql.agents.saving import AGENT_FILE
 from rql.config.agents.base import AgentTable
 from rql.config.choices import WatchdogAction
 from rql.config.compose import choices_of, to_plain
+from rql.config.headline import RETURN, SUCCESS, HeadlineInfo
 from rql.config.running import WatchdogConfig
 from rql.config.schema import Config
 from rql.data.journal import Journal
@@ -31,6 +32,7 @@ from rql.runs.callbacks import (
     CompareWithBaseline,
     Evaluate,
     Film,
+    Goal,
     Prune,
     Pruner,
     Record,
@@ -49,7 +51,7 @@ from rql.utils.errors import ConfigError, DivergenceError, Preempted, PrunedErro
 from rql.utils.random import stream_seed
 
 Summary = dict[str, Any]
-EXTENDING = {"online.env_steps", "online.stop_return"}
+EXTENDING = {"online.env_steps", "online.stop_return", "online.stop_success"}
 """What makes a finished run go on."""
 SHOWN_AFTER_DIVERGENCE = ("td_loss", "target", "q_policy", "q_scale", "beta", "kl", "actor_loss", "return")
 logger = logging.getLogger(__name__)
@@ -102,6 +104,11 @@ class Run:
     interruption: Interruption
     prune: Pruner | None
 
+    @property
+    def headline(self) -> HeadlineInfo:
+        """By what its policies are compared."""
+        return HeadlineInfo.of(self.setup.config.env.headline)
+
     def attempts(self) -> Summary:
         """Train; where that diverges, and the watchdog is told to, again from an earlier checkpoint."""
         watchdog, rolled_back_to = self.setup.config.watchdog, None
@@ -114,7 +121,7 @@ class Run:
                 rollbacks = max(rollbacks, start.progress["rollbacks"])
                 start = _extended(start, self.changes, self.setup.config)
             begun = start.path.name if start else None
-            identity = self.folder.begin(self.command, table, self.changes, begun, data)
+            identity = self.folder.begin(self.command, table, self.headline, self.changes, begun, data)
             try:
                 return self._attempt(identity, checkpoints, start, rollbacks)
             except DivergenceError as error:
@@ -144,7 +151,7 @@ class Run:
             record = LocalRecord(directory, described, position)
             stack.callback(record.close)
             wandb = WandbView(config.tracking, directory, described, identity)
-            display = Display()
+            display = Display(self.headline)
             stack.callback(display.close)
             callbacks = self._callbacks(agent, record, wandb, display, stack)
             recorder, saver = callbacks["record"], callbacks["agent"]
@@ -164,18 +171,24 @@ class Run:
         self, agent: Agent[Any], record: LocalRecord, wandb: WandbView, display: Display, stack: ExitStack
     ) -> dict[str, Callback]:
         """The callbacks by name, in the order in which they see a report."""
-        setup, config, directory = self.setup, self.setup.config, self.folder.directory
+        setup, config, directory, headline = self.setup, self.setup.config, self.folder.directory, self.headline
         check = self.interruption.check
         evaluator = Evaluator(agent, setup.spaces, config, setup.reward, setup.reference, setup.device, check)
         stack.callback(evaluator.close)
-        found: dict[str, Callback] = {"evaluate": Evaluate(evaluator, config.online.stop_return, display)}
+        found: dict[str, Callback] = {"evaluate": Evaluate(evaluator, goals_of(config), display)}
         if setup.camera is not None:
             found["film"] = Film(evaluator, setup.camera, directory, wandb)
-        found |= {"baseline": CompareWithBaseline(), "episodes": SaveEpisodes(directory, wandb)}
-        found |= {"agent": SaveAgent(directory, config), "record": Record(record, wandb, display)}
+        found |= {"baseline": CompareWithBaseline(headline), "episodes": SaveEpisodes(directory, wandb)}
+        found |= {"agent": SaveAgent(directory, config), "record": Record(record, wandb, display, headline)}
         if self.prune is not None:
-            found["prune"] = Prune(self.prune)
+            found["prune"] = Prune(self.prune, headline)
         return found
+
+
+def goals_of(config: Config) -> list[Goal]:
+    """What ends the online stage before its steps are over."""
+    goals = {RETURN: config.online.stop_return, SUCCESS: config.online.stop_success}
+    return [(what, goal) for what, goal in goals.items() if goal is not None]
 
 
 def end_of(kind: type[BaseException] | None) -> RunEnd:
@@ -237,8 +250,9 @@ def finish(config: Config, record: LocalRecord, recorder: Record, wandb: WandbVi
     if config.tracking.log_policy:
         wandb.log_policy(directory / AGENT_FILE)
     display.close()
-    mode = config.evaluation.mode.name
-    display.console.print(results_table(recorder.summary, config.agent.stages, config.agent.policies, mode))
+    mode, headline = config.evaluation.mode.name, HeadlineInfo.of(config.env.headline)
+    table = results_table(recorder.summary, config.agent.stages, config.agent.policies, mode, headline)
+    display.console.print(table)
     where = f"  (W&B: {wandb.where})" if wandb.where else ""
     display.say(f"config, metrics, summary, agent and curve are in {directory}{where}")
     return recorder.summary

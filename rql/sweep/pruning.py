@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rql.config.running import JobsConfig
-from rql.runs.folder import JOB_FILE, read_agent_table
+from rql.runs.folder import JOB_FILE, read_agent_table, read_headline
 from rql.runs.record import METRICS_FILE, read_metrics
 from rql.sweep.jobs import ENDED, Job, read
 from rql.utils.errors import RQLError
@@ -54,13 +54,14 @@ def _curves(sweep: Path, own: Path) -> list[dict[int, float]]:
 
 
 def online_curve(folder: Path) -> dict[int, float]:
-    """The returns of a job's online evaluations so far, by step.
+    """The headline of a job's online evaluations so far, by step.
 
     Raises:
         RQLError: if its record is damaged.
     """
     if not (folder / METRICS_FILE).exists():
         return {}
+    metric = read_headline(folder).metric
     online = {stage.name for stage in read_agent_table(folder).stages if stage.online}
-    lines = [line for line in read_metrics(folder) if line["stage"] in online and "return" in line]
-    return {line["step"]: line["return"] for line in lines}
+    lines = [line for line in read_metrics(folder) if line["stage"] in online and metric in line]
+    return {line["step"]: line[metric] for line in lines}

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from rql.config.running import NAME_LENGTH
 from rql.config.schema import Config
-from rql.runs.folder import JOB_FILE, Command, read_agent_table, run_label
+from rql.runs.folder import JOB_FILE, Command, read_agent_table, read_headline, run_label
 from rql.runs.record import read_summary
 from rql.sweep.folder import read_sweep
 from rql.sweep.identity import swept_values
@@ -23,11 +23,11 @@ ERROR_FILE, OUTPUT_FILE = "error.txt", "output.log"
 
 
 def run_job(config: Config, sweep: Path, command: Command, aside: bool) -> float | None:
-    """Run a job in its folder below `sweep`; the return of its last policy, or None where there is none.
+    """Run a job in its folder below `sweep`; the headline of its last policy, or None where there is none.
 
-    With `jobs.seeds` it is a job for each of them, and the mean of their returns. A job that is done is not run again,
-    one that another process runs is left to it, one that fails says why in `job.json` and lets the others go on. With
-    `jobs.again` it is a job that is known, as it was recorded.
+    With `jobs.seeds` it is a job for each of them, and the mean of their headlines. A job that is done is not run
+    again, one that another process runs is left to it, one that fails says why in `job.json` and lets the others go on.
+    With `jobs.again` it is a job that is known, as it was recorded.
 
     Args:
         config: the configuration of the job.
@@ -57,7 +57,7 @@ def _for_seeds(config: Config, command: Command) -> Iterator[tuple[Config, Comma
 
 
 def _run_once(config: Config, sweep: Path, command: Command, aside: bool) -> float | None:
-    """Run one job unless it is done; its return."""
+    """Run one job unless it is done; its headline."""
     job = Job.of(config, command.choices, command.overrides, read_sweep(sweep).swept)
     folder = sweep / job.folder
     try:
@@ -66,7 +66,7 @@ def _run_once(config: Config, sweep: Path, command: Command, aside: bool) -> flo
         with held(folder):
             known = read(folder)
             if known.status in ENDED:
-                return _final_return(folder)
+                return _final_value(folder)
             return _run(config, sweep, replace(job, status=known.status, started=known.started), command, aside)
     except BusyError:
         print(f"{folder} is being run by another process; it is left to that")
@@ -109,7 +109,7 @@ def _run(config: Config, sweep: Path, job: Job, command: Command, aside: bool) -
     write(sweep, job)
     if aside:
         print(_line(sweep, job, command))
-    return None if job.status is JobStatus.failed else _final_return(folder)
+    return None if job.status is JobStatus.failed else _final_value(folder)
 
 
 def _ended(config: Config, sweep: Path, job: Job, command: Command) -> Job:
@@ -119,7 +119,9 @@ def _ended(config: Config, sweep: Path, job: Job, command: Command) -> Job:
     try:
         run(config, sweep / job.folder, command, pruner_of(sweep, job, config.jobs))
     except PrunedError as pruned:
-        print(f"pruned: {pruned}")
+        headline = read_headline(sweep / job.folder)
+        found = f"{headline.title} {headline.written(pruned.value)} after {pruned.step:,} environment steps"
+        print(f"pruned: {found} is below the median of the other jobs")
         return replace(job, status=JobStatus.pruned, ended=now())
     except Exception as error:  # whatever it is, the other jobs go on
         return _failed(sweep, job, error)
@@ -139,15 +141,15 @@ def _line(sweep: Path, job: Job, command: Command) -> str:
     jobs = [read(path.parent) for path in sweep.glob(f"*/{JOB_FILE}")]
     over = sum(other.status in (*ENDED, JobStatus.failed) for other in jobs)
     setting = run_label(command.swept)
-    value = _final_return(sweep / job.folder)
-    found = f", return {value:,.1f}" if value is not None and job.status in ENDED else ""
+    value, headline = _final_value(sweep / job.folder), read_headline(sweep / job.folder)
+    found = f", {headline.title} {headline.written(value)}" if value is not None and job.status in ENDED else ""
     return f"{job.id} {job.status.value}: {setting}{found} ({over} of {len(jobs)} jobs are over)"
 
 
-def _final_return(folder: Path) -> float | None:
-    """The return at the end of a job's last stage, or, where it was pruned, that of its last evaluation online."""
-    summary = read_summary(folder)
-    ends = [summary.get(f"{stage.name}/return") for stage in read_agent_table(folder).stages]
+def _final_value(folder: Path) -> float | None:
+    """The headline at the end of a job's last stage, or, where it was pruned, that of its last evaluation online."""
+    summary, metric = read_summary(folder), read_headline(folder).metric
+    ends = [summary.get(f"{stage.name}/{metric}") for stage in read_agent_table(folder).stages]
     found = [float(value) for value in ends if value is not None]
     if found:
         return found[-1]

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from rql.config.agents.base import StageInfo, merged_stages
 from rql.config.roles import is_read
-from rql.runs.folder import read_agent_table
+from rql.runs.folder import read_agent_table, read_headline
 from rql.runs.record import read_summary
 from rql.sweep.folder import jobs_of, read_sweep
 from rql.sweep.identity import swept_values
@@ -41,7 +41,7 @@ def _plan_table(plan: Plan) -> Table:
 
 
 def print_sweep(directory: Path) -> list[Job]:
-    """Print the jobs of a sweep with their returns, and why those that failed did.
+    """Print the jobs of a sweep with their headlines, and why those that failed did.
 
     Raises:
         RQLError: if there is no sweep.
@@ -70,11 +70,11 @@ def print_sweep(directory: Path) -> list[Job]:
 
 
 def _row(directory: Path, job: Job, swept: list[str], stages: list[StageInfo]) -> list[str]:
-    summary = read_summary(directory / job.folder)
-    ends = [summary.get(f"{stage.name}/return") for stage in stages]
-    returns = ["" if value is None else f"{value:,.1f}" for value in ends]
+    summary, headline = read_summary(directory / job.folder), read_headline(directory / job.folder)
+    prefixes = [f"{stage.name}/" for stage in stages]
+    ends = [headline.said(summary, one) if f"{one}{headline.metric}" in summary else "" for one in prefixes]
     seconds = f"{summary['wall_seconds']:.0f}" if summary else ""
-    return [job.id, job.status.value, *_setting(job, swept), *returns, seconds]
+    return [job.id, job.status.value, *_setting(job, swept), *ends, seconds]
 
 
 def _setting(job: Job, swept: list[str]) -> list[str]:

@@ -13,20 +13,22 @@ from rich.progress import (
 )
 
 from rql.config.agents.base import StageInfo
+from rql.config.headline import RETURN, HeadlineInfo
 
 
 class Display:
     """Progress of the stages, one after the other."""
 
-    def __init__(self) -> None:
-        self.console = Console()
+    def __init__(self, headline: HeadlineInfo = RETURN) -> None:
+        """`headline` is what is shown of evaluations."""
+        self.console, self._headline = Console(), headline
         self._progress = Progress(
             TextColumn("{task.description:>18}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]} · {task.fields[rate]} ·"),
             TimeRemainingColumn(),
-            TextColumn("· return {task.fields[last]}"),
+            TextColumn(f"· {headline.title} {{task.fields[last]}}"),
             console=self.console,
             disable=not sys.stdout.isatty(),
         )
@@ -42,14 +44,14 @@ class Display:
         if step:
             self.say(f"{stage.title:>18}  goes on from {step:,} / {total:,} {stage.unit}")
 
-    def advance(self, step: int, seconds: float, mean_return: float | None) -> None:
-        """Show that the stage came to `step` in `seconds` of training, and the mean return of an evaluation there."""
+    def advance(self, step: int, seconds: float, value: float | None) -> None:
+        """Show that the stage came to `step` in `seconds` of training, and the headline of an evaluation there."""
         rate = f"{step / max(1e-9, seconds):,.0f}/s"
-        if mean_return is not None:
-            self._last = f"{mean_return:,.1f}" if abs(mean_return) < 1e7 else f"{mean_return:.3e}"
+        if value is not None:
+            self._last = self._headline.written(value)
             if self._progress.disable:
                 progress = f"{step:>9,} / {self._total:,} {self._stage.unit}"
-                self.say(f"{self._stage.title:>18}  {progress}  {rate:>8}  return {self._last}")
+                self.say(f"{self._stage.title:>18}  {progress}  {rate:>8}  {self._headline.title} {self._last}")
         assert self._task is not None
         self._progress.update(self._task, completed=min(step, self._total), rate=rate, last=self._last)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rql.config.agents.base import StageInfo
+from rql.config.headline import HeadlineInfo
 from rql.utils.errors import RQLError
 from rql.utils.extras import remedy
 
@@ -25,6 +26,7 @@ class Runs:
     """Of the sweep's runs in W&B."""
     swept: Sequence[str]
     stages: Sequence[StageInfo]
+    headline: HeadlineInfo
 
 
 def workspace_of(runs: Runs) -> Any:
@@ -41,10 +43,11 @@ def workspace_of(runs: Runs) -> Any:
     except ImportError as error:
         raise RQLError(f"a workspace needs wandb-workspaces, which is not installed: {remedy('workspace')}") from error
     last, keys = runs.stages[-1], [key for key in runs.swept if key != "seed"]
-    headline = f"{last.name}/return"
+    headline = f"{last.name}/{runs.headline.metric}"
+    curves = [_curve(panels, stage, runs.headline) for stage in reversed(runs.stages)]
     sections = [
-        ws.Section(name="Returns", is_open=True, panels=[_curve(panels, stage) for stage in reversed(runs.stages)]),
-        ws.Section(name="What matters", is_open=True, panels=_comparisons(panels, runs.swept, last)),
+        ws.Section(name=f"{runs.headline.title}s".capitalize(), is_open=True, panels=curves),
+        ws.Section(name="What matters", is_open=True, panels=_comparisons(panels, runs.swept, last, headline)),
         ws.Section(
             name="Training",
             panels=[
@@ -55,7 +58,7 @@ def workspace_of(runs: Runs) -> Any:
             ],
         ),
     ]
-    columns = [*(_column(key) for key in runs.swept), *(f"summary:{name}" for name in _table(runs.stages))]
+    columns = [*(_column(key) for key in runs.swept), *(f"summary:{name}" for name in _table(runs))]
     runset = ws.RunsetSettings(
         filters=f"Metric('Group') = '{runs.group}'",
         groupby=[ws.Config(key) for key in keys],
@@ -73,26 +76,28 @@ def _column(key: str) -> str:
     return ".".join([f"config:{section}", "value", *rest])
 
 
-def _curve(panels: Any, stage: StageInfo) -> Any:
-    """The returns of a stage, and the level of the clone in those after it."""
-    shown = ["return"] if stage.baseline else ["return", "baseline_return"]
+def _curve(panels: Any, stage: StageInfo, headline: HeadlineInfo) -> Any:
+    """The headline of a stage, and the level of the clone in those after it."""
+    shown = [headline.metric, *([] if stage.baseline else [f"baseline_{headline.metric}"])]
     metrics = [f"{stage.name}/{name}" for name in shown]
     marks = {metric: "dashed" for metric in metrics[1:]}
-    return panels.LinePlot(title=f"return, {stage.label}", x=stage.step_metric, y=metrics, line_marks=marks)
+    title = f"{headline.title}, {stage.label}"
+    return panels.LinePlot(title=title, x=stage.step_metric, y=metrics, line_marks=marks)
 
 
-def _comparisons(panels: Any, swept: Sequence[str], last: StageInfo) -> list[Any]:
-    shown = [f"{last.name}/gain", f"{last.name}/return"]
+def _comparisons(panels: Any, swept: Sequence[str], last: StageInfo, headline: str) -> list[Any]:
+    shown = [f"{last.name}/gain", headline]
     columns = [panels.ParallelCoordinatesPlotColumn(panels.Config(key)) for key in swept]
     columns += [panels.ParallelCoordinatesPlotColumn(panels.SummaryMetric(name)) for name in shown]
     return [
         panels.ParallelCoordinatesPlot(columns=columns),
-        panels.ParameterImportancePlot(with_respect_to=f"{last.name}/return"),
+        panels.ParameterImportancePlot(with_respect_to=headline),
     ]
 
 
-def _table(stages: Sequence[StageInfo]) -> list[str]:
+def _table(runs: Runs) -> list[str]:
     """The columns of the table of runs beside the swept keys: how it ended, what it found, and how sure that is."""
-    last = stages[-1].name
-    found = [f"{last}/{name}" for name in ("return", "gain", "return_std", "normalized_score", "success_rate")]
-    return ["state", *found, *(f"{stage.name}/return" for stage in stages[:-1]), "best/return", "best/step"]
+    (*before, last), metric = runs.stages, runs.headline.metric
+    known = dict.fromkeys([metric, "gain", *runs.headline.spread, "return", "normalized_score", "success_rate"])
+    found = [f"{last.name}/{name}" for name in known]
+    return ["state", *found, *(f"{stage.name}/{metric}" for stage in before), f"best/{metric}", "best/step"]

@@ -38,7 +38,9 @@ class PrunedError(Exception):
     """A job of a sweep that does worse than the others ends here."""
 
     def __init__(self, step: int, value: float) -> None:
-        super().__init__(f"return {value:,.1f} after {step:,} environment steps is below the median of the other jobs")
+        """`value` is the headline of its evaluation after `step` environment steps."""
+        super().__init__(step, value)
+        self.step, self.value = step, value
 
 
 class Preempted(BaseException):
