@@ -18,7 +18,6 @@ from minari.serialization import deserialize_space, serialize_space
 
 from rql.data.journal import Journal, read_episodes, read_header
 from rql.data.sources.minari import JOURNAL_SUFFIX, check_id, dataset_folder, journal_path
-from rql.envs.make import spec_of
 from rql.utils.errors import DataError, RQLError
 from rql.utils.files import code_version
 
@@ -31,7 +30,7 @@ SETS = ("author", "author_email")
 
 def describe_set(id: str, env: gymnasium.Env[Any, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
     """All that a data set says of itself, as plain values."""
-    spec = spec_of(env)
+    spec = env.spec
     try:
         recipe = None if spec is None else spec.to_json()
     except (TypeError, ValueError) as error:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rql.config.data import EnvConfig
 from rql.envs.ogbench_expert import OGBenchExpert
+from rql.envs.wrapper import Wrapper
 
 META_WORLD = "rql/MetaWorld"
 TABLETOP = ("cube-", "scene-", "puzzle-")
@@ -56,7 +57,7 @@ class MetaWorldExpert:
         return action
 
 
-class Demonstrating(gymnasium.Wrapper[Any, Any, Any, Any]):
+class Demonstrating(Wrapper):
     """An environment whose expert can be asked. What it does in an episode depends on the seed of its reset alone."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], config: EnvConfig, noise: float) -> None:

@@ -1,6 +1,5 @@
 """Making environments."""
 
-import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,12 +10,13 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from rql.config.choices import Vectorization
 from rql.config.data import EnvConfig
+from rql.envs.families import import_family, too_new
 from rql.envs.goals import GoalSuccess, is_goal_env
 from rql.envs.look import look
+from rql.envs.ogbench import OGBench, is_ogbench
 from rql.envs.spaces import Spaces, describe
 from rql.envs.success import OnSuccess, ends_at_success
 from rql.utils.errors import ConfigError
-from rql.utils.extras import remedy
 from rql.utils.text import said
 
 AnyEnv = gymnasium.Env[Any, Any]
@@ -25,20 +25,20 @@ Wrap = Callable[[AnyEnv], AnyEnv]
 
 FROM_DATASET = "from_dataset"
 """The `env.id` of the environment that the data set was made in."""
-ROBOTICS = ("PointMaze", "AntMaze", "AdroitHand", "FrankaKitchen", "Fetch", "HandManipulate", "HandReach")
-"""How the ids of gymnasium-robotics begin."""
 
 
 def make_env(config: EnvConfig) -> gymnasium.Env[Any, Any]:
     """One environment.
 
     Raises:
-        ConfigError: if there is no such id, a package it needs is missing, or `env.kwargs` do not suit it.
+        ConfigError: if there is no such id, a package it needs is missing or too new, or `env.kwargs` do not suit it.
     """
+    family = None
     try:
-        if config.id.startswith(ROBOTICS):
-            _import_robotics(config.id)
+        family = import_family(config.id)
         env = gymnasium.make(config.id, **config.kwargs)
+    except ConfigError:
+        raise
     except gymnasium.error.Error as error:
         raise ConfigError("env.id", config.id, str(error)) from error
     except TypeError as error:
@@ -48,7 +48,11 @@ def make_env(config: EnvConfig) -> gymnasium.Env[Any, Any]:
     except AttributeError as error:  # of MuJoCo, where MUJOCO_GL names what is not installed
         raise ConfigError("env.id", config.id, f"what it needs does not work here: {error}") from error
     except Exception as error:  # whatever an environment raises that was given the wrong arguments
+        if hint := too_new(family):
+            raise ConfigError("env.id", config.id, f"it failed with {said(error)}; {hint}") from error
         raise ConfigError("env.kwargs", config.kwargs, f"it failed with {said(error)}") from error
+    if is_ogbench(env):
+        env = OGBench(env)
     env = GoalSuccess(env) if is_goal_env(env) else env
     return OnSuccess(env, config) if ends_at_success(config) else env
 
@@ -59,8 +63,7 @@ def step_limit(config: EnvConfig) -> int | None:
     Raises:
         ConfigError: if a package that it needs is missing.
     """
-    if config.id.startswith(ROBOTICS):
-        _import_robotics(config.id)
+    import_family(config.id)
     try:
         registered = gymnasium.spec(config.id).max_episode_steps
     except (gymnasium.error.Error, ImportError):  # whoever makes the environment says so
@@ -93,13 +96,6 @@ def inspect_env(config: EnvConfig) -> tuple[Spaces, gymnasium.Env[Any, Any]]:
     return spaces, env
 
 
-def spec_of(env: gymnasium.Env[Any, Any]) -> EnvSpec | None:
-    """What makes the environment again, also for those who do not have this package."""
-    while isinstance(env, OnSuccess | GoalSuccess):
-        env = env.env
-    return env.spec
-
-
 def env_of_spec(spec: EnvSpec, config: EnvConfig) -> EnvConfig:
     """The same configuration for the environment of a specification, whose arguments `config.kwargs` override.
 
@@ -115,10 +111,3 @@ def env_of_spec(spec: EnvSpec, config: EnvConfig) -> EnvConfig:
         raise ConfigError("env.id", FROM_DATASET, allowed)
     limit = {} if spec.max_episode_steps is None else {"max_episode_steps": spec.max_episode_steps}
     return replace(config, id=spec.id, kwargs=limit | spec.kwargs | config.kwargs)
-
-
-def _import_robotics(id: str) -> None:
-    try:
-        importlib.import_module("gymnasium_robotics")
-    except ImportError as error:
-        raise ConfigError("env.id", id, f"it needs gymnasium-robotics: {remedy('robotics')}") from error

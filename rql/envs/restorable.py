@@ -1,24 +1,27 @@
 """Training environments whose state can be saved, so that a run goes on in the middle of an episode.
 
-What is saved of an environment is what is plain in the attributes of it and its wrappers: numbers, arrays, random
-generators and MuJoCo's data. That this is all there is, is known for gymnasium's own environments only.
+That all of it is saved (`rql/envs/attributes.py`) is known for the environments of gymnasium and of some packages only.
 """
 
 from collections.abc import Iterator
-from copy import deepcopy
 from typing import Any
 
 import gymnasium
-import numpy as np
 
-from rql.utils.tree import is_storable
+from rql.envs.attributes import State, load_attributes, saved_attributes
 
-KNOWN = ("gymnasium.envs.classic_control.", "gymnasium.envs.mujoco.", "gymnasium.envs.toy_text.")
-"""Environments that are saved exactly: all that changes in them is in plain attributes and MuJoCo's data."""
+KNOWN = (
+    *(f"gymnasium.envs.{name}." for name in ("classic_control", "mujoco", "toy_text")),
+    *(f"gymnasium_robotics.{name}." for name in ("core", "envs.robot_env")),
+    *(f"gymnasium_robotics.envs.{name}." for name in ("fetch", "maze", "adroit_hand", "franka_kitchen")),
+    *("metaworld.sawyer_xyz_env.", "metaworld.envs."),
+    *(f"ogbench.{name}." for name in ("manipspace", "locomaze.maze", "locomaze.ant", "locomaze.point")),
+)
+"""Environments that are saved exactly: all that changes in them is in plain attributes and in MuJoCo's memory.
+
+OGBench's humanoid is none, for a step of it begins with the contacts that the one before found.
+"""
 KNOWN_WRAPPERS = ("gymnasium.wrappers.", "rql.")
-RANDOM, PHYSICS = "random generator", "physics"
-
-State = dict[str, Any]
 
 
 class Restorable(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -30,63 +33,25 @@ class Restorable(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def saved_state(self) -> list[State] | None:
         """All that decides how the environment goes on; None if that is not known."""
-        *wrappers, core = _layers(self.env)
-        known = all(type(layer).__module__.startswith(KNOWN_WRAPPERS) for layer in wrappers)
-        if not known or not f"{type(core).__module__}.".startswith(KNOWN):
-            return None
-        return [_state_of(layer) for layer in (*wrappers, core)]
+        layers = list(_layers(self.env))
+        return [saved_attributes(layer) for layer in layers] if all(map(_is_known, layers)) else None
 
     def load_states(self, states: list[list[State]]) -> None:
         """Go on from this environment's entry of what `saved_state` gave for each of them."""
         for layer, state in zip(_layers(self.env), states[self._index], strict=True):
-            _load(layer, state)
+            load_attributes(layer, state)
 
 
 def _layers(env: gymnasium.Env[Any, Any]) -> Iterator[gymnasium.Env[Any, Any]]:
-    while isinstance(env, gymnasium.Wrapper):
-        yield env
-        env = env.env
+    """An environment and all that it holds: a wrapper what it wraps, and a maze the robot in it."""
     yield env
+    for value in vars(env).values():
+        if isinstance(value, gymnasium.Env):
+            yield from _layers(value)
 
 
-def _state_of(layer: Any) -> State:
-    state: State = {}
-    for name, value in vars(layer).items():
-        if isinstance(value, np.random.Generator):
-            state[name] = {RANDOM: value.bit_generator.state}
-        elif _is_physics(value):
-            state[name] = {PHYSICS: {"time": value.time} | {key: value.copy() for key, value in _arrays(value)}}
-        elif is_storable(value):
-            state[name] = deepcopy(value)
-    return state
-
-
-def _load(layer: Any, state: State) -> None:
-    for name, value in state.items():
-        if isinstance(value, dict) and value.keys() == {RANDOM}:
-            getattr(layer, name).bit_generator.state = value[RANDOM]
-        elif isinstance(value, dict) and value.keys() == {PHYSICS}:
-            data, saved = getattr(layer, name), value[PHYSICS]
-            data.time = saved["time"]
-            for key, array in _arrays(data):
-                array[:] = saved[key]
-        else:
-            setattr(layer, name, deepcopy(value))
-
-
-def _is_physics(value: Any) -> bool:
-    return type(value).__module__.startswith("mujoco") and type(value).__name__ == "MjData"
-
-
-def _arrays(data: Any) -> Iterator[tuple[str, Any]]:
-    """The arrays of MuJoCo's data that outlive a step, as views of its memory.
-
-    The others, about contacts and constraints, have a length that every step decides anew, 0 where none was made, and
-    are partly left as the memory was.
-    """
-    unused = type(data)(data.model)
-    for name in dir(data):
-        if not name.startswith("_"):
-            always = getattr(unused, name, None)
-            if isinstance(always, np.ndarray) and always.size and always.flags.writeable:
-                yield name, getattr(data, name)
+def _is_known(layer: gymnasium.Env[Any, Any]) -> bool:
+    if isinstance(layer, gymnasium.Wrapper):
+        return f"{type(layer).__module__}.".startswith(KNOWN_WRAPPERS)
+    classes = (kind for kind in type(layer).__mro__ if issubclass(kind, gymnasium.Env) and kind is not gymnasium.Env)
+    return all(f"{kind.__module__}.".startswith(KNOWN) for kind in classes)

@@ -8,6 +8,7 @@ import numpy as np
 from rql.config.choices import Reward
 from rql.config.data import EnvConfig
 from rql.envs.goals import SUCCESS_KEYS
+from rql.envs.wrapper import Wrapper
 from rql.utils.errors import ConfigError
 
 
@@ -37,7 +38,7 @@ def success_of(info: dict[str, Any]) -> float | None:
     return reported[0] if reported else None
 
 
-class OnSuccess(gymnasium.Wrapper[Any, Any, Any, Any]):
+class OnSuccess(Wrapper):
     """An environment that pays for success as `env.reward` says, and ends with it where it should."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], config: EnvConfig) -> None:

@@ -132,4 +132,4 @@ def _ffmpeg() -> Any:
 
 
 def _is_mujoco(camera: Camera) -> bool:
-    return hasattr(camera.unwrapped, "mujoco_renderer")
+    return type(getattr(camera.unwrapped, "model", None)).__module__.startswith("mujoco")

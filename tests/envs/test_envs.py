@@ -14,7 +14,7 @@ from gymnasium.wrappers import TimeAwareObservation
 
 from rql.config.choices import Vectorization
 from rql.config.data import EnvConfig
-from rql.envs.make import env_of_spec, inspect_env, make_env, make_vector_env, spec_of
+from rql.envs.make import env_of_spec, inspect_env, make_env, make_vector_env
 from rql.envs.spaces import describe
 from rql.envs.vector import last_observations
 from rql.utils.errors import ConfigError
@@ -224,16 +224,8 @@ FAMILIES = {
 def test_the_families_of_d4rl(env_id: str, dims: tuple[int, int]) -> None:
     spaces, env = inspect_env(EnvConfig(id=env_id))
     assert (spaces.obs_dim, spaces.action.width) == dims
-    spec = spec_of(env)
+    spec = env.spec
     assert spec is not None and env_of_spec(spec, EnvConfig()).kwargs["max_episode_steps"] == spec.max_episode_steps
-
-
-def test_an_environment_whose_package_is_missing_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "gymnasium_robotics", None)
-    with pytest.raises(ConfigError, match=r"PointMaze_UMaze-v3.*'rql\[robotics\]'"):
-        make_env(EnvConfig(id="PointMaze_UMaze-v3"))
 
 
 def test_a_wrapped_environment_is_not_taken_over() -> None:
