@@ -87,6 +87,7 @@ def test_an_expert_that_never_succeeds_and_an_environment_without_one_are_said(t
 def test_a_collection_of_the_expert_has_the_episodes_of_its_demonstrations(collect: Collect, data_root: Path) -> None:
     wanted = made(data_root, episodes=4, failures=Failures.keep, noise=0.2)
     reach = ["env=metaworld_reach", "++env.kwargs.max_episode_steps=80", "behaviour=expert", "behaviour.noise=0.2"]
+    reach += ["reward=raw"]
     collect(*reach, "id=reach/expert-v0", "episodes=4", "env.num_envs=3")
     data = minari.load_dataset("reach/expert-v0")
     seeds = [int(metadata["seed"]) for metadata in data.storage.get_episode_metadata(range(4))]
@@ -95,9 +96,9 @@ def test_a_collection_of_the_expert_has_the_episodes_of_its_demonstrations(colle
         assert episode.infos["success"][1:].tolist() == np.asarray(wanted[seed].success).tolist()
 
 
-def test_a_run_clones_them_and_says_how_often_the_clone_succeeds(cli: Cli, data_root: Path) -> None:
-    task = ["env=metaworld_reach", "++env.kwargs.max_episode_steps=100", "dataset=scripted", "reward=success"]
-    tiny = ["dataset.episodes=3", "tracking=disabled", "batch_size=16", "bc.updates=400", "offline.updates=3"]
+def test_a_run_clones_them_and_goes_by_success(cli: Cli, data_root: Path) -> None:
+    task = ["env=metaworld_reach", "++env.kwargs.max_episode_steps=60", "dataset.episodes=3", "tracking=disabled"]
+    tiny = ["batch_size=16", "bc.updates=20", "offline.updates=3", "evaluation.num_envs=2"]
     online = ["online.env_steps=24", "online.warmup_fraction=0.3", "evaluation.boundary_episodes=2"]
     summary = summary_of(cli(*task, *tiny, *online, name="reach"))
-    assert summary["bc/success_rate"] == summary["bc/return"] > 0.0 and summary["bc/episode_length"] < 100
+    assert summary["bc/success_rate"] == summary["bc/return"] and summary["bc/success_rate_high"] > 0.5

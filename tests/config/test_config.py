@@ -27,6 +27,7 @@ NEEDED = {
     "dataset=none": NOT_OFFLINE,
     "policy=uniform": NOT_OFFLINE,
     "env=from_dataset": ["dataset=hopper_medium"],
+    "env=metaworld": ["env.kwargs.env_name=hammer-v3"],
 }
 
 
@@ -145,6 +146,10 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["dataset.keep.episodes=0"], ["dataset.keep.episodes=0", "at least 1"]),
     (["target=policy", "target.num_samples=1"], ["target.num_samples=1", "at least 2"]),
     (["online.stop_return=3", "online.eval_every=0"], ["online.eval_every=0", "stop_return"]),
+    (["online.stop_success=0.9"], ["online.stop_success=0.9", "null unless env.headline=success"]),
+    (["env.headline=success", "online.stop_success=90"], ["online.stop_success=90", "in (0, 1]"]),
+    (["env.headline=success"], ["env.headline=success", "return", "Pendulum-v1 has neither is_success nor success"]),
+    (["env.headline=score"], ["env.headline", "score", "return, success"]),
     (["replay.capacity=2", "q.n_step=3"], ["replay.capacity=2", "at least 3"]),
     (["q.n_step=0"], ["q.n_step=0", "at least 1"]),
     (["reward.scale=0"], ["reward.scale=0", "above 0"]),
