@@ -10,6 +10,7 @@ import yaml
 
 from rql.config.agents.base import AgentTable
 from rql.config.agents.rql import RQLConfig
+from rql.config.headline import SUCCESS
 
 RQL = AgentTable.of(RQLConfig())
 LINEAR = {"start": 0.1, "end": 1.0, "start_step": 0, "end_step": None}
@@ -24,8 +25,11 @@ def points_of(seed: int, gain: float) -> list[Point]:
 
 
 def write_run(folder: Path, seed: int, config: dict[str, Any] | None = None, **more: Any) -> Path:
-    """Write the records of a finished run, by default one of RQL with `points_of` its seed and `gain`."""
-    env, scored = more.get("env", "Pendulum-v1"), more.get("scored", False)
+    """Write the records of a finished run, by default one of RQL with `points_of` its seed and `gain`.
+
+    With `successes`, of 20 episodes at each of the points, success is its headline.
+    """
+    env, successes = more.get("env", "Pendulum-v1"), more.get("successes")
     agent: AgentTable = more.get("agent", RQL)
     points: Sequence[Point] = more.get("points") or points_of(seed, more.get("gain", 0.0))
     plain = {
@@ -38,24 +42,34 @@ def write_run(folder: Path, seed: int, config: dict[str, Any] | None = None, **m
     }
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(plain | (config or {})))
+    evaluations = _evaluations(points, more.get("scored", False), successes)
+    lines = [*evaluations, *more.get("lines", [])]
+    lines.insert(1, {"stage": agent.stages[-1].name, "step": 1, "time": 1.0, "td_loss": 0.5})
+    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    summary = {"wall_seconds": 60.0 + seed, "env_steps_per_second": 50.0, "seed": seed}
+    for line in evaluations:
+        summary |= {f"{line['stage']}/{name}": value for name, value in line.items() if name not in ("stage", "step")}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    attempt = {"started": "2026-01-01T00:00:00+00:00", "host": "h", "code_version": "0.1.0+gabc", "changes": {}}
+    overrides = more.get("overrides", [f"seed={seed}"])
+    choices = {"dataset": "demo", "beta": "linear", "composition": "amortized"} | more.get("choices", {})
+    recorded = {"config_name": "config", "overrides": overrides, "choices": choices, "swept": {}, "attempts": [attempt]}
+    headline = {"headline": SUCCESS.to_plain()} if successes else {}
+    (folder / "run.json").write_text(json.dumps(recorded | agent.to_plain() | headline))
+    return folder
+
+
+def _evaluations(points: Sequence[Point], scored: bool, successes: Sequence[int] | None) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = [
         {"stage": stage, "step": step, "time": step, "return": value, "return_std": 5.0}
         for stage, step, value in points
     ]
     if scored:
         lines = [line | {"normalized_score": line["return"] / 2.0} for line in lines]
-    lines += more.get("lines", [])
-    lines.insert(1, {"stage": agent.stages[-1].name, "step": 1, "time": 1.0, "td_loss": 0.5})
-    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    summary = {"wall_seconds": 60.0 + seed, "env_steps_per_second": 50.0, "seed": seed}
-    summary |= {f"{stage}/return": value for stage, _, value in points}
-    (folder / "summary.json").write_text(json.dumps(summary))
-    attempt = {"started": "2026-01-01T00:00:00+00:00", "host": "h", "code_version": "0.1.0+gabc", "changes": {}}
-    overrides = more.get("overrides", [f"seed={seed}"])
-    choices = {"dataset": "demo", "beta": "linear", "composition": "amortized"} | more.get("choices", {})
-    recorded = {"config_name": "config", "overrides": overrides, "choices": choices, "swept": {}, "attempts": [attempt]}
-    (folder / "run.json").write_text(json.dumps(recorded | agent.to_plain()))
-    return folder
+    if successes:
+        rates = [{"success_rate": count / 20, "return_episodes": 20.0} for count in successes]
+        lines = [line | rate | SUCCESS.recorded(rate) for line, rate in zip(lines, rates, strict=True)]
+    return lines
 
 
 def write_job(folder: Path, status: str, overrides: list[str], error: str | None = None, **more: Any) -> None:

@@ -70,7 +70,7 @@ def _draw_row(panels: Sequence[Axes], shown: HeadlineInfo, lines: Lines, table: 
             axes.legend(frameon=False, loc="upper left" if before is None else "lower right")
     panels[0].set_ylabel(shown.unit if shown.share else "return of an episode")
     if shown.share:
-        panels[0].set_ylim(0.0, shown.scale)
+        panels[0].set_ylim(-0.04 * shown.scale, 1.04 * shown.scale)
 
 
 def _draw_panel(axes: Axes, shown: HeadlineInfo, lines: list[Line], color: str, label: str) -> None:

@@ -26,13 +26,12 @@ def results_table(
         summary: the summary of a run.
         stages: those of the run's agent.
         policies: the symbol of each of its policies.
-        mode: how the policy acts behind `return`, whose normalised score is shown, with its minimum and maximum where
-            that is the headline; the other mode's figures bear its name.
+        mode: how the policy acts behind `return`, whose minimum, maximum and normalised score are shown where it is the
+            headline; the other mode's figures bear its name.
         headline: what is shown first.
     """
-    columns = _columns(summary, mode, headline)
-    if any(f"{stage.name}/normalized_score" in summary for stage in stages):
-        columns["score"] = lambda prefix: f"{summary[f'{prefix}normalized_score']:.1f}"
+    scored = any(f"{stage.name}/normalized_score" in summary for stage in stages)
+    columns = _columns(summary, mode, headline, scored)
     counts = [summary.get(f"{stage.name}/return_episodes") for stage in stages]
     episodes = round(next(count for count in counts if count is not None))
     table = Table(title=_title(headline, episodes), box=box.SIMPLE_HEAD, padding=(0, 1))
@@ -47,7 +46,7 @@ def results_table(
     return table
 
 
-def _columns(summary: dict[str, Any], mode: str, headline: HeadlineInfo) -> Cells:
+def _columns(summary: dict[str, Any], mode: str, headline: HeadlineInfo, scored: bool) -> Cells:
     other = "sample" if mode == "mode" else "mode"
     if headline.share:
         return {
@@ -55,12 +54,13 @@ def _columns(summary: dict[str, Any], mode: str, headline: HeadlineInfo) -> Cell
             other: lambda prefix: headline.said(summary, f"{prefix}{other}_"),
             "return": lambda prefix: _spread(summary, f"{prefix}return"),
         }
+    score: Cells = {"score": lambda prefix: f"{summary[f'{prefix}normalized_score']:.1f}"}
     return {
         mode: lambda prefix: _spread(summary, f"{prefix}return"),
         other: lambda prefix: _spread(summary, f"{prefix}{other}_return"),
         "min": lambda prefix: _short(summary[f"{prefix}return_min"]),
         "max": lambda prefix: _short(summary[f"{prefix}return_max"]),
-    }
+    } | (score if scored else {})
 
 
 def _title(headline: HeadlineInfo, episodes: int) -> str:

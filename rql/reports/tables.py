@@ -211,6 +211,7 @@ def all_runs(comparison: Comparison) -> Table:
         f"In {comparison.scale.units}; the command creates the run again, with the version of the code that runs.csv "
         "has beside it. Links lead to the run's folder and its films, where they were as the report was made."
     )
+    note += " In brackets: the 95 % interval of the run's last evaluation." if comparison.shares else ""
     return Table("runs", "All runs", note, header, tuple(rows), ("command",), tuple(hidden))
 
 

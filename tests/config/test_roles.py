@@ -30,10 +30,11 @@ RESULT = [
     *("seed=7", "q.tau=0.02", "beta.end=2", "dataset.episodes=5", "env.num_envs=2", "evaluation.mode=sample"),
     *("replay.capacity=5000", "network.critic.hidden=[8]", "+env.kwargs.g=9", "dataset.unfinished=drop"),
     *("dataset.actions=clip", "env.flatten_images=true", "evaluation.max_episode_steps=500"),
+    "env.headline=success",
 ]
 BUDGET = [
     *("online.env_steps=6000", "online.stop_return=-200", "watchdog.learning_rate_factor=0.1"),
-    *("watchdog.action=roll_back", "watchdog.max_q=5", "watchdog.max_rollbacks=9"),
+    *("watchdog.action=roll_back", "watchdog.max_q=5", "watchdog.max_rollbacks=9", "online.stop_success=0.9"),
 ]
 HOW = [
     *(
@@ -49,6 +50,9 @@ HOW = [
     *("env.step_timeout=5", "env.max_restarts=1", "bc.eval_every=5", "offline.eval_every=5", "online.eval_every=5"),
     *("evaluation.episodes=3", "evaluation.boundary_episodes=3", "evaluation.num_envs=3", "online.save_replay=a/b-v0"),
 ]
+
+NEEDED = {"online.stop_success": "env.headline=success"}
+"""Without which a key has one possible value."""
 
 
 def finished(folder: Path, config: Config) -> None:
@@ -89,7 +93,8 @@ def test_how_a_run_works_is_the_same_job_and_a_duplicate_and_may_change(override
 def told(override: str, folder: Path) -> tuple[Role, str, str, str]:
     """The role of a key, and what the sweep, the report and the folder of a run make of another value."""
     key = override.lstrip("+").partition("=")[0]
-    before, after = compose_config(), compose_config(override)
+    needed = [NEEDED[key]] if key in NEEDED else []
+    before, after = compose_config(*needed), compose_config(*needed, override)
     job = "the same job" if identity(before) == identity(after) else "another job"
     runs = two_runs(folder, before, after)
     duplicates = [run for run in runs if run.status is RunStatus.duplicate]

@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces as gym_spaces
 
-from rql.config.choices import Vectorization
+from rql.config.choices import Headline, Vectorization
 from rql.config.data import EnvConfig
 from rql.envs.guarded import EnvFailedError, Failures
 from rql.envs.make import inspect_env
@@ -102,6 +103,44 @@ def test_an_odd_environment_is_refused_with_what_it_gave(given: dict[str, Any], 
 )
 def test_what_can_be_understood_is_taken(given: dict[str, Any]) -> None:
     inspect_env(EnvConfig(id="RQLTestOdd-v0", kwargs=given))
+
+
+class Late(gymnasium.Env[Any, Any]):
+    """Five steps, of which the last one says what it is told to say."""
+
+    observation_space, action_space = BOX, gym_spaces.Discrete(2)
+
+    def __init__(self, info: dict[str, Any], length: int = 5) -> None:
+        self._info, self._length, self._steps = info, length, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._steps = 0
+        return FINE, {}
+
+    def step(self, action: Any) -> Any:
+        self._steps += 1
+        ended = self._steps >= self._length
+        return FINE, 0.0, ended, False, self._info if ended else {}
+
+
+gymnasium.register("RQLTestLate-v0", entry_point=lambda **kwargs: Late(**kwargs), disable_env_checker=True)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"info": {"success": False}}, {"info": {"is_success": True}}, {"info": {}, "length": 10**9}],
+    ids=["a failure at the end", "a success at the end", "no end"],
+)
+def test_a_headline_of_success_needs_a_word_on_it_in_an_episode_that_ends(given: dict[str, Any]) -> None:
+    inspect_env(EnvConfig(id="RQLTestLate-v0", kwargs=given, headline=Headline.success))
+
+
+def test_a_headline_of_success_is_refused_where_a_whole_episode_says_nothing_of_it() -> None:
+    silent = EnvConfig(id="RQLTestLate-v0", kwargs={"info": {"won": True}})
+    inspect_env(silent)
+    with pytest.raises(ConfigError, match=r"env\.headline=success is .* return, .*RQLTestLate-v0 has neither"):
+        inspect_env(replace(silent, headline=Headline.success))
 
 
 def test_success_that_comes_late_is_a_number_or_a_sentence() -> None:

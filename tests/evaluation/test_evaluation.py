@@ -29,6 +29,7 @@ from rql.envs.training import TrainingEnvs
 from rql.evaluation.evaluator import Evaluator, first_episode_seed
 from rql.evaluation.rollout import play
 from rql.training.collector import Collector
+from rql.utils.errors import ConfigError
 
 
 def idle(obs: torch.Tensor) -> torch.Tensor:
@@ -111,6 +112,16 @@ def test_an_evaluation_without_end_is_cut_off_with_a_warning_that_names_the_key(
     assert caplog.text.count("evaluation.max_episode_steps=7 cut off 2 of 2 episodes, which RQLTestEndless-v0") == 1
     with Image.open(tmp_path / "film.gif") as film:
         assert getattr(film, "n_frames", 1) <= 8
+
+
+def test_an_evaluation_without_the_success_that_is_its_headline_ends_in_one_sentence() -> None:
+    """Which the look at an environment cannot foresee that never ends an episode by itself."""
+    own = ["env.id=RQLTestEndless-v0", "env.headline=success", "evaluation.max_episode_steps=7"]
+    config = compose_config(*own, "evaluation.episodes=2", "evaluation.num_envs=2")
+    agent = build_agent(config, TEST_SPACES, CPU)
+    evaluator = Evaluator(agent, TEST_SPACES, config, RewardTransform(), None, CPU)
+    with closing(evaluator), pytest.raises(ConfigError, match=r"env\.headline=success is not possible: return, "):
+        evaluator.during(first_state(agent, TEST_SPACES), "bc")
 
 
 def test_environments_that_report_no_success_have_no_success_rate() -> None:

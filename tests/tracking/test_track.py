@@ -221,6 +221,23 @@ def test_a_workspace_compares_the_runs_of_a_sweep(tmp_path: Path, monkeypatch: A
     assert "sweep" in json.dumps(runset["filters"])
 
 
+def test_a_workspace_of_runs_whose_headline_is_success_compares_them_by_it(tmp_path: Path) -> None:
+    write_run(tmp_path / "sweep" / "a", 0, points=[("bc", 1, 1.5), ("online", 1, 3.5)], successes=[4, 18])
+    sweep = {"base": {}, "choices": {}, "swept": ["seed"], "jobs": ["a"], "launches": []}
+    (tmp_path / "sweep" / "sweep.json").write_text(json.dumps(sweep))
+    write(tmp_path / "sweep", Job("a", "a", config={"tracking": {}}))
+    runs = runs_of(tmp_path / "sweep", None)
+    spec = json.loads(workspace_of(runs)._to_model().model_dump_json(by_alias=True))["spec"]["section"]
+    curves, what_matters = spec["panelBankConfig"]["sections"][:2]
+    online = curves["panels"][0]["config"]
+    assert curves["name"] == "Success rates" and online["chartTitle"] == "success rate, finetuned"
+    assert online["metrics"] == ["online/success_rate", "online/baseline_success_rate"]
+    assert what_matters["panels"][1]["config"]["targetKey"] == "online/success_rate"
+    (runset,) = spec["runSets"]
+    shown = [f"summary:online/{name}" for name in ("success_rate", "success_rate_low", "success_rate_high", "return")]
+    assert {*shown, "summary:best/success_rate"} <= runset["runFeed"]["columnPinned"].keys()
+
+
 def test_a_workspace_without_a_login_says_what_is_missing(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
