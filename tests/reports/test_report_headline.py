@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from made_runs import RQL, rows_of, write_run
 from matplotlib.figure import Figure
@@ -122,22 +123,21 @@ def test_the_curve_of_a_run_has_the_success_rate_above_the_return(tmp_path: Path
     drawn: list[Figure] = []
     save = Figure.savefig
 
-    def keep(figure: Figure, *arguments: Any, **options: Any) -> None:
+    def save_and_keep(figure: Figure, *arguments: Any, **options: Any) -> None:
         drawn.append(figure)
         save(figure, *arguments, **options)
 
-    monkeypatch.setattr(Figure, "savefig", keep)
+    monkeypatch.setattr(Figure, "savefig", save_and_keep)
     draw_curve(write_run(tmp_path / "run", 0, successes=[CLONE, 5, 8, 3, 18]), "a run")
     first, second, third, fourth = drawn[0].axes
     assert (first.get_ylabel(), third.get_ylabel()) == ("success rate in %", "return of an episode")
-    assert [axes.get_xlabel() for axes in (first, second, third, fourth)] == [
-        *("", "", "offline updates", "online environment steps"),
-    ]
+    labels = ["", "", "offline updates", "online environment steps"]
+    assert [axes.get_xlabel() for axes in (first, second, third, fourth)] == labels
     low, high = first.get_ylim()
     assert low < 0.0 and high > 100.0 and second.get_ylim() == (low, high)
-    level, line = second.lines[0], second.lines[1]
-    assert list(level.get_ydata()) == [20.0, 20.0] and list(line.get_ydata()) == [40.0, 15.0, 90.0]  # type: ignore[arg-type]
-    assert list(fourth.lines[1].get_ydata()) == [110.0, 60.0, 150.0]  # type: ignore[arg-type]
+    clone, rates, returns = (np.asarray(line.get_ydata()) for line in (*second.lines[:2], fourth.lines[1]))
+    assert clone.tolist() == [20.0, 20.0]
+    assert rates.tolist() == pytest.approx([40.0, 15.0, 90.0]) and returns.tolist() == [110.0, 60.0, 150.0]
     lowest = SUCCESS.recorded({"success_rate": 0.15, "return_episodes": 20})["success_rate_low"]
     assert second.collections[0].get_datalim(second.transData).ymin == pytest.approx(100.0 * lowest)
 
