@@ -26,6 +26,7 @@ NEEDED = {
     "dataset=none": NOT_OFFLINE,
     "policy=uniform": NOT_OFFLINE,
     "env=from_dataset": ["dataset=hopper_medium"],
+    "env=metaworld": ["env.kwargs.env_name=reach-v3"],
 }
 
 
