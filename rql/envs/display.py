@@ -1,5 +1,6 @@
 """How MuJoCo draws on a machine without a display."""
 
+import logging
 import os
 import sys
 from ctypes.util import find_library
@@ -19,3 +20,4 @@ def draw_without_display() -> None:
         found = [backend for backend, library in BACKENDS.items() if find_library(library)]
         if found:
             os.environ["MUJOCO_GL"] = found[0]
+            logging.getLogger("OpenGL").setLevel(logging.WARNING)  # it says which of its parts are not installed
