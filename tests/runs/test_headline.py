@@ -9,6 +9,7 @@ import pytest
 from conftest import Cli, metrics_of, summary_of
 from press_env import PRESS
 
+import rql
 from rql.agents.saving import read_checkpoint
 
 SUCCESS = [*PRESS, "env.headline=success"]
@@ -46,7 +47,11 @@ def test_the_success_rate_of_a_record_is_the_share_of_its_episodes_that_succeede
     directory = cli(*SUCCESS)
     rows = [row.split(",") for row in (directory / "episodes" / "online.csv").read_text().splitlines()[1:]]
     succeeded = [float(success) for mode, *_, success in rows if mode == "mode"]
-    assert len(succeeded) == 20 and summary_of(directory)["online/success_rate"] == sum(succeeded) / 20
+    end = summary_of(directory)
+    assert len(succeeded) == 20 and end["online/success_rate"] == sum(succeeded) / 20
+    (again,) = rql.evaluate(directory, "final")
+    for name in ("success_rate", "success_rate_low", "success_rate_high", "return"):
+        assert again[name] == end[f"online/{name}"]
 
 
 def test_the_best_agent_is_the_one_that_succeeds_most_and_of_equal_ones_that_with_the_higher_return(cli: Cli) -> None:
