@@ -13,7 +13,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from gymnasium_robotics.envs.franka_kitchen.kitchen_env import OBS_ELEMENT_GOALS, OBS_ELEMENT_INDICES
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
-from named_envs import NAMED, OGBENCH, flat, named_env, scripted
+from named_envs import NAMED, OGBENCH, flat, named_env
 
 from rql.config.data import EnvConfig
 from rql.envs import display, families
@@ -44,7 +44,7 @@ def test_every_named_environment_is_made_and_keeps_to_its_seed(name: str) -> Non
         assert not np.array_equal(flat(env, env.reset(seed=4)[0]), flat(env, first))
 
 
-@pytest.mark.parametrize("name", ALL_V3_ENVIRONMENTS)
+@pytest.mark.parametrize("name", sorted(ALL_V3_ENVIRONMENTS)[::5])
 def test_a_task_of_metaworld_shows_its_goal_within_its_bounds(name: str) -> None:
     env = make_env(EnvConfig(ID, {"env_name": name}))
     with closing(env):
@@ -124,17 +124,6 @@ def test_success_is_what_the_environment_says_it_is(name: str) -> None:
     assert not any(succeeds(env, still) for _ in range(3))
     REACHED[name](env.unwrapped)
     assert any(succeeds(env, still) for _ in range(2))  # OGBench looks before it acts
-
-
-@pytest.mark.parametrize("name", ["reach-v3", "drawer-close-v3"])
-def test_a_scripted_policy_of_metaworld_succeeds(name: str) -> None:
-    env, policy = make_env(EnvConfig(ID, {"env_name": name})), scripted(name)
-    obs, _ = env.reset(seed=0)
-    told = []
-    for _ in range(150):
-        obs, _, _, _, info = env.step(np.clip(policy.get_action(obs), -1.0, 1.0).astype(np.float32))
-        told.append(info["success"])
-    assert told[0] == 0.0 and told[-1] == 1.0
 
 
 def test_a_kitchen_succeeds_when_its_last_task_is_done_and_keeps_its_own_account() -> None:

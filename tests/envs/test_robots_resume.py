@@ -16,6 +16,8 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*share an object", "ignore:.*out of date", "ignore:.*Box", "ignore:Constant"
 )
 LIMIT = 25
+RESUMED = [name for name in (*ROBOTS, *MAZES) if not name.startswith("metaworld_")]
+"""Of Meta-World's tasks `TOUCHING` has the harder ones."""
 
 
 def played(env: Restorable, actions: list[Any]) -> list[Any]:
@@ -39,7 +41,7 @@ def two(config: EnvConfig) -> tuple[Restorable, Restorable]:
     return one, other
 
 
-@pytest.mark.parametrize("name", [*ROBOTS, *MAZES])
+@pytest.mark.parametrize("name", RESUMED)
 def test_a_robot_goes_on_exactly_in_the_middle_of_an_episode(name: str) -> None:
     one, other = two(named_env(name, max_episode_steps=LIMIT))
     with closing(one), closing(other):
