@@ -30,4 +30,4 @@ class Late(gymnasium.Env[Any, Any]):
         return np.array([self.steps], np.float32), 10.0 * self.steps, False, False, info
 
 
-gymnasium.register("RQLTestLate-v0", entry_point="late_env:Late", max_episode_steps=LIMIT)
+gymnasium.register("RQLTestGoesOn-v0", entry_point="late_env:Late", max_episode_steps=LIMIT)

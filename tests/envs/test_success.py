@@ -14,7 +14,7 @@ from rql.config.data import EnvConfig, MinariDatasetConfig
 from rql.envs.make import inspect_env, make_env
 from rql.utils.errors import ConfigError, DataError
 
-LATE = "RQLTestLate-v0"
+LATE = "RQLTestGoesOn-v0"
 HOW = {
     "as the environment pays": ({}, [10.0, 20.0, 30.0, 40.0, 50.0, 60.0], False),
     "ended at success": ({"terminate_on_success": True}, [10.0, 20.0, 30.0], True),
