@@ -18,13 +18,13 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from rql.agents.build import build_agent
+from rql.agents.statistics import Statistics
 from rql.config.compose import load, register_schemas
 from rql.data.batch import RewardTransform
 from rql.data.columns import Field
 from rql.data.replay import EnvStep
 from rql.envs.make import inspect_env
 from rql.envs.training import TrainingEnvs
-from rql.nn.normalizer import Normalizer
 from rql.runs.checkpoints import MINUTE, Checkpoints
 from rql.training.online import OnlineTrainer
 
@@ -82,7 +82,7 @@ def main() -> None:
     spaces, env = inspect_env(config.env)
     env.close()
     agent = build_agent(config, spaces, CPU)
-    state = agent.init(Normalizer.identity(spaces.obs_dim, CPU))
+    state = agent.init(Statistics.unknown(spaces.obs_dim, CPU))
     rng = np.random.default_rng(0)
     with closing(TrainingEnvs(config.env, 0)) as envs, tempfile.TemporaryDirectory() as folder:
         stage = OnlineTrainer(agent, agent.stages[-1], state, None, envs, spaces, RewardTransform(), None, config)

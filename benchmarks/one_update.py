@@ -15,11 +15,11 @@ from torch.utils import _pytree as pytree
 
 from rql.agents.base import Update
 from rql.agents.build import build_agent
+from rql.agents.statistics import Statistics
 from rql.config.choices import Compile
 from rql.config.compose import load
 from rql.data.batch import Batch
 from rql.envs.spaces import ContinuousSpec, ObservationSpec, Spaces
-from rql.nn.normalizer import Normalizer
 from rql.training.execute import Executor
 
 OBS, DIMS, BATCH = 11, 3, 256
@@ -73,7 +73,7 @@ def ours(method: str, hidden: list[int], device: torch.device) -> Ours:
     observed = ObservationSpec(gym_spaces.Box(-np.inf, np.inf, (OBS,), np.float32), OBS)
     torch.manual_seed(0)
     agent = build_agent(config, Spaces(observed, ContinuousSpec(low, -low, (DIMS,))), device)
-    state = agent.init(Normalizer.identity(OBS, device))
+    state = agent.init(Statistics.unknown(OBS, device))
     for stage in agent.stages:
         state = stage.enter(state)
         if stage.info.name == name:

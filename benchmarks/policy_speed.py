@@ -20,9 +20,9 @@ from rql.agents.build import build_agent
 from rql.agents.exporting import FORMATS, export_policy, load_exported
 from rql.agents.loading import open_agent
 from rql.agents.saving import AGENT_FILE, save_agent
+from rql.agents.statistics import Statistics
 from rql.config.compose import load, register_schemas
 from rql.envs.make import inspect_env
-from rql.nn.normalizer import Normalizer
 
 CONFIGURATION = Path(__file__).resolve().parents[1] / "conf"
 COMPOSITIONS = {
@@ -41,7 +41,7 @@ def save(overrides: list[str], folder: Path) -> Path:
     spaces, env = inspect_env(config.env)
     env.close()
     agent = build_agent(config, spaces, torch.device("cpu"))
-    state = agent.init(Normalizer.identity(spaces.obs_dim, torch.device("cpu")))
+    state = agent.init(Statistics.unknown(spaces.obs_dim, torch.device("cpu")))
     save_agent(folder / AGENT_FILE, state, config, "online")
     return folder
 

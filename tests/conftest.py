@@ -23,13 +23,14 @@ from minari.dataset.minari_storage import MinariStorage
 from omegaconf import DictConfig
 
 from rql.__main__ import main as rql_main
+from rql.agents.statistics import Statistics
 from rql.config.compose import load, register_schemas
 from rql.config.files import configuration_folder
 from rql.config.schema import Config
+from rql.data.batch import IDENTITY
 from rql.data.columns import collected_fields, lay_out
 from rql.data.transitions import Transitions
 from rql.envs.spaces import ActionSpec, ObservationSpec, Spaces
-from rql.nn.normalizer import Normalizer
 from rql.utils import files
 
 register_schemas()
@@ -136,7 +137,7 @@ def attempts_of(directory: Path) -> dict[str, int]:
 def first_state(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:
     """The state of an agent before any update, on the CPU."""
     cpu = torch.device("cpu")
-    return agent.init(Normalizer.of(data.obs, cpu) if data else Normalizer.identity(spaces.obs_dim, cpu))
+    return agent.init(Statistics.of(data, 0.99, IDENTITY, cpu) if data else Statistics.unknown(spaces.obs_dim, cpu))
 
 
 def started(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:

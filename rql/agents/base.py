@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from rql.agents.statistics import Statistics
 from rql.config.agents.base import StageInfo
 from rql.data.batch import Batch
 from rql.envs.spaces import ActionSpec, DiscreteSpec
@@ -115,6 +116,8 @@ class TrainingStage(Generic[S]):
     diagnosis: Diagnosis[S] | None = None
     warmup_policy: str | None = None
     """The policy that acts in an online stage as long as nothing was learned; None is the policy of the stage."""
+    n_step: int | None = None
+    """Steps of the transitions that it learns from, as `rql.data.batch.Draw` has them; None is `q.n_step`."""
 
 
 class Agent(Protocol[S]):
@@ -131,7 +134,7 @@ class Agent(Protocol[S]):
     def policies(self) -> Mapping[str, AgentPolicy[S]]:
         """Its policies, by the names of `AgentConfig.policies`."""
 
-    def init(self, normalizer: Normalizer) -> S:
+    def init(self, statistics: Statistics) -> S:
         """The state before any update."""
 
     def hparams(self, stage: str, step: int) -> Any:

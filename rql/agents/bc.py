@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rql.agents.base import AgentPolicy, Noise, TrainingStage, action_noise, scalars
 from rql.agents.networks import build_policy
+from rql.agents.statistics import Statistics
 from rql.config.agents.bc import BCAgentConfig
 from rql.config.schema import Config
 from rql.data.batch import Batch
@@ -58,10 +59,10 @@ class BC:
         """π_BC."""
         return {"bc": AgentPolicy(self.act, self.act_noise)}
 
-    def init(self, normalizer: Normalizer) -> BCState:
+    def init(self, statistics: Statistics) -> BCState:
         """The state before any update."""
-        updates = torch.zeros((), device=normalizer.mean.device)
-        return BCState(normalizer, learned(parameters_of(self.policy)), updates)
+        updates = torch.zeros((), device=statistics.normalizer.mean.device)
+        return BCState(statistics.normalizer, learned(parameters_of(self.policy)), updates)
 
     def hparams(self, stage: str, step: int) -> BCHyperparameters:
         """The learning rate."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from rql.agents.base import AgentPolicy, Noise, TrainingStage, action_noise, scalars
 from rql.agents.networks import actor_net, build_critics, build_value, fitting
+from rql.agents.statistics import Statistics
 from rql.config.agents.iql import IQLConfig
 from rql.config.schema import Config
 from rql.data.batch import Batch
@@ -77,11 +78,11 @@ class IQL:
         """The policy."""
         return {"policy": AgentPolicy(self.act, self.act_noise, self.value)}
 
-    def init(self, normalizer: Normalizer) -> IQLState:
+    def init(self, statistics: Statistics) -> IQLState:
         """The state before any update."""
         actor, critic, value = (learned(parameters_of(net)) for net in (self.actor, self.critics, self.value_net))
-        updates = torch.zeros((), device=normalizer.mean.device)
-        return IQLState(normalizer, actor, critic, value, copied(critic.params), updates)
+        updates = torch.zeros((), device=statistics.normalizer.mean.device)
+        return IQLState(statistics.normalizer, actor, critic, value, copied(critic.params), updates)
 
     def hparams(self, stage: str, step: int) -> IQLHyperparameters:
         """The hyper-parameters, constant over all steps."""

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from rql.agents.base import Agent
 from rql.agents.build import build_agent
+from rql.agents.statistics import Statistics
 from rql.config.compose import choices_of, from_plain, to_plain
 from rql.config.schema import Config
 from rql.envs.spaces import Spaces
-from rql.nn.normalizer import Normalizer
 from rql.utils.errors import DamagedError, RQLError
 from rql.utils.files import CHECKPOINTS, code_version, seal, unseal, write_atomically
 from rql.utils.tree import filled, from_storable, named_leaves, to_storable
@@ -143,7 +143,7 @@ def restore_agent(saved: SavedState, spaces: Spaces) -> tuple[Agent[Any], Any]:
     cpu = torch.device("cpu")
     with torch.random.fork_rng(devices=[]):
         agent = build_agent(saved.config, spaces, cpu)
-    state = restored(agent.init(Normalizer.identity(spaces.obs_dim, cpu)), saved.tensors)
+    state = restored(agent.init(Statistics.unknown(spaces.obs_dim, cpu)), saved.tensors)
     names = [stage.info.name for stage in agent.stages]
     for stage in agent.stages[names.index(saved.stage) + 1 :]:  # policies of later stages act as these begin
         state = stage.enter(state)

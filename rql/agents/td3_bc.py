@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rql.agents.base import AgentPolicy, Noise, TrainingStage, normal, scalars
 from rql.agents.networks import actor_net, build_critics, fitting
+from rql.agents.statistics import Statistics
 from rql.config.agents.td3_bc import TD3BCConfig
 from rql.config.schema import Config
 from rql.data.batch import Batch
@@ -85,11 +86,11 @@ class TD3BC:
         """The policy."""
         return {"policy": AgentPolicy(self.act, self.act_noise, self.value)}
 
-    def init(self, normalizer: Normalizer) -> TD3BCState:
+    def init(self, statistics: Statistics) -> TD3BCState:
         """The state before any update."""
         actor, critic = learned(parameters_of(self.actor)), learned(parameters_of(self.critics))
-        updates = torch.zeros((), device=normalizer.mean.device)
-        return TD3BCState(normalizer, actor, copied(actor.params), critic, copied(critic.params), updates)
+        updates = torch.zeros((), device=statistics.normalizer.mean.device)
+        return TD3BCState(statistics.normalizer, actor, copied(actor.params), critic, copied(critic.params), updates)
 
     def hparams(self, stage: str, step: int) -> TD3BCHyperparameters:
         """The hyper-parameters, constant over all steps."""

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 from omegaconf import MISSING
 
-from rql.config.registry import register
+from rql.config.choices import PolicyClass
+from rql.config.registry import choice_of, register
 from rql.config.settings import Check, WholeConfig, at_least, between, positive
 
 
@@ -193,6 +194,41 @@ class PolicyTargetConfig(TargetConfig):
         """One action is enough, unless Q is divided by its spread."""
         if config.q.normalize:
             yield from super().check(config)
+
+
+@dataclass
+class BaselineConfig:
+    """V_BC, what the clone earns: Q = V_BC + Q_R."""
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Whether there are returns to know it from."""
+        name = choice_of("baseline", self).name
+        yield "baseline", name, config.policy.name is not PolicyClass.uniform, "none where policy=uniform"
+
+
+@register("baseline", "none", "rql.agents.rql.baseline:NoBaseline")
+@dataclass
+class NoBaselineConfig(BaselineConfig):
+    """0: Q_R is Q itself, in the unit of the reward."""
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Nothing that could not work."""
+        return iter(())
+
+
+@register("baseline", "mean", "rql.agents.rql.baseline:MeanBaseline")
+@dataclass
+class MeanBaselineConfig(BaselineConfig):
+    """The mean return of D_offline, whose standard deviation is the unit of Q_R."""
+
+
+@register("baseline", "value", "rql.agents.rql.baseline:ValueBaseline")
+@dataclass
+class ValueBaselineConfig(BaselineConfig):
+    """V_BC(s), learned with π_BC from the returns of D_bc; the standard deviation of D_offline's is the unit of Q_R."""
+
+    learning_rate: float = positive(1e-3)
+    """Of the network of V_BC."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from omegaconf import MISSING
 from rql.config.agents.base import AgentConfig
 from rql.config.choices import Compile
 from rql.config.data import DatasetConfig, EnvConfig, RewardConfig
-from rql.config.method import BetaConfig, CompositionConfig, CQLConfig, QConfig, TargetConfig
+from rql.config.method import BaselineConfig, BetaConfig, CompositionConfig, CQLConfig, QConfig, TargetConfig
 from rql.config.networks import NetworkConfig, PolicyConfig
 from rql.config.running import CheckpointConfig, EvaluationConfig, JobsConfig, TrackingConfig, WatchdogConfig
 from rql.config.settings import Role, at_least, section, setting
@@ -29,6 +29,7 @@ class Config:
     policy: PolicyConfig = section(PolicyConfig)
     network: NetworkConfig = section(NetworkConfig)
     bc: BCConfig = section(BCConfig)
+    baseline: BaselineConfig = MISSING
     q: QConfig = section(QConfig)
     cql: CQLConfig = section(CQLConfig)
     beta: BetaConfig = MISSING

@@ -10,6 +10,8 @@ from torch import Tensor
 from rql.data.columns import Field
 
 MC_RETURN, NEXT_ACTION = "mc_return", "next_action"
+TO_END = 1 << 40
+"""Steps of a transition that goes on to the end of its episode."""
 
 
 class Batch(NamedTuple):
@@ -51,7 +53,7 @@ class Draw:
     """What a batch is to hold."""
 
     n_step: int = 1
-    """Steps from `obs` to `next_obs`, fewer where an episode ends."""
+    """Steps from `obs` to `next_obs`, fewer where an episode ends; `TO_END` goes on to there."""
     discount: float = 1.0
     """γ of the sum of rewards."""
     horizon: int = 1

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from rql.data.batch import Draw, RewardTransform
 from rql.data.columns import OBS, REWARD, TERMINATED, TRUNCATED, Column, Field, steps_left
+from rql.data.returns import returns_to_go
 from rql.data.rows import FLOAT32, Array, Rows, as_numpy, as_tensor, on_device, row_bytes, take, within
 from rql.data.sampling import EpisodeSampler, uniform_numbers
 from rql.data.transitions import Transitions, seen
@@ -75,7 +75,7 @@ class Dataset(EpisodeSampler):
         key = draw.discount, draw.reward
         if key not in self._to_go:
             paid = draw.reward(as_numpy(self.rows.columns[REWARD]))
-            self._to_go = {key: on_device(_returns_to_go(paid, self._left, draw.discount), self.rows.device)}
+            self._to_go = {key: on_device(returns_to_go(paid, self._left, draw.discount), self.rows.device)}
         return as_tensor(take(self._to_go[key], rows))
 
     def _all_entries(self, n_step: int) -> Array:
@@ -114,14 +114,3 @@ def _range(data: Transitions) -> tuple[Column, Column]:
     chunks = (seen(column[rows[start : start + CHUNK]]) for start in range(0, len(rows), CHUNK))
     lows, highs = zip(*((chunk.min(axis=0), chunk.max(axis=0)) for chunk in chunks), strict=True)
     return np.min(lows, axis=0), np.max(highs, axis=0)
-
-
-def _returns_to_go(reward: Column, left: NDArray[np.int64], discount: float) -> Column:
-    """(R,) float32, from the last steps of all episodes to their first."""
-    order = np.argsort(left, kind="stable")
-    groups = np.split(order, np.cumsum(np.bincount(left))[:-1])
-    to_go = np.zeros(len(reward) + 1)
-    for steps, rows in enumerate(groups):
-        if steps:
-            to_go[rows] = reward[rows] + (discount * to_go[rows + 1] if steps > 1 else 0.0)
-    return to_go[:-1].astype(np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rql.data.batch import MC_RETURN, NEXT_ACTION, Batch, Draw, Sampler
+from rql.data.batch import MC_RETURN, NEXT_ACTION, TO_END, Batch, Draw, Sampler
 from rql.data.columns import ACTION, NEXT_OBS, OBS, REWARD, TERMINATED, Field
 from rql.data.rows import FLOAT32, FLOAT64, Array, Rows, as_tensor, cast, join, take
 from rql.utils.errors import RQLError
@@ -108,6 +108,9 @@ class EpisodeSampler(ABC):
     def _sums(self, entries: Array, draw: Draw) -> tuple[Array, Array]:
         """Σ_{i<k} γ^i r_i and k, of transitions of several steps."""
         steps = self.steps_between(entries[:, FIRST], entries[:, LAST])
+        if draw.n_step == TO_END:
+            total = self.returns_to_go(entries[:, FIRST], draw)
+            return total if self.rows.device.type != "cpu" else total.numpy(), cast(steps, FLOAT32)
         ahead, weights = _window(draw.n_step, draw.discount, self.rows.device)
         reward = draw.reward(self._rewards(entries[:, FIRST], ahead))
         total = (cast(reward, FLOAT32) * take(weights, steps, 1)).sum(0)

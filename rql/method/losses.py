@@ -15,6 +15,16 @@ def td_loss(q: Tensor, target: Tensor) -> Tensor:
     return (q - target.detach()).square().mean(-1).sum()
 
 
+def value_loss(value: Tensor, returns: Tensor) -> Tensor:
+    """E[ (V(s) − G)² ]; `value` and `returns` G, through which no gradient flows, are (B,)."""
+    return (value - returns.detach()).square().mean()
+
+
+def explained_variance(value: Tensor, returns: Tensor) -> Tensor:
+    """1 − Var(G − V) / Var G over a batch: 1 where V knows all returns, 0 where it knows no more than their mean."""
+    return 1.0 - (returns - value).var() / returns.var().clamp_min(1e-12)
+
+
 def cql_loss(q_space: Tensor, log_weight: Tensor, q_data: Tensor) -> Tensor:
     """L_CQL / α = Σ_e E_s[ log Σ_a exp Q_e(s,a) − E_{a~D} Q_e(s,a) ] (Kumar et al. 2020, equation 4).
 

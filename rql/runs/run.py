@@ -12,6 +12,7 @@ import torch
 from rql.agents.base import Agent
 from rql.agents.build import build_agent
 from rql.agents.saving import AGENT_FILE
+from rql.agents.statistics import Statistics
 from rql.config.agents.base import AgentTable
 from rql.config.choices import WatchdogAction
 from rql.config.compose import choices_of, to_plain
@@ -23,7 +24,6 @@ from rql.data.load import minari_root, resolve_env
 from rql.data.sources.minari import journal_path
 from rql.data.writing import continue_set, describe_set, finish_set, leave
 from rql.evaluation.evaluator import Evaluator
-from rql.nn.normalizer import Normalizer
 from rql.reports.curve import draw_curve
 from rql.reports.table import results_table
 from rql.runs.attempt import Attempt, Trainers
@@ -160,7 +160,7 @@ class Run:
             display.say(setup.introduction)
             trainers = Trainers(agent, setup, journal, stack)
             attempt = Attempt(trainers, callbacks, checkpoints, self.interruption, start, rollbacks)
-            attempt.run(agent.stages, agent.init(first_normalizer(setup)))
+            attempt.run(agent.stages, agent.init(first_statistics(setup)))
             if journal and journal.episodes:
                 held = f"{journal.steps:,} steps of {journal.episodes:,} finished episodes of the online stage"
                 display.say(f"{held} are in {finish_set(journal)}")
@@ -206,11 +206,11 @@ def make_agent(setup: Setup, learning_rate_scale: float) -> Agent[Any]:
         return build_agent(setup.config, setup.spaces, setup.device, learning_rate_scale)
 
 
-def first_normalizer(setup: Setup) -> Normalizer:
-    """The statistics of the observations of D_offline, or none yet where there are no data."""
+def first_statistics(setup: Setup) -> Statistics:
+    """Those of D_offline, or none yet where there are no data."""
     if setup.offline is None:
-        return Normalizer.identity(setup.spaces.obs_dim, setup.device)
-    return Normalizer.of(setup.offline.obs, setup.device)
+        return Statistics.unknown(setup.spaces.obs_dim, setup.device)
+    return Statistics.of(setup.offline, setup.config.q.discount, setup.reward, setup.device)
 
 
 def open_journal(setup: Setup, run_id: str, start: Checkpoint | None) -> Journal | None:

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from rql.agents.base import AgentPolicy, Diagnosis, Noise, TrainingStage, unchanged
 from rql.agents.rql.actions import ActionModel
+from rql.agents.rql.baseline import NoBaseline
 from rql.agents.rql.composition import Resampled, single_mode
 from rql.agents.rql.residual import Residual, RQLHyperparameters, RQLState
 from rql.agents.rql.schedule import RQLSchedule
+from rql.agents.statistics import Statistics
 from rql.config.agents.rql import RQLConfig
 from rql.data.batch import Batch
 from rql.method.actions import WeightedActions
@@ -22,7 +24,6 @@ from rql.method.losses import bc_loss, cql_loss, td_loss
 from rql.method.schedules import adapt_beta
 from rql.method.targets import td_target
 from rql.nn.network import Params, apply, parameters_of
-from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Loss, Metrics, descend, learned
 from rql.optim.polyak import copied, polyak
 from rql.utils.tree import replaced
@@ -41,6 +42,7 @@ class RQL:
     def __init__(
         self,
         residual: Residual,
+        baseline: NoBaseline,
         actions: ActionModel,
         composition: Resampled,
         next_value: NextValue,
@@ -48,7 +50,8 @@ class RQL:
         schedule: RQLSchedule,
     ) -> None:
         """`adaptive_beta` says whether β follows a KL budget; otherwise it is that of `schedule`."""
-        self.residual, self.actions, self.composition = residual, actions, composition
+        self.residual, self.baseline = residual, baseline
+        self.actions, self.composition = actions, composition
         self.next_value, self.adaptive_beta, self.schedule = next_value, adaptive_beta, schedule
 
     @property
@@ -57,7 +60,7 @@ class RQL:
         cloning, offline, online = RQLConfig.stages
         learning = TrainingStage(offline, (self.update,), self.update_noise, self.start_residual, self.diagnosis)
         return (
-            TrainingStage(cloning, (self.clone,)),
+            TrainingStage(cloning, (self.clone,), n_step=self.baseline.n_step),
             learning,
             replace(learning, info=online, enter=unchanged, warmup_policy="bc"),
         )
@@ -76,13 +79,15 @@ class RQL:
         """Metrics of π_final that an update does not need; see docs/reference/metrics.md."""
         return Diagnosis(self.diagnose, self.composition.diagnosis_noise)
 
-    def init(self, normalizer: Normalizer) -> RQLState:
+    def init(self, statistics: Statistics) -> RQLState:
         """The state before any update."""
         critic = learned(parameters_of(self.residual.critics))
-        device = normalizer.mean.device
+        device = statistics.normalizer.mean.device
         return RQLState(
-            normalizer=normalizer,
+            normalizer=statistics.normalizer,
             bc=learned(parameters_of(self.residual.prior)),
+            baseline=learned(self.baseline.initial()),
+            returns=self.baseline.returns(statistics),
             critic=critic,
             target=copied(critic.params),
             actor=learned(self.composition.initial()),
@@ -102,7 +107,7 @@ class RQL:
     def clone(
         self, state: RQLState, batch: Batch, noise: Noise, hparams: RQLHyperparameters
     ) -> tuple[RQLState, Metrics]:
-        """One update of π_BC by behaviour cloning: L_BC = E[−log π_BC(a|s)]."""
+        """One update of π_BC by behaviour cloning, L_BC = E[−log π_BC(a|s)], and of V_BC where it is learned."""
         obs = state.normalizer(batch.obs)
 
         def loss(params: Params) -> Loss:
@@ -110,7 +115,8 @@ class RQL:
             return value, {"loss": value}
 
         bc, metrics = descend(state.bc, loss, hparams.bc_learning_rate)
-        return replaced(state, bc=bc), metrics
+        state, of_baseline = self.baseline.learn(replaced(state, bc=bc), batch, obs, hparams)
+        return state, metrics | of_baseline
 
     def start_residual(self, state: RQLState) -> RQLState:
         """The state as learning Q_R begins."""
@@ -160,8 +166,13 @@ class RQL:
         return self.composition.ranking(state, state.normalizer(obs))
 
     def value(self, state: RQLState, obs: Tensor, action: Tensor) -> Tensor:
-        """Q_R (B,) at observations (B, obs_dim) and actions (B,) or (B, d), as it is seen where actions are chosen."""
-        return self.residual.q(state, state.normalizer(obs), action.unsqueeze(1)).squeeze(-1)
+        """Q = V_BC + Q_R (B,) at observations (B, obs_dim) and actions (B,) or (B, d), a discounted return.
+
+        Q_R is as it is seen where actions are chosen.
+        """
+        obs = state.normalizer(obs)
+        q = self.residual.q(state, obs, action.unsqueeze(1)).squeeze(-1)
+        return state.returns.std * (self.baseline.value(state, obs) + q)
 
     def diagnose(self, state: RQLState, batch: Batch, noise: Noise) -> Metrics:
         """Metrics of π_final and Q_R at the states of a batch."""
@@ -169,6 +180,7 @@ class RQL:
         metrics = self.composition.diagnose(state, obs, noise)
         if self.adaptive_beta:
             metrics.pop("kl", None)  # every update measures it
+        metrics["q_policy"] = state.returns.std * (self.baseline.value(state, obs).mean() + metrics["q_policy"])
         metrics["q_data"] = self.value(state, batch.obs, batch.action).mean()
         metrics["bc_log_prob"] = self.residual.bc(state, obs).log_prob(batch.action).mean()
         return metrics
@@ -176,7 +188,10 @@ class RQL:
     def _target(
         self, state: RQLState, batch: Batch, noise: Noise, hparams: RQLHyperparameters
     ) -> tuple[RQLState, Tensor, Metrics]:
-        """The TD target y = r + γ^k (1−terminated) V(s') (B,), with the scale of Q brought up to date."""
+        """The TD target of Q_R (B,), with the scale of Q brought up to date.
+
+        y = r + γ^k (1−terminated) (V_BC(s') + V_R(s')) − V_BC(s), in the unit of Q_R.
+        """
         next_obs = state.normalizer(batch.next_obs)
         bc, actor = self.residual.bc(state, next_obs), self.composition.actor(state, next_obs)
         weighted, prior = self.actions.target(bc, actor, noise)
@@ -189,8 +204,11 @@ class RQL:
             updates=state.updates + 1.0,
         )
         next_value = self.next_value(q, weighted.log_weight, self.residual.effective_beta(state))
-        target = td_target(batch.reward, batch.terminated, next_value, hparams.discount**batch.steps)
-        return state, target, {"target": target.mean()}
+        next_value = next_value + self.baseline.value(state, next_obs)
+        reward = batch.reward / state.returns.std
+        target = td_target(reward, batch.terminated, next_value, hparams.discount**batch.steps)
+        metrics = {"target": state.returns.std * target.mean()}
+        return state, target - self.baseline.value(state, state.normalizer(batch.obs)), metrics
 
     def _update_critic(
         self, state: RQLState, batch: Batch, target: Tensor, noise: Noise, hparams: RQLHyperparameters

@@ -4,9 +4,10 @@ import math
 
 import torch
 
-from rql.agents.networks import build_critics, build_policy, uniform_policy
+from rql.agents.networks import build_critics, build_policy, build_value, uniform_policy
 from rql.agents.rql.actions import ActionModel, ContinuousActions, DiscreteActions
 from rql.agents.rql.agent import RQL, NextValue
+from rql.agents.rql.baseline import NoBaseline, ValueBaseline
 from rql.agents.rql.composition import Amortized, Resampled
 from rql.agents.rql.residual import Ensemble, Residual
 from rql.agents.rql.schedule import RQLSchedule
@@ -37,9 +38,10 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
     composition: Resampled = Resampled(residual, actions)
     if isinstance(config.composition, AmortizedConfig) and isinstance(actions, ContinuousActions):
         composition = Amortized(residual, actions, policy)
+    baseline = _baseline(config, spaces, device)
     schedule = RQLSchedule(config, device, learning_rate_scale)
     adaptive = isinstance(config.beta, KLBetaConfig)
-    return RQL(residual, actions, composition, _next_value(config, spaces), adaptive, schedule)
+    return RQL(residual, baseline, actions, composition, _next_value(config, spaces), adaptive, schedule)
 
 
 def _next_value(config: Config, spaces: Spaces) -> NextValue:
@@ -52,6 +54,11 @@ def _next_value(config: Config, spaces: Spaces) -> NextValue:
     if not isinstance(config.composition, AmortizedConfig):
         raise ConfigError("target", "policy", "max, soft or expected, for composition=resample has no network π_θ")
     return next_value
+
+
+def _baseline(config: Config, spaces: Spaces, device: torch.device) -> NoBaseline:
+    kind: type[NoBaseline] = implementation_of("baseline", config.baseline)
+    return kind(build_value(config.network.critic, spaces, device)) if issubclass(kind, ValueBaseline) else kind()
 
 
 def _check_kl_budget(config: Config, spaces: Spaces) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from rql.agents.base import Noise
+from rql.agents.statistics import ReturnStatistics
 from rql.method import ensemble
 from rql.method.actions import WeightedActions
 from rql.method.composition import effective_sample_share, kl_from_prior
@@ -21,6 +22,10 @@ class RQLState(NamedTuple):
     normalizer: Normalizer
     bc: Learned
     """π_BC."""
+    baseline: Learned
+    """V_BC; empty where it is a constant."""
+    returns: ReturnStatistics
+    """The zero and the unit of Q_R: a return is mean + std · (v + Q_R)."""
     critic: Learned
     """Q_R."""
     target: Params
@@ -38,6 +43,7 @@ class RQLHyperparameters(NamedTuple):
     """The numbers of an update that may differ between runs or change during one, all scalars."""
 
     bc_learning_rate: Tensor
+    baseline_learning_rate: Tensor
     critic_learning_rate: Tensor
     actor_learning_rate: Tensor
     discount: Tensor

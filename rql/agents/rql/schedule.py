@@ -5,7 +5,7 @@ import math
 import torch
 
 from rql.agents.rql.residual import RQLHyperparameters
-from rql.config.method import AmortizedConfig, KLBetaConfig
+from rql.config.method import AmortizedConfig, KLBetaConfig, ValueBaselineConfig
 from rql.config.registry import implementation_of
 from rql.config.schema import Config
 from rql.method.schedules import Schedule, completed, linear
@@ -22,9 +22,12 @@ class RQLSchedule:
         kl = config.beta if isinstance(config.beta, KLBetaConfig) else None
         composition = config.composition
         actor_rate = composition.learning_rate if isinstance(composition, AmortizedConfig) else 0.0
+        baseline = config.baseline
+        value_rate = baseline.learning_rate if isinstance(baseline, ValueBaselineConfig) else 0.0
         self._budget = (kl.budget_start, kl.budget_end) if kl else (1.0, 1.0)
         self._fixed = RQLHyperparameters(
             bc_learning_rate=self._scalar(learning_rate_scale * config.bc.learning_rate),
+            baseline_learning_rate=self._scalar(learning_rate_scale * value_rate),
             critic_learning_rate=self._scalar(learning_rate_scale * config.q.learning_rate),
             actor_learning_rate=self._scalar(learning_rate_scale * actor_rate),
             discount=self._scalar(config.q.discount),
