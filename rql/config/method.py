@@ -14,7 +14,9 @@ from rql.config.settings import Check, WholeConfig, at_least, between, positive
 
 @dataclass
 class BetaConfig:
-    """β in π_final ∝ π_BC · exp(β Q). Offline it keeps its first value; the schedule runs over online steps."""
+    """β in π_final ∝ π_BC · exp(β Q). Offline it keeps its first value; the schedule runs over the environment
+    steps after the warm-up.
+    """
 
 
 @register("beta", "constant", "rql.method.schedules:constant_beta")
@@ -35,9 +37,9 @@ class RampBetaConfig(BetaConfig):
     end: float = at_least(MISSING, 0)
     """β from `end_step` on."""
     start_step: int = at_least(0, 0)
-    """Online environment step at which β starts to move."""
+    """Environment steps after the warm-up until β starts to move."""
     end_step: int | None = at_least(None, 1)
-    """Online environment step at which β reaches `end`; null is the last one."""
+    """Environment steps after the warm-up until β reaches `end`; null is all of them."""
 
     def check(self, config: WholeConfig) -> Iterator[Check]:
         """Whether β goes up, and has the time to."""
@@ -45,8 +47,8 @@ class RampBetaConfig(BetaConfig):
         if self.end_step is not None:
             later = self.end_step > self.start_step
             yield "beta.end_step", self.end_step, later, f"after beta.start_step={self.start_step}"
-        elif last := config.online.env_steps:
-            allowed = f"before the schedule ends at online.env_steps={last}"
+        elif last := config.online.env_steps - config.online.first_update:
+            allowed = f"below {last}, the online.env_steps after the warm-up"
             yield "beta.start_step", self.start_step, self.start_step < last, allowed
 
 
@@ -77,7 +79,7 @@ class PiecewiseBetaConfig(BetaConfig):
     """In straight lines from point to point, and constant before the first and after the last."""
 
     steps: list[int] = at_least([], 0)
-    """The online environment steps of the points, increasing."""
+    """The environment steps after the warm-up of the points, increasing."""
     values: list[float] = at_least([], 0)
     """β at each of them."""
 
@@ -97,9 +99,11 @@ class KLBetaConfig(BetaConfig):
     initial: float = positive(MISSING)
     """β before the first update."""
     budget_start: float = positive(MISSING)
-    """The budget offline, and at the first online step."""
+    """The budget offline, and as learning online begins."""
     budget_end: float = positive(MISSING)
-    """The budget at the last online step; linear in between."""
+    """The budget from `end_step` on; linear in between."""
+    end_step: int | None = at_least(None, 1)
+    """Environment steps after the warm-up until the budget reaches `budget_end`; null is all of them."""
     rate: float = positive(0.003)
     """Relative change of β in one update when the KL is off by the whole budget."""
     max: float = positive(100.0)
@@ -121,7 +125,7 @@ class CQLConfig:
     online_alpha: float = at_least(0.0, 0)
     """Its weight after the switch to online finetuning."""
     fade_steps: int = at_least(0, 0)
-    """Online environment steps over which α moves linearly from `alpha` to `online_alpha`; 0 is at once."""
+    """Environment steps after the warm-up over which α moves linearly from `alpha` to `online_alpha`; 0 is at once."""
     num_samples: int = at_least(10, 1)
     """Actions from each proposal (uniform and policy) in the estimate of log ∫ exp Q; continuous actions only."""
 

@@ -38,7 +38,9 @@ class OnlineConfig:
     warmup_fraction: float = between(0.1, 0, 1)
     """The share of the environment steps that is collected with the composed policy before the first update."""
     utd: float = at_least(1.0, 0)
-    """Updates to an environment step."""
+    """Updates to an environment step. Of several, the last is one of π_θ and of an adaptive β too, the others of Q_R
+    alone.
+    """
     eval_every: int = at_least(0, 0, Role.how)
     """Environment steps between evaluations; 0 evaluates at the end of the stage only."""
     stop_return: float | None = setting(None, Role.budget)
@@ -47,6 +49,11 @@ class OnlineConfig:
     """End the stage at the first evaluation whose success rate reaches this, where env.headline=success."""
     save_replay: str | None = setting(None, Role.how)
     """A Minari id under which the episodes of this stage are kept."""
+
+    @property
+    def first_update(self) -> int:
+        """The environment steps before the first update."""
+        return int(self.warmup_fraction * self.env_steps)
 
 
 @dataclass

@@ -43,7 +43,7 @@ class TrainingEnvs:
             RQLError: if they failed more than `env.max_restarts` times, or always do.
         """
         try:
-            return self._envs.reset(self._seed + self.restarts)[0]
+            return self._envs.reset(self._seed + self.num_envs * self.restarts)[0]
         except EnvFailedError as error:
             return self._restart(error)
 

@@ -17,15 +17,20 @@ def kl_from_prior(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
     return (log_final.exp() * (log_final - log_weight)).sum(-1)
 
 
-def prior_std(q: Tensor, log_weight: Tensor) -> Tensor:
-    """The standard deviation of Q(s,a) over a ~ π_BC, on the weighted actions: (B,).
+def prior_variance(q: Tensor, log_weight: Tensor) -> Tensor:
+    """The variance of Q(s,a) over a ~ π_BC, on weighted actions: (B,).
 
-    To second order KL(π_final ‖ π_BC) = ½ β² Var Q, so that β in units of this deviation means the same for rewards
+    To second order KL(π_final ‖ π_BC) = ½ β² Var Q, so that β in units of its root means the same for rewards
     of any scale.
     """
     weight = log_weight.exp()
     mean = (weight * q).sum(-1, keepdim=True)
-    return (weight * (q - mean).square()).sum(-1).sqrt()
+    return (weight * (q - mean).square()).sum(-1)
+
+
+def sample_variance(q: Tensor, log_weight: Tensor) -> Tensor:
+    """The same on actions that are a sample: divided by 1 − Σ w_i², it has no bias where all weights are 1/N. (B,)."""
+    return prior_variance(q, log_weight) / (1.0 - (2.0 * log_weight).exp().sum(-1)).clamp_min(1e-6)
 
 
 def effective_sample_share(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:

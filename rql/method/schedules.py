@@ -1,4 +1,4 @@
-"""How β, α_CQL and the share of offline data move with the online environment step."""
+"""How β, α_CQL and the share of offline data move with the environment steps after the warm-up."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from rql.config.method import ConstantBetaConfig, KLBetaConfig, PiecewiseBetaCon
 Shape = Callable[[float, float, float], float]
 """(start, end, progress ∈ [0, 1]) → value."""
 Schedule = Callable[[int], float]
-"""Online environment step → value."""
+"""Environment steps after the warm-up → value."""
 
 
 def linear(start: float, end: float, progress: float) -> float:

@@ -26,8 +26,9 @@ from rql.utils.random import generator, stream_seed
 class OnlineTrainer(Trainer):
     """Acts for `online.env_steps` steps, and keeps updating the agent on a mix of offline and online data.
 
-    As long as nothing was learned, the stage's warm-up policy acts; where there are no offline data, what it meets is
-    what observations are normalised by. Whole episodes go to the journal, if there is one.
+    As long as nothing was learned, the stage's warm-up policy acts. Where there are no offline data, observations are
+    normalised by those that were met, anew whenever there are twice as many. Whole episodes go to the journal, if there
+    is one.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class OnlineTrainer(Trainer):
         self._collector = Collector(agent, envs, spaces, collect, recorder)
         self._fresh = not float(state.updates)
         self._warm, self._owed, self._returns = False, 0.0, list[float]()
+        self._normalized = 0
 
     def advance(self) -> Progress | None:
         """Make one step of every environment, and the updates that follow it."""
@@ -84,6 +86,7 @@ class OnlineTrainer(Trainer):
             "owed": self._owed,
             "returns": self._returns,
             "fresh": self._fresh,
+            "normalized": self._normalized,
             "collector": self._collector.saved_state(),
         }
 
@@ -92,6 +95,7 @@ class OnlineTrainer(Trainer):
         super().load(saved)
         self._warm, self._owed = saved["warm"], saved["owed"]
         self._returns, self._fresh = saved["returns"], saved["fresh"]
+        self._normalized = saved["normalized"]
         goes_on = self._collector.load(
             saved["collector"], stream_seed(self._config.seed, f"envs from step {self.step}")
         )
@@ -114,18 +118,19 @@ class OnlineTrainer(Trainer):
     def _learn(self, hparams: Any) -> None:
         online = self._config.online
         # once over, the warm-up does not begin again where a run is extended
-        self._warm = self._warm or self.step > online.warmup_fraction * self.total
-        enough = self.replay.size >= (1 if self._data else self._batch_size)
+        self._warm = self._warm or self.step > online.first_update
+        enough = self.replay.size >= self._batch_size
         if enough and self._warm:
             self._owed += online.utd * self.envs.num_envs
         for _ in range(int(self._owed)):
-            if self._fresh and not self._data:
+            if not self._data and self.replay.whole >= 2 * self._normalized:
                 self._normalize()
             self.update(hparams)
             self._fresh = False
         self._owed -= int(self._owed)
 
     def _normalize(self) -> None:
+        self._normalized = self.replay.whole
         obs = self.replay.observations(self.replay.whole - self.replay.size, self.replay.whole)
         self.state = self.state._replace(normalizer=Normalizer.of(obs.cpu().numpy(), obs.device))
 

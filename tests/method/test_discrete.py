@@ -15,7 +15,7 @@ from rql.method.actions import (
     enumerate_actions,
     enumerate_prior,
 )
-from rql.method.composition import kl_from_prior, log_composed, prior_std
+from rql.method.composition import kl_from_prior, log_composed, prior_variance
 from rql.method.losses import cql_loss, td_loss
 from rql.nn.distributions import Categorical
 
@@ -71,7 +71,7 @@ def test_discrete_next_values_equal_enumeration(mdp: dict[str, NDArray[Any]]) ->
         assert at_s["soft_value"] == pytest.approx(sum(final * value) - kl / BETA)
         assert kl_from_prior(q, weighted.log_weight, beta)[s].item() == pytest.approx(kl)
         spread = math.sqrt(sum(prior * (value - sum(prior * value)) ** 2))
-        assert prior_std(q, weighted.log_weight)[s].item() == pytest.approx(spread)
+        assert prior_variance(q, weighted.log_weight)[s].item() == pytest.approx(spread**2)
 
 
 def test_the_soft_value_goes_from_the_mean_of_the_prior_to_the_maximum(mdp: dict[str, NDArray[Any]]) -> None:

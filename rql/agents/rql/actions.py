@@ -1,5 +1,7 @@
 """What differs between discrete and continuous actions: which actions stand for an expectation, and their noise."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -13,10 +15,15 @@ from rql.method.actions import (
     sample_policy,
     sample_prior,
 )
-from rql.nn.distributions import Categorical, ContinuousDistribution, SquashedGaussian, Uniform
-from rql.utils.tree import replaced
+from rql.method.composition import prior_variance, sample_variance
+from rql.nn.distributions import Categorical, ContinuousDistribution, SquashedGaussian
 
 DIAGNOSIS_SAMPLES = 8
+SCALE_SAMPLES = 2
+"""Actions of π_BC at each state for the variance of Q; with many states a batch, the least that has one."""
+
+Score = Callable[[Tensor], Tensor]
+"""β Q of actions, (B, N) → (B, N) or (B, N, d) → (B, N)."""
 
 
 class DiscreteActions:
@@ -41,12 +48,17 @@ class DiscreteActions:
         """Actions that stand for π_BC."""
         return enumerate_prior(bc)
 
-    def target(
-        self, bc: Categorical, actor: Categorical | None, noise: Noise
-    ) -> tuple[WeightedActions, WeightedActions]:
-        """Actions that stand for π_BC at the next states of a batch: for the target, and for the scale of Q."""
-        weighted = enumerate_prior(bc)
-        return weighted, weighted
+    def target(self, bc: Categorical, actor: Categorical | None, noise: Noise) -> WeightedActions:
+        """Actions that stand for π_BC at the next states of a batch, on which the TD target is computed."""
+        return enumerate_prior(bc)
+
+    def further(self, bc: Categorical, noise: Noise) -> WeightedActions | None:
+        """Further actions, on which the variance of Q is measured; None, for those of the target do."""
+        return None
+
+    def variance(self, q: Tensor, log_weight: Tensor) -> Tensor:
+        """The variance of Q over π_BC (B,) on weighted actions."""
+        return prior_variance(q, log_weight)
 
     def space(self, policy: Categorical, noise: Noise) -> WeightedActions:
         """Actions that stand for the whole action space at the states of a batch."""
@@ -60,10 +72,10 @@ class DiscreteActions:
         """The candidates that π_final chooses from."""
         return enumerate_prior(bc)
 
-    def mode_candidates(self, bc: Categorical) -> tuple[WeightedActions, Tensor]:
-        """The actions among which the mode of π_final is sought, and log π_BC (B, N)."""
+    def mode(self, bc: Categorical, score: Score) -> WeightedActions:
+        """The actions of which the mode of π_final is the one with the highest weight."""
         weighted = enumerate_prior(bc)
-        return weighted, weighted.log_weight
+        return WeightedActions(weighted.actions, weighted.log_weight + score(weighted.actions))
 
     def choose(self, policy: Categorical, noise: Noise, deterministic: bool) -> Tensor:
         """The mode of `policy` for each state, or a sample."""
@@ -73,19 +85,29 @@ class DiscreteActions:
 class ContinuousActions:
     """Actions in [−1, 1]^d, sampled."""
 
-    def __init__(self, dims: int, target_samples: int, cql_samples: int, candidates: int, on_policy: bool) -> None:
+    def __init__(
+        self,
+        dims: int,
+        target_samples: int,
+        cql_samples: int,
+        candidates: int,
+        on_policy: bool,
+        normalized: bool,
+    ) -> None:
         """`candidates` is N of the resample composition; 0 where a network π_θ acts. `on_policy` asks for targets on
-        actions of π_θ alone.
+        actions of π_θ alone, `normalized` for the variance of Q.
         """
-        self.on_policy = on_policy
+        self.on_policy, self.normalized = on_policy, normalized
         self.dims, self.target_samples, self.cql_samples = dims, target_samples, cql_samples
         self.num_candidates = candidates
-        self._mode_draws = torch.randn((candidates, dims), generator=torch.Generator().manual_seed(0))
-        self._mode_draws[:1] = 0.0
+        half = torch.randn(((candidates + 1) // 2, dims), generator=torch.Generator().manual_seed(0))
+        self._mode_draws = torch.cat([half, -half])
 
     def update_noise(self, batch: int, conservative: bool, generator: torch.Generator) -> Noise:
         """The random numbers of one update; `conservative` asks for those of the CQL term too."""
         noise = {"prior": normal((batch, self.target_samples, self.dims), generator)}
+        if self.on_policy and self.normalized:
+            noise["scale"] = normal((batch, SCALE_SAMPLES, self.dims), generator)
         if conservative:
             noise["space_uniform"] = uniform((batch, self.cql_samples, self.dims), generator)
             noise["space_normal"] = normal((batch, self.cql_samples, self.dims), generator)
@@ -112,15 +134,22 @@ class ContinuousActions:
         """Actions that stand for π_BC."""
         return sample_prior(bc, noise["prior"]) if actor is None else sample_mixture(bc, actor, noise["prior"])
 
-    def target(
-        self, bc: ContinuousDistribution, actor: SquashedGaussian | None, noise: Noise
-    ) -> tuple[WeightedActions, WeightedActions]:
-        """Actions that stand for π_BC at the next states of a batch: for the target, and for the scale of Q."""
+    def target(self, bc: ContinuousDistribution, actor: SquashedGaussian | None, noise: Noise) -> WeightedActions:
+        """Actions that stand for π_BC at the next states of a batch, on which the TD target is computed."""
         if actor is None or not self.on_policy:
-            weighted = self.prior(bc, actor, noise)
-            return weighted, weighted
-        weighted = sample_policy(bc, actor, noise["prior"])
-        return weighted, replaced(weighted, log_weight=weighted.log_weight.log_softmax(-1))
+            return self.prior(bc, actor, noise)
+        return sample_policy(bc, actor, noise["prior"])
+
+    def further(self, bc: ContinuousDistribution, noise: Noise) -> WeightedActions | None:
+        """Further actions, of π_BC alone, on which the variance of Q is measured where those of the target are of π_θ.
+
+        Weighted actions of π_θ would measure it on π_θ, the further that is from π_BC the more so.
+        """
+        return sample_prior(bc, noise["scale"]) if "scale" in noise else None
+
+    def variance(self, q: Tensor, log_weight: Tensor) -> Tensor:
+        """The variance of Q over π_BC (B,) on weighted actions."""
+        return sample_variance(q, log_weight)
 
     def space(self, policy: ContinuousDistribution, noise: Noise) -> WeightedActions:
         """Actions that stand for the whole action space at the states of a batch."""
@@ -130,16 +159,18 @@ class ContinuousActions:
         """The candidates that π_final chooses from."""
         return sample_prior(bc, noise["candidates"])
 
-    def mode_candidates(self, bc: ContinuousDistribution) -> tuple[WeightedActions, Tensor]:
-        """The actions among which the mode of π_final is sought, and log π_BC (B, N) up to a constant.
+    def mode(self, bc: ContinuousDistribution, score: Score) -> WeightedActions:
+        """The mode of π_final alone: tanh(Σ_i p_i u_i), p ∝ exp(score), over latent candidates u of π_BC.
 
-        They are the mode of π_BC and N − 1 others at fixed places, so that the mode is a function of the state. The
-        density is that of the latent action: for β = 0 π_final and π_BC have one mode.
+        The candidates are at fixed places on both sides of the mode of π_BC, so that the mode of π_final is a function
+        of the state, and that of π_BC where all scores are the same. The best of N candidates would mostly be the mode
+        of π_BC: in d dimensions a random direction gains less than the distance costs.
         """
-        mode = bc.mode()
-        draws = self._mode_draws.to(mode).expand(mode.shape[0], -1, -1)
-        log_density = 0.0 if isinstance(bc, Uniform) else -0.5
-        return sample_prior(bc, draws), log_density * draws.square().sum(-1)
+        draws = self._mode_draws.to(bc.mode()).expand(len(bc.mode()), -1, -1)
+        latent = bc.unsqueeze().latent(draws)
+        weight = score(latent.tanh()).softmax(-1).unsqueeze(-1)
+        action = (weight * latent).sum(1, keepdim=True).tanh()
+        return WeightedActions(action, torch.zeros_like(action[..., 0]))
 
     def choose(self, policy: ContinuousDistribution, noise: Noise, deterministic: bool) -> Tensor:
         """The mode of `policy` for each state, or a sample."""

@@ -13,13 +13,12 @@ from rql.agents.base import AgentPolicy, Diagnosis, Noise, TrainingStage, unchan
 from rql.agents.rql.actions import ActionModel
 from rql.agents.rql.baseline import NoBaseline
 from rql.agents.rql.composition import Resampled, single_mode
-from rql.agents.rql.residual import Residual, RQLHyperparameters, RQLState
+from rql.agents.rql.residual import Residual, RQLHyperparameters, RQLState, with_variance
 from rql.agents.rql.schedule import RQLSchedule
 from rql.agents.statistics import Statistics
 from rql.config.agents.rql import RQLConfig
 from rql.data.batch import Batch
 from rql.method.actions import WeightedActions
-from rql.method.composition import prior_std
 from rql.method.losses import bc_loss, cql_loss, td_loss
 from rql.method.schedules import adapt_beta
 from rql.method.targets import td_target
@@ -28,8 +27,6 @@ from rql.optim.adam import Loss, Metrics, descend, learned
 from rql.optim.polyak import copied, polyak
 from rql.utils.tree import replaced
 
-SCALE_RATE = 0.005
-"""Weight of a new batch in the running scale of Q; higher at first, so that the mean has no bias."""
 NextValue = Callable[[Tensor, Tensor, Tensor], Tensor]
 """One of the functions of `rql.method.targets`: (q, log_weight, β) → the value of the next state."""
 
@@ -48,8 +45,12 @@ class RQL:
         next_value: NextValue,
         adaptive_beta: bool,
         schedule: RQLSchedule,
+        critic_updates: int,
     ) -> None:
-        """`adaptive_beta` says whether β follows a KL budget; otherwise it is that of `schedule`."""
+        """`adaptive_beta` says whether β follows a KL budget; otherwise it is that of `schedule`. Online, one update of
+        `critic_updates` is one of π_θ and β too.
+        """
+        self.critic_updates = critic_updates
         self.residual, self.baseline = residual, baseline
         self.actions, self.composition = actions, composition
         self.next_value, self.adaptive_beta, self.schedule = next_value, adaptive_beta, schedule
@@ -59,10 +60,11 @@ class RQL:
         """Cloning, Q_R offline, finetuning online."""
         cloning, offline, online = RQLConfig.stages
         learning = TrainingStage(offline, (self.update,), self.update_noise, self.start_residual, self.diagnosis)
+        cycle = (*(self.update_residual,) * (self.critic_updates - 1), self.update)
         return (
             TrainingStage(cloning, (self.clone,), n_step=self.baseline.n_step),
             learning,
-            replace(learning, info=online, enter=unchanged, warmup_policy="bc"),
+            replace(learning, info=online, cycle=cycle, enter=unchanged, warmup_policy="bc"),
         )
 
     @property
@@ -135,17 +137,24 @@ class RQL:
         self, state: RQLState, batch: Batch, noise: Noise, hparams: RQLHyperparameters
     ) -> tuple[RQLState, Metrics]:
         """One update of Q_R and Q̄, of π_θ where there is one, then of β where it follows a KL budget."""
-        state = self.scheduled(state, hparams)
-        beta = state.beta
-        state, target, metrics = self._target(state, batch, noise, hparams)
-        state, of_critic = self._update_critic(state, batch, target, noise, hparams)
+        beta = self.scheduled(state, hparams).beta
+        state, metrics = self.update_residual(state, batch, noise, hparams)
         obs = state.normalizer(batch.obs)
         state, of_policy = self.composition.follow(state, obs, noise, hparams, measured=self.adaptive_beta)
-        metrics |= of_critic | of_policy
+        metrics |= of_policy
         if self.adaptive_beta:
             adapted = adapt_beta(beta, metrics["kl"], hparams.kl_budget, hparams.kl_rate, hparams.kl_max_beta)
             state = replaced(state, beta=adapted)
-        return state, metrics | {"beta": beta, "q_scale": state.q_scale}
+        return state, metrics
+
+    def update_residual(
+        self, state: RQLState, batch: Batch, noise: Noise, hparams: RQLHyperparameters
+    ) -> tuple[RQLState, Metrics]:
+        """One update of Q_R and Q̄ alone."""
+        state = self.scheduled(state, hparams)
+        state, target, metrics = self._target(state, batch, noise, hparams)
+        state, of_critic = self._update_critic(state, batch, target, noise, hparams)
+        return state, metrics | of_critic | {"beta": state.beta, "q_scale": state.q_scale}
 
     def act_bc(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """Actions (B,) or (B, d) of π_BC at observations (B, obs_dim)."""
@@ -194,15 +203,12 @@ class RQL:
         """
         next_obs = state.normalizer(batch.next_obs)
         bc, actor = self.residual.bc(state, next_obs), self.composition.actor(state, next_obs)
-        weighted, prior = self.actions.target(bc, actor, noise)
-        values = self.residual.values(state.target, next_obs, weighted.actions)
-        q = self.residual.ensemble.for_target(values, noise)
-        rate = (1.0 / (state.updates + 1.0)).clamp_min(SCALE_RATE)
-        state = replaced(
-            state,
-            q_scale=state.q_scale.lerp(prior_std(q, prior.log_weight).mean(), rate),
-            updates=state.updates + 1.0,
-        )
+        weighted, further = self.actions.target(bc, actor, noise), self.actions.further(bc, noise)
+        actions = weighted.actions if further is None else torch.cat([weighted.actions, further.actions], dim=1)
+        q = self.residual.ensemble.for_target(self.residual.values(state.target, next_obs, actions), noise)
+        q, q_prior = (q, q) if further is None else q.tensor_split([weighted.actions.shape[1]], dim=1)
+        variance = self.actions.variance(q_prior, (weighted if further is None else further).log_weight).mean()
+        state = with_variance(state, variance)
         next_value = self.next_value(q, weighted.log_weight, self.residual.effective_beta(state))
         next_value = next_value + self.baseline.value(state, next_obs)
         reward = batch.reward / state.returns.std

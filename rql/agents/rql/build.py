@@ -40,8 +40,9 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
         composition = Amortized(residual, actions, policy)
     baseline = _baseline(config, spaces, device)
     schedule = RQLSchedule(config, device, learning_rate_scale)
-    adaptive = isinstance(config.beta, KLBetaConfig)
-    return RQL(residual, baseline, actions, composition, _next_value(config, spaces), adaptive, schedule)
+    adaptive, critic_updates = isinstance(config.beta, KLBetaConfig), max(1, int(config.online.utd))
+    next_value = _next_value(config, spaces)
+    return RQL(residual, baseline, actions, composition, next_value, adaptive, schedule, critic_updates)
 
 
 def _next_value(config: Config, spaces: Spaces) -> NextValue:
@@ -81,7 +82,8 @@ def _actions(config: Config, spaces: Spaces) -> ActionModel:
         return DiscreteActions(spaces.action.count)
     candidates = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else 0
     samples = config.target.num_samples, config.cql.num_samples, candidates
-    return ContinuousActions(spaces.action.width, *samples, on_policy=isinstance(config.target, PolicyTargetConfig))
+    on_policy = isinstance(config.target, PolicyTargetConfig)
+    return ContinuousActions(spaces.action.width, *samples, on_policy, config.q.normalize)
 
 
 def _ensemble(net: CriticNetworkConfig) -> Ensemble:

@@ -58,8 +58,8 @@ class Resampled:
 
     def ranking(self, state: RQLState, obs: Tensor) -> WeightedActions:
         """The actions of which the mode of π_final is the one with the highest `log_weight`."""
-        weighted, log_prior = self.actions.mode_candidates(self.residual.bc(state, obs))
-        return self._with_scores(state, obs, weighted, log_prior)
+        bc, beta = self.residual.bc(state, obs), self.residual.effective_beta(state)
+        return self.actions.mode(bc, lambda actions: beta * self.residual.q(state, obs, actions))
 
     def diagnosis_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one `diagnose`: candidates."""
@@ -70,14 +70,11 @@ class Resampled:
         return self.residual.measure(state, obs, self.actions.candidates(self.residual.bc(state, obs), noise))
 
     def _scored(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
+        """Candidates with their scores, of which the highest is a sample of π_final."""
         weighted = self.actions.candidates(self.residual.bc(state, obs), noise)
-        return self._with_scores(state, obs, weighted, weighted.log_weight + gumbel(noise["uniform"]))
-
-    def _with_scores(
-        self, state: RQLState, obs: Tensor, weighted: WeightedActions, log_prior: Tensor
-    ) -> WeightedActions:
         q = self.residual.q(state, obs, weighted.actions)
-        return WeightedActions(weighted.actions, log_prior + self.residual.effective_beta(state) * q)
+        score = weighted.log_weight + self.residual.effective_beta(state) * q
+        return WeightedActions(weighted.actions, score + gumbel(noise["uniform"]))
 
 
 @dataclass(frozen=True)

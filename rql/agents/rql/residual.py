@@ -14,6 +14,10 @@ from rql.method.targets import expected_value
 from rql.nn.network import Params, apply
 from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Learned, Metrics
+from rql.utils.tree import replaced
+
+SCALE_RATE = 0.005
+"""Weight of a new batch in the running variance of Q; higher at first, so that the mean has no bias."""
 
 
 class RQLState(NamedTuple):
@@ -33,7 +37,7 @@ class RQLState(NamedTuple):
     actor: Learned
     """π_θ; empty where the composition needs no network."""
     q_scale: Tensor
-    """Running mean over states of the standard deviation of Q(s,a) over a ~ π_BC."""
+    """The root of a running mean, over states, of the variance of Q_R(s,a) over a ~ π_BC."""
     beta: Tensor
     updates: Tensor
     """Updates of the critic, a float scalar."""
@@ -114,3 +118,10 @@ class Residual:
             "ess": effective_sample_share(*composed).mean(),
             "q_policy": expected_value(*composed).mean(),
         }
+
+
+def with_variance(state: RQLState, variance: Tensor) -> RQLState:
+    """The state an update later, with the scale of Q brought up to date by the variance of a batch."""
+    rate = (1.0 / (state.updates + 1.0)).clamp_min(SCALE_RATE)
+    scale = state.q_scale.square().lerp(variance, rate).sqrt()
+    return replaced(state, q_scale=scale, updates=state.updates + 1.0)

@@ -17,13 +17,16 @@ class RQLSchedule:
     """The hyper-parameters of residual Q-learning at each step of each stage."""
 
     def __init__(self, config: Config, device: torch.device, learning_rate_scale: float = 1.0) -> None:
-        self._cql, self._last_step, self._device = config.cql, config.online.env_steps, device
+        self._cql, self._device = config.cql, device
+        self._first_step, steps = config.online.first_update, config.online.env_steps
+        self._last_step = steps - self._first_step
         self._beta: Schedule = implementation_of("beta", config.beta)(config.beta, self._last_step)
         kl = config.beta if isinstance(config.beta, KLBetaConfig) else None
         composition = config.composition
         actor_rate = composition.learning_rate if isinstance(composition, AmortizedConfig) else 0.0
         baseline = config.baseline
         value_rate = baseline.learning_rate if isinstance(baseline, ValueBaselineConfig) else 0.0
+        self._budget_step = kl.end_step if kl and kl.end_step is not None else self._last_step
         self._budget = (kl.budget_start, kl.budget_end) if kl else (1.0, 1.0)
         self._fixed = RQLHyperparameters(
             bc_learning_rate=self._scalar(learning_rate_scale * config.bc.learning_rate),
@@ -58,7 +61,8 @@ class RQLSchedule:
         Raises:
             RQLError: if the schedule gives what β cannot be.
         """
-        share = completed(step, 0, self._last_step)
+        step = max(0, step - self._first_step)
+        share = completed(step, 0, self._budget_step)
         return replaced(
             self._fixed,
             alpha=self._weight(self._alpha(step)),
@@ -69,7 +73,8 @@ class RQLSchedule:
     def _beta_at(self, step: int) -> float:
         beta = self._beta(step)
         if not 0.0 <= beta < math.inf:
-            raise RQLError(f"the schedule of beta gives {beta} at online step {step:,}; it must be finite, at least 0")
+            where = f"{step:,} online steps after the warm-up"
+            raise RQLError(f"the schedule of beta gives {beta} {where}; it must be finite, at least 0")
         return beta
 
     def _alpha(self, step: int) -> float:
