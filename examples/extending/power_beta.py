@@ -1,4 +1,4 @@
-"""A β schedule of your own: β(t) = end · (t / last)^power, over the online environment steps."""
+"""A β schedule of your own: β(t) = end · (t / last)^power, over the environment steps after the warm-up."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from rql.config.settings import at_least, positive
 
 
 def power_beta(config: "PowerBetaConfig", last_step: int) -> Callable[[int], float]:
-    """β as a function of the step; `last_step` is `online.env_steps`."""
+    """β as a function of the step; `last_step` is `online.env_steps` less those of the warm-up."""
     return lambda step: config.end * (step / max(1, last_step)) ** config.power
 
 

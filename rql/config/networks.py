@@ -15,8 +15,10 @@ class PolicyConfig:
 
     name: PolicyClass = PolicyClass.auto
     """The family of distributions: `policy=NAME` chooses it."""
-    log_std_min: float = -5.0
-    """The smallest log standard deviation of a latent action."""
+    log_std_min: float = -1.6
+    """The smallest log standard deviation of a latent action. At -1.6, a standard deviation of 0.2, β can still move a
+    clone whose demonstrations were deterministic.
+    """
     log_std_max: float = finite(2.0)
     """The largest one."""
 

@@ -27,23 +27,27 @@ RAW = RewardTransform()
 
 
 def schedule(*overrides: str) -> RQLSchedule:
-    return RQLSchedule(compose_config("online.env_steps=1000", *overrides), CPU)
+    return RQLSchedule(compose_config("online.env_steps=1050", "online.warmup_fraction=0.05", *overrides), CPU)
 
 
-def test_beta_keeps_its_first_value_offline_and_moves_online() -> None:
+def test_beta_keeps_its_first_value_until_the_end_of_the_warm_up_and_then_moves() -> None:
+    """The warm-up ends at step 52."""
     moving = schedule("beta=linear", "beta.start=0.2", "beta.end=1", "beta.start_step=200", "beta.end_step=600")
     assert moving.offline().beta.item() == pytest.approx(0.2)
-    assert [round(moving.online(step).beta.item(), 4) for step in (0, 200, 400, 600, 1000)] == [0.2, 0.2, 0.6, 1, 1]
+    found = [moving.online(52 + step).beta.item() for step in (-52, 200, 400, 600, 998)]
+    assert found == pytest.approx([0.2, 0.2, 0.6, 1.0, 1.0])
     assert schedule("beta=constant", "beta.value=0.7").online(500).beta.item() == pytest.approx(0.7)
     points = schedule("beta=piecewise", "beta.steps=[100,300,400]", "beta.values=[0.2,1,0.5]")
-    found = [points.online(step).beta.item() for step in (0, 100, 200, 300, 350, 900)]
+    found = [points.online(52 + step).beta.item() for step in (-52, 100, 200, 300, 350, 900)]
     assert found == pytest.approx([0.2, 0.2, 0.6, 1.0, 0.75, 0.5])
     kl = schedule("beta=kl", "beta.budget_start=0.1", "beta.budget_end=0.5")
     assert kl.offline().kl_budget.item() == pytest.approx(0.1)
-    assert kl.online(500).kl_budget.item() == pytest.approx(0.3)
+    assert [kl.online(step).kl_budget.item() for step in (52, 551, 1050)] == pytest.approx([0.1, 0.3, 0.5])
+    held = schedule("beta=kl", "beta.budget_start=0.1", "beta.budget_end=0.5", "beta.end_step=100")
+    assert [held.online(step).kl_budget.item() for step in (102, 152, 1050)] == pytest.approx([0.3, 0.5, 0.5])
 
 
-@pytest.mark.parametrize(("value", "said"), [(-1.0, "-1.0 at online step 1,000"), (math.nan, "nan at online step 0")])
+@pytest.mark.parametrize(("value", "said"), [(-1.0, "-1.0 900 online steps"), (math.nan, "nan 0 online steps")])
 def test_a_schedule_of_ones_own_that_gives_what_beta_cannot_be_ends_the_run(value: float, said: str) -> None:
     config = replace(compose_config("online.env_steps=1000"), beta=LinearBetaConfig(0.0, value))
     with pytest.raises(RQLError, match=f"the schedule of beta gives {said}"):
@@ -54,7 +58,7 @@ def test_alpha_switches_at_once_or_fades() -> None:
     at_once = schedule("cql.alpha=0.1")
     assert at_once.offline().alpha is not None and at_once.online(1).alpha is None
     fading = schedule("cql.alpha=0.1", "cql.online_alpha=0.02", "cql.fade_steps=100")
-    weights = [fading.online(step).alpha for step in (0, 50, 100, 900)]
+    weights = [fading.online(52 + step).alpha for step in (0, 50, 100, 900)]
     assert [round(float(weight), 4) for weight in weights if weight is not None] == [0.1, 0.06, 0.02, 0.02]
     assert schedule("cql=off").offline().alpha is None
 
@@ -121,7 +125,7 @@ def test_a_small_replay_buffer_is_full_and_stays_so() -> None:
     assert reports[-1].metrics["replay_size"] == 16
 
 
-def test_without_data_observations_are_normalised_by_what_the_prior_met_before_the_first_update() -> None:
+def test_without_data_observations_are_normalised_by_those_that_were_met_anew_when_there_are_twice_as_many() -> None:
     """Here the batch is larger than the warm-up: the first update is at step 16."""
     config = compose_config("experiment=scratch", *ONLINE, "batch_size=16", "online.eval_every=0", "q.n_step=1")
     agent = build_agent(config, TEST_SPACES, CPU)
@@ -132,12 +136,29 @@ def test_without_data_observations_are_normalised_by_what_the_prior_met_before_t
             assert stage.state.normalizer.std.eq(1).all() and stage.state.normalizer.mean.eq(0).all()
             stage.advance()
         assert stage.step == stage.replay.size == 16
-        met = stage.replay.observations(0, 16)
-        torch.testing.assert_close(stage.state.normalizer.mean, met.mean(0))
-        std = met.std(0, correction=0)
-        torch.testing.assert_close(stage.state.normalizer.std, torch.where(std > 0, std, 1.0))
-        followed(stage)
-        torch.testing.assert_close(stage.state.normalizer.mean, met.mean(0))
+        for met in (16, 32):
+            while stage.step < 2 * met - 1:
+                seen = stage.replay.observations(0, met)
+                torch.testing.assert_close(stage.state.normalizer.mean, seen.mean(0))
+                std = seen.std(0, correction=0)
+                torch.testing.assert_close(stage.state.normalizer.std, torch.where(std > 0, std, 1.0))
+                if stage.step == stage.total:
+                    break
+                stage.advance()
+            if stage.step < stage.total:
+                stage.advance()
+
+
+def test_updates_wait_for_a_batch_of_online_transitions() -> None:
+    config = compose_config(*ONLINE, "batch_size=16", "online.eval_every=0")
+    agent, data = build_agent(config, TEST_SPACES, CPU), transitions(TEST_SPACES)
+    state, dataset = first_state(agent, TEST_SPACES, data), Dataset(data, CPU)
+    with closing(TrainingEnvs(CONFIG, 0)) as envs:
+        parts = state, dataset, envs, TEST_SPACES, RewardTransform(), None
+        stage = OnlineTrainer(agent, agent.stages[-1], *parts, config)
+        while not stage.state.updates:
+            stage.advance()
+        assert stage.step == stage.replay.size == 16
 
 
 def test_the_stages_on_data_report_when_told() -> None:
