@@ -18,6 +18,7 @@ NO_DATA = [
     *(override for override in LONGER if not override.startswith("dataset.")),
     "dataset=none",
     "policy=uniform",
+    "baseline=none",
     "replay=online_only",
     "bc.updates=0",
     "offline.updates=0",

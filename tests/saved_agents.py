@@ -17,7 +17,8 @@ from rql.envs.make import inspect_env
 
 NETWORKS = ("network.actor.hidden=[8]", "network.critic.hidden=[8]")
 RESAMPLE = ("composition=resample", "target=max", "composition.num_candidates=5")
-UNIFORM = ("policy=uniform", "dataset=none", "replay=online_only", "bc.updates=0", "offline.updates=0")
+NO_UPDATES = ("bc.updates=0", "offline.updates=0")
+UNIFORM = ("policy=uniform", "baseline=none", "dataset=none", "replay=online_only", *NO_UPDATES)
 
 
 class Shaped(gymnasium.Env[Any, Any]):

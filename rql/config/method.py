@@ -245,6 +245,8 @@ class QConfig:
     """γ, of one environment step."""
     tau: float = between(0.005, 0, 1)
     """Target network: Q̄ ← (1−τ) Q̄ + τ Q."""
+    max_gradient_norm: float = positive(10.0)
+    """The largest norm of a gradient of Q_R; a larger one is scaled down to it."""
     n_step: int = at_least(1, 1)
     """Rewards in a TD target before it bootstraps; fewer where an episode ends."""
     normalize: bool = True

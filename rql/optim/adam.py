@@ -42,10 +42,22 @@ def learned(params: Params) -> Learned:
     return Learned(copies, first, second, torch.zeros((), device=device))
 
 
-def descend(state: Learned, loss: Callable[[Params], Loss], learning_rate: Tensor) -> tuple[Learned, Metrics]:
-    """One step of Adam down a loss, which gives its scalar value and metrics; the metrics before the step."""
+def descend(
+    state: Learned, loss: Callable[[Params], Loss], learning_rate: Tensor, max_norm: Tensor | None = None
+) -> tuple[Learned, Metrics]:
+    """One step of Adam down a loss, which gives its scalar value and metrics; the metrics before the step.
+
+    A gradient whose norm exceeds `max_norm` is scaled down to it.
+    """
     gradients, (_, metrics) = grad_and_value(loss, has_aux=True)(state.params)
-    return adam_step(state, gradients, learning_rate), metrics
+    return adam_step(state, gradients if max_norm is None else clipped(gradients, max_norm), learning_rate), metrics
+
+
+def clipped(gradients: Params, max_norm: Tensor) -> Params:
+    """The gradient, scaled down to a norm of `max_norm` where it exceeds that."""
+    norm = torch.stack([gradient.square().sum() for gradient in gradients.values()]).sum().sqrt()
+    factor = max_norm / torch.maximum(norm, max_norm)
+    return {name: factor * gradient for name, gradient in gradients.items()}
 
 
 def adam_step(state: Learned, gradients: Params, learning_rate: Tensor) -> Learned:

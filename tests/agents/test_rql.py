@@ -17,7 +17,7 @@ from rql.agents.rql.composition import Amortized
 from rql.agents.rql.residual import RQLState
 from rql.data.batch import Batch
 from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces
-from rql.optim.adam import adam_step, gradient_norm, learned
+from rql.optim.adam import adam_step, clipped, gradient_norm, learned
 
 OBS, BATCH = 3, 8
 SPACES = {
@@ -108,7 +108,8 @@ def test_a_population_trained_by_vmap_is_its_members_trained_alone(spaces: Space
 
 def test_the_td_gradient_is_that_of_a_target_computed_by_hand() -> None:
     """One discrete update without CQL: the TD loss and the step of Adam, written out with autograd."""
-    setup = Setup(SPACES["discrete"], "cql=off", "target=soft", "beta=constant", "beta.value=0.8", "q.normalize=false")
+    plain = "baseline=none", "cql=off", "target=soft", "beta=constant", "beta.value=0.8", "q.normalize=false"
+    setup = Setup(SPACES["discrete"], *plain)
     state, batch = setup.state, setup.batch
     obs, next_obs = state.normalizer(batch.obs), state.normalizer(batch.next_obs)
     every = torch.arange(4).expand(BATCH, 4)
@@ -145,7 +146,8 @@ def test_truncated_transitions_bootstrap_and_terminated_ones_do_not() -> None:
 
 
 def test_the_actor_starts_as_the_clone_and_moves_to_actions_of_higher_value() -> None:
-    setup = Setup(CONTINUOUS, "q.normalize=false", "beta=constant", "beta.value=5", "composition.learning_rate=0.01")
+    narrow = "policy.log_std_min=-5", "q.normalize=false", "beta=constant", "beta.value=5"
+    setup = Setup(CONTINUOUS, *narrow, "composition.learning_rate=0.01")
     state = setup.state
     assert same(state.actor.params, state.bc.params)
     obs = state.normalizer(setup.batch.obs)
@@ -197,9 +199,10 @@ def test_the_diagnosis_is_that_of_the_policy_that_acts() -> None:
     final = prior * (3 * q).exp() / (prior * (3 * q).exp()).sum(-1, keepdim=True)
     assert found["kl"].item() == pytest.approx((final * (final / prior).log()).sum(-1).mean().item(), rel=1e-4)
     assert found["ess"].item() == pytest.approx((1 / (final**2 / prior).sum(-1)).mean().item(), rel=1e-4)
-    assert found["q_policy"].item() == pytest.approx((final * q).sum(-1).mean().item(), rel=1e-4)
+    value, std = setup.agent.baseline.value(setup.state, obs), setup.state.returns.std
+    assert found["q_policy"].item() == pytest.approx((std * (value + (final * q).sum(-1))).mean().item(), rel=1e-4)
     chosen = setup.batch.action
-    assert found["q_data"].item() == pytest.approx(q[range(BATCH), chosen].mean().item(), rel=1e-4)
+    assert found["q_data"].item() == pytest.approx((std * (value + q[range(BATCH), chosen])).mean().item(), rel=1e-4)
     assert found["bc_log_prob"].item() == pytest.approx(prior[range(BATCH), chosen].log().mean().item(), rel=1e-4)
 
 
@@ -279,3 +282,16 @@ def test_the_gradient_norm_is_the_root_mean_square_of_those_that_adam_saw() -> N
         state = adam_step(state, gradients, torch.tensor(0.01))
     expected = (0.999 * 5.0**2 + 15.0**2) / (0.999 + 1.0)
     assert gradient_norm(state) == pytest.approx(expected**0.5, rel=1e-4)
+
+
+def test_a_gradient_beyond_its_limit_is_scaled_down_to_it_and_others_are_left() -> None:
+    gradients = {"p": torch.tensor([0.0, 3.0]), "q": torch.tensor(4.0)}
+    assert same(clipped(gradients, torch.tensor(5.0)), gradients)
+    half = clipped(gradients, torch.tensor(2.5))
+    assert half["p"].tolist() == [0.0, 1.5] and half["q"].item() == 2.0
+
+
+def test_the_gradient_of_q_is_limited() -> None:
+    updated = (Setup(CONTINUOUS, f"q.max_gradient_norm={limit}").update()[0] for limit in ("1e-3", "1e6"))
+    limited, free = (gradient_norm(state.critic).item() for state in updated)
+    assert limited == pytest.approx(1e-3, rel=1e-3) and free > 1e-2

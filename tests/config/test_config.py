@@ -17,7 +17,7 @@ GROUPS = sorted(
     path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("hydra", "experiment", "behaviour")
 )
 
-NOT_OFFLINE = ["policy=uniform", "bc.updates=0", "offline.updates=0", "replay=online_only"]
+NOT_OFFLINE = ["policy=uniform", "baseline=none", "bc.updates=0", "offline.updates=0", "replay=online_only"]
 NEEDED = {
     "dataset=minari": ["dataset.id=some/set-v0"],
     "dataset=d4rl": ["dataset.path=some.hdf5"],
@@ -134,7 +134,7 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["env=cartpole", "policy=squashed_gaussian"], ["policy.name=squashed_gaussian", "categorical"]),
     (["policy=categorical"], ["policy.name=categorical", "squashed_gaussian"]),
     (["env.obs_keys=[x]"], ["env.obs_keys=['x']", "no dictionary"]),
-    (["policy=uniform"], ["bc.updates=3000", "0"]),
+    (["policy=uniform", "baseline=none"], ["bc.updates=3000", "0"]),
     (["experiment=scratch", "dataset=none", "offline.updates=1"], ["offline.updates=1", "dataset=none"]),
     (["dataset=none"], ["policy.name=auto", "policy=uniform"]),
     (["experiment=scratch", "online.env_steps=99"], ["online.env_steps=99", "at least batch_size=256", "dataset=none"]),

@@ -22,7 +22,7 @@ from rql.agents.build import build_agent
 from rql.config.choices import Vectorization
 from rql.config.data import EnvConfig
 from rql.data.batch import RewardTransform
-from rql.envs.guarded import GuardedEnvs
+from rql.envs.guarded import EnvFailedError, GuardedEnvs
 from rql.envs.restorable import Restorable
 from rql.envs.spaces import describe
 from rql.envs.training import RestartError, TrainingEnvs
@@ -88,6 +88,14 @@ def test_an_environment_goes_on_exactly_in_the_middle_of_an_episode(id: str) -> 
     other.load_states([saved])
     assert played(other, actions[17:]) == expected
     assert same(other.saved_state(), one.saved_state())
+
+
+def test_environments_made_anew_begin_where_none_of_them_has_begun_before() -> None:
+    config = EnvConfig("CartPole-v1", num_envs=3)
+    with closing(TrainingEnvs(config, 0)) as envs:
+        first, again = envs.reset(), envs._restart(EnvFailedError("it does"))
+    starts = {tuple(obs) for obs in (*first, *again)}
+    assert len(starts) == 6
 
 
 def test_an_environment_that_is_not_known_says_so() -> None:

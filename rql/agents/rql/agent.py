@@ -236,5 +236,5 @@ class RQL:
             cql = cql_loss(q[..., 1:], space.log_weight, q[..., 0])
             return td + alpha * cql, metrics | {"cql_loss": cql, "alpha": alpha}
 
-        critic, metrics = descend(state.critic, loss, hparams.critic_learning_rate)
+        critic, metrics = descend(state.critic, loss, hparams.critic_learning_rate, hparams.max_gradient_norm)
         return replaced(state, critic=critic, target=polyak(state.target, critic.params, hparams.tau)), metrics

@@ -50,6 +50,8 @@ class RQLHyperparameters(NamedTuple):
     baseline_learning_rate: Tensor
     critic_learning_rate: Tensor
     actor_learning_rate: Tensor
+    max_gradient_norm: Tensor
+    """Of Q_R."""
     discount: Tensor
     tau: Tensor
     alpha: Tensor | None

@@ -33,6 +33,7 @@ class RQLSchedule:
             baseline_learning_rate=self._scalar(learning_rate_scale * value_rate),
             critic_learning_rate=self._scalar(learning_rate_scale * config.q.learning_rate),
             actor_learning_rate=self._scalar(learning_rate_scale * actor_rate),
+            max_gradient_norm=self._scalar(config.q.max_gradient_norm),
             discount=self._scalar(config.q.discount),
             tau=self._scalar(config.q.tau),
             alpha=self._weight(config.cql.alpha),
