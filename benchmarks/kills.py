@@ -47,15 +47,22 @@ SHORT = [
     "evaluation.num_envs=2",
     "checkpoint.steps=7",
 ]
-HOPPER = ["dataset=minari", "dataset.id=rql-kills/hopper-v0", "q.n_step=3", "replay.capacity=250", "beta=kl"]
+COLLECTED = ["dataset=minari", "q.n_step=3", "replay.capacity=250", "beta=kl"]
+SLOW = ["bc.updates=100", "offline.updates=100", "online.env_steps=200"]
+DEMONSTRATED = ["dataset.episodes=2", "+env.kwargs.max_episode_steps=80"]
 OVERRIDES = {
     "pendulum": ["env=pendulum", "dataset.episodes=4", "env.num_envs=2"],
     "cartpole": ["env=cartpole", "dataset.episodes=4"],
-    "hopper": ["env=hopper", *HOPPER],
+    "hopper": ["env=hopper", "dataset.id=rql-kills/hopper-v0", *COLLECTED],
     "iql": ["agent=iql", "env=cartpole", "dataset.episodes=4"],
     "td3_bc": ["agent=td3_bc", "env=pendulum", "dataset.episodes=4"],
+    "metaworld": ["env=metaworld_push", *SLOW, *DEMONSTRATED],
+    "ogbench": ["env=ogbench_cube_single", *SLOW, *DEMONSTRATED],
+    "fetch": ["env=fetch_push", "dataset.id=rql-kills/fetch-v0", *SLOW, *COLLECTED],
 }
-"""Runs by name: residual Q-learning in three environments, and the other agents."""
+"""Runs by name: residual Q-learning in three environments, the other agents, and robots."""
+RANDOM = {"hopper": "hopper", "fetch": "fetch_push"}
+"""Runs whose data are those of random actions, collected beforehand in an environment."""
 KILLS_A_RUN = 5
 IN_A_WRITE = 4
 """Every so many kills, one waits for a checkpoint that is being written."""
@@ -146,8 +153,8 @@ def _last(directory: Path) -> tuple[Any, Any, Any]:
     return tensors, progress, log.read(replay["files"], replay["kept"])
 
 
-def _make_hopper_data() -> None:
-    sys.argv = ["collect", "id=rql-kills/hopper-v0", "env=hopper", "behaviour=random", "episodes=20"]
+def _collect(name: str) -> None:
+    sys.argv = ["collect", f"id=rql-kills/{name}-v0", f"env={RANDOM[name]}", "behaviour=random", "episodes=20"]
     sys.argv.append(f"hydra.run.dir={tempfile.mkdtemp()}")
     collect()
 
@@ -166,8 +173,8 @@ def main() -> None:
         torch.set_num_threads(1)
         print("run          kills  runs  identical  whole run, s")
         for name in options.only:
-            if name == "hopper":
-                _make_hopper_data()
+            if name in RANDOM:
+                _collect(name)
             config = compose_config([*SHORT, *OVERRIDES[name], *options.override])
             reference = Path(folder) / f"{name}-whole"
             start(config, reference).join()

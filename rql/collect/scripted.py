@@ -54,7 +54,7 @@ def open_scripted(config: ScriptedDatasetConfig, env_config: EnvConfig) -> Minar
 
 def scripted_id(config: ScriptedDatasetConfig, env_config: EnvConfig) -> str:
     """The id says all that the demonstrations depend on."""
-    task = env_config.kwargs.get("env_name", env_config.id).rpartition("-v")[0].lower()
+    task = env_config.task.rpartition("-v")[0].lower()
     changed = f"-{zlib.crc32(repr(sorted(env_config.kwargs.items())).encode()):08x}" if env_config.kwargs else ""
     failures = "-with-failures" if config.failures is Failures.keep else ""
     how = f"{config.episodes}-episodes{failures}-noise-{config.noise:g}-seed-{config.seed}"
@@ -93,7 +93,7 @@ def _make(id: str, config: ScriptedDatasetConfig, env_config: EnvConfig) -> None
         # one environment, so that the set is that of the first seeds whatever cuts it off
         envs = make_vector_env(env_config, 1, AutoresetMode.DISABLED, behaviour.wrap)
         with closing(envs):
-            keep = Kept(config, env_config.kwargs.get("env_name", env_config.id))
+            keep = Kept(config, env_config.task)
             much = (None, config.episodes, config.seed, step_limit(env_config), MAX_EPISODE_STEPS)
             collect(behaviour.acting_in(envs), envs, journal, *much, lambda: None, keep)
         finish_set(journal)

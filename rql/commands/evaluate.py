@@ -103,5 +103,5 @@ def _evaluate(options: argparse.Namespace) -> None:
         content = {"path": str(options.path), "env": saved.config.env.id, "seed": plan.seed, "policies": figures}
         write_atomically(options.json, (json.dumps(content, indent=1) + "\n").encode())
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    title, headline = f"{saved.config.env.id}, seed {plan.seed}", HeadlineInfo.of(saved.config.env.headline)
+    title, headline = f"{saved.config.env.task}, seed {plan.seed}", HeadlineInfo.of(saved.config.env.headline)
     console.print(policies_table(figures, saved.config.agent.policies, title, headline))

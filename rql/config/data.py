@@ -51,6 +51,11 @@ class EnvConfig:
     max_restarts: int = at_least(10, 0, Role.how)
     """How often environments that raise or hang are made anew before the run gives up."""
 
+    @property
+    def task(self) -> str:
+        """The task by name: its id, or where one id has many, as Meta-World's, which of them it is."""
+        return str(self.kwargs.get("env_name", self.id))
+
 
 @dataclass
 class SubsetConfig:

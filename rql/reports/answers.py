@@ -6,7 +6,7 @@ from rql.reports import statistics
 from rql.reports.cells import text
 from rql.reports.comparison import FEW, Comparison, final, gain
 from rql.reports.grouping import Arm, find_factors, find_fixed, typed_in_all
-from rql.reports.runs import RunStatus
+from rql.reports.runs import TASK_KEYS, RunStatus
 from rql.reports.statistics import Estimate
 from rql.utils.text import written
 
@@ -112,7 +112,7 @@ def _fixed(comparison: Comparison) -> str:
         return "unknown"
     fixed, typed = find_fixed(runs), typed_in_all(runs)
     chosen = {key for run in runs for key in run.choices}
-    named = [f"{key}={written(value)}" for key, value in fixed.items() if key in chosen | typed | {"env.id"}]
+    named = [f"{key}={written(value)}" for key, value in fixed.items() if key in chosen | typed | {*TASK_KEYS}]
     rest = len(fixed) - len(named)
     return ", ".join(named) + (f" and {rest} more keys (fixed.csv)" if rest else "")
 

@@ -10,7 +10,7 @@ from rql.runs.folder import values_of
 from rql.utils.errors import RQLError
 from rql.utils.text import written
 
-TASK, SEED = "env.id", "seed"
+SEED = "seed"
 
 Value = str | int | float | None
 Column = tuple[Value, ...]
@@ -58,7 +58,7 @@ def find_factors(runs: Sequence[Run], by: Sequence[str] | None) -> list[Factor]:
     if by is not None:
         return [_named(name, runs, leaves, groups) for name in by]
     groups = _deciding(groups, runs)
-    tasks, seeds = _leaf(runs, TASK), _leaf(runs, SEED)
+    tasks, seeds = tuple(run.task for run in runs), _leaf(runs, SEED)
     columns = {
         key: column
         for key, column in _deciding(leaves, runs).items()

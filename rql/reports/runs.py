@@ -21,6 +21,8 @@ from rql.runs.record import CHOICES, CONFIG_FILE, CONTACT_SHEET, METRICS_FILE, S
 from rql.utils.errors import RQLError
 
 Plain = dict[str, Any]
+TASK_KEYS = ("env.kwargs.env_name", "env.id")
+"""What names the task of a run; the first that there is."""
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
 
 
@@ -64,8 +66,8 @@ class Run:
 
     @property
     def task(self) -> str:
-        """The environment's id."""
-        return str(self.config.get("env.id", "unknown"))
+        """The environment's task by name, as `EnvConfig.task` says it; `unknown` without a configuration."""
+        return next((str(self.config[key]) for key in TASK_KEYS if key in self.config), "unknown")
 
     @property
     def seed(self) -> int | None:

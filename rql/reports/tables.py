@@ -199,7 +199,8 @@ def all_runs(comparison: Comparison) -> Table:
         values = [_final(comparison, run) if found else None, *values]
         code = ", ".join(dict.fromkeys(run.code_versions))
         films = Links(tuple(Link(film.stem, film) for film in run.films))
-        described: list[Cell] = [labels.get(run.directory, ""), run.config.get("env.id"), run.seed, run.status.value]
+        task = run.task if run.config else None
+        described: list[Cell] = [labels.get(run.directory, ""), task, run.seed, run.status.value]
         wall = run.summary.get("wall_seconds")
         rows.append((_place(comparison, run), *described, *values, wall, code, films, run.command))
     names = ["final", *(name for name, _ in [*shown, *others])]

@@ -245,7 +245,7 @@ def finish(config: Config, record: LocalRecord, recorder: Record, wandb: WandbVi
     directory = record.directory
     wall_seconds = round(record.position().seconds, 3)
     recorder.summary |= {"wall_seconds": wall_seconds, "seed": config.seed}
-    draw_curve(directory, f"{config.env.id}, seed {config.seed}")
+    draw_curve(directory, f"{config.env.task}, seed {config.seed}")
     record.finish(recorder.summary)
     if config.tracking.log_policy:
         wandb.log_policy(directory / AGENT_FILE)

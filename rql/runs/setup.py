@@ -40,12 +40,12 @@ class Setup:
     @property
     def introduction(self) -> str:
         """A line that says what is about to happen."""
-        env, offline, cloned = self.config.env.id, self.offline, self.demonstrations
+        task, offline, cloned = self.config.env.task, self.offline, self.demonstrations
         if offline is None or cloned is None:
-            return f"{env}: no data, a uniform prior"
+            return f"{task}: no data, a uniform prior"
         returns = offline.returns()
         return (
-            f"{env}: {len(offline):,} transitions, {len(offline.lengths):,} episodes of return "
+            f"{task}: {len(offline):,} transitions, {len(offline.lengths):,} episodes of return "
             f"{returns.mean():,.1f} ± {returns.std():,.1f}; "
             f"cloning {len(cloned.lengths):,} of return {cloned.returns().mean():,.1f}"
         )

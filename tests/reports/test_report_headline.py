@@ -76,6 +76,17 @@ def test_tasks_that_all_report_success_are_compared_by_it_and_need_no_scores(tmp
     assert [float(row["IQM return"]) for row in rows_of(made / "tasks.csv")] == [165.0, 205.0] * 2
 
 
+def test_tasks_that_share_an_id_are_told_apart_by_what_names_them(tmp_path: Path) -> None:
+    for name in ("push-v3", "reach-v3"):
+        config = {"env": {"id": "rql/MetaWorld-v3", "kwargs": {"env_name": name}}}
+        write_run(tmp_path / name, 0, config, successes=[CLONE, 5, 8, 3, 18])
+    found = compare([tmp_path], None)
+    assert found.tasks == ("push-v3", "reach-v3")
+    assert [arm.label for arm in found.arms] == ["all runs"]
+    made = write_report([tmp_path], tmp_path / "report").parent
+    assert {row["task"] for row in rows_of(made / "runs.csv")} == {"push-v3", "reach-v3"}
+
+
 def test_tasks_by_success_and_by_return_meet_in_scores(tmp_path: Path) -> None:
     write_arms(tmp_path, "Press-v0")
     write_arms(tmp_path, "Pendulum-v1", successes=False)
