@@ -166,7 +166,9 @@ class ContinuousActions:
         of the state, and that of π_BC where all scores are the same. The best of N candidates would mostly be the mode
         of π_BC: in d dimensions a random direction gains less than the distance costs.
         """
-        draws = self._mode_draws.to(bc.mode()).expand(len(bc.mode()), -1, -1)
+        middle = bc.mode()
+        # a shape, where `len` would fix the size of the batch in an exported policy
+        draws = self._mode_draws.to(middle).expand(middle.shape[0], -1, -1)
         latent = bc.unsqueeze().latent(draws)
         weight = score(latent.tanh()).softmax(-1).unsqueeze(-1)
         action = (weight * latent).sum(1, keepdim=True).tanh()
