@@ -1,6 +1,8 @@
 """Shared by all tests: a cache of their own, W&B offline, and the ways to run the program."""
 
 import copy
+import gc
+import importlib
 import json
 import multiprocessing
 import resource
@@ -31,7 +33,6 @@ from rql.data.batch import IDENTITY
 from rql.data.columns import collected_fields, lay_out
 from rql.data.transitions import Transitions
 from rql.envs.spaces import ActionSpec, ObservationSpec, Spaces
-from rql.utils import files
 
 register_schemas()
 ROOT = Path(__file__).parents[1]
@@ -97,6 +98,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("WANDB_MODE", "offline")
         patch.delenv("WANDB_API_KEY", raising=False)
         torch.set_num_threads(1)
+        gc.set_threshold(50_000, 20, 20)  # by default a fifth of the time it takes to compose
         yield
 
 
@@ -197,14 +199,6 @@ def write_minari(
     return path
 
 
-def seal_as_newer(path: Path) -> None:
-    """Make a sealed file one of a version of the package that is still to come."""
-    content = files.unseal(path)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "VERSION", 9)
-        path.write_bytes(files.seal(content))
-
-
 def inspected(log: Path, *flags: str) -> list[dict[str, Any]]:
     """What wandb's own tool reads in a log: its records, or with `--summary` one object."""
     command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", *flags, "--json", str(log)]
@@ -258,13 +252,15 @@ def collect(root: Path) -> Collect:
 
 
 def in_another_process(*arguments: str, command: str = "train", output: Path | None = None) -> Any:
-    """`rql COMMAND …`, without the time it takes to import torch; what it prints goes to a file where one is named."""
+    """`rql COMMAND …`, without the time that its imports take; what it prints goes to a file where one is named."""
 
     def call() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # is ignored where the tests run in the background
         with output.open("w") if output else nullcontext() as file, redirect_stdout(file or sys.stdout):
             rql_main([command, *arguments])
 
+    for module in ("rql.runs.run", "torch._dynamo"):  # which the first gradient needs
+        importlib.import_module(module)
     process = multiprocessing.get_context("fork").Process(target=call)
     process.start()
     return process
@@ -284,6 +280,17 @@ def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that is over."""
-    directory = tmp_path_factory.mktemp("finished") / "run"
-    assert ended(in_another_process(*TINY, f"hydra.run.dir={directory}"), 60) == 0
+    return _run(tmp_path_factory, "finished")
+
+
+@pytest.fixture(scope="session")
+def cloned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that only cloned."""
+    return _run(tmp_path_factory, "cloned", "offline.updates=0", "online.env_steps=0")
+
+
+def _run(tmp_path_factory: pytest.TempPathFactory, name: str, *overrides: str) -> Path:
+    """The folder of a run for tests that only read it, or a copy of it."""
+    directory = tmp_path_factory.mktemp(name) / "run"
+    assert ended(in_another_process(*TINY, *overrides, f"hydra.run.dir={directory}"), 60) == 0
     return directory

@@ -4,7 +4,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import TINY
+
+from rql.utils import files
 
 LONGER = [
     *TINY,
@@ -12,6 +15,7 @@ LONGER = [
     "offline.updates=60",
     "online.env_steps=200",
     "online.utd=0.3",
+    "online.eval_every=100",
     "tracking.log_every=5",
 ]
 NO_DATA = [
@@ -41,3 +45,11 @@ def damaged(name: str, content: bytes | None) -> Any:
             path.write_bytes(content) if content is not None else path.unlink()
 
     return damage
+
+
+def seal_as_newer(path: Path) -> None:
+    """Make a sealed file one of a version of the package that is still to come."""
+    content = files.unseal(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "VERSION", 9)
+        path.write_bytes(files.seal(content))

@@ -12,7 +12,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, Cli, metrics_of, summary_of
+from conftest import metrics_of, summary_of
 from counter_env import CONFIG as COUNTER
 from PIL import Image
 from saved_agents import AGENTS, RESAMPLE, SHAPED, Save, Shaped, save_random_agent
@@ -78,18 +78,17 @@ def test_what_is_no_observation_is_refused(save: Save, obs: Any, said: str) -> N
         load_policy(save("env=pendulum"))(obs)
 
 
-def test_the_file_of_the_first_stage_has_a_policy(cli: Cli) -> None:
-    folder = cli(*TINY, "offline.updates=0", "online.env_steps=0")
+def test_the_file_of_the_first_stage_has_a_policy(cloned: Path) -> None:
     obs = np.array([1.0, 0.0, 0.0])
-    assert load_policy(folder, which="final")(obs) == load_policy(folder, which="bc")(obs)
+    assert load_policy(cloned, which="final")(obs) == load_policy(cloned, which="bc")(obs)
     with pytest.raises(RQLError, match="one of bc, final"):
-        load_policy(folder, which="best")
+        load_policy(cloned, which="best")
 
 
 def test_evaluating_a_run_finds_the_figures_of_its_record(
-    cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, report = cli(*TINY), tmp_path / "report.json"
+    folder, report = finished, tmp_path / "report.json"
     assert evaluate.main([str(folder), "--mode", "both", "--json", str(report)]) == 0
     summary, found = summary_of(folder), json.loads(report.read_text())
     by_name = {(row["policy"], row["mode"]): row for row in found["policies"]}

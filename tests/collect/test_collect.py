@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -91,14 +92,13 @@ def test_the_set_says_where_it_comes_from(collect: Collect) -> None:
     assert seeds == set(range(7, 7 + data.total_episodes))
 
 
-def test_the_policies_of_a_run_collect_in_its_environment(collect: Collect, cli: Cli) -> None:
-    directory = cli(*TINY, "++env.kwargs.max_episode_steps=20", "seed=4")
+def test_the_policies_of_a_run_collect_in_its_environment(collect: Collect, finished: Path) -> None:
     for policy, mode in (("bc", "mode"), ("final", "sample")):
-        chosen = [f"behaviour.run={directory}", f"behaviour.policy={policy}", f"behaviour.mode={mode}"]
+        chosen = [f"behaviour.run={finished}", f"behaviour.policy={policy}", f"behaviour.mode={mode}"]
         collect("behaviour=run", *chosen, f"id=test/{policy}-v0", "episodes=3")
         replay(f"test/{policy}-v0")
     data = minari.load_dataset("test/final-v0")
-    assert data.total_steps == 60 and data.env_spec.max_episode_steps == 20
+    assert data.total_steps == 120 and data.env_spec.max_episode_steps == 40
     assert "π_final after" in data.storage.metadata["algorithm_name"]
 
 
@@ -210,10 +210,9 @@ def test_wrong_input_ends_in_one_sentence(
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"nonsense", lambda b: b[:200] + b[300:]])
-def test_a_damaged_agent_is_refused(damage: Any, cli: Cli, collect: Collect, capsys: Any) -> None:
-    path = cli(*TINY, "offline.updates=0", "online.env_steps=0") / "agent.pt"
+def test_a_damaged_agent_is_refused(damage: Any, cloned: Path, collect: Collect, tmp_path: Path, capsys: Any) -> None:
+    path = shutil.copytree(cloned, tmp_path / "run") / "agent.pt"
     path.write_bytes(damage(path.read_bytes()))
-    capsys.readouterr()
     with pytest.raises(SystemExit):
         collect("behaviour=run", f"behaviour.run={path}", "id=test/a-v0", "steps=5")
     assert f"error: {path} is" in capsys.readouterr().err

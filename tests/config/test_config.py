@@ -1,8 +1,10 @@
 """What the command line accepts, and what it refuses before any work."""
 
 import re
+import shutil
 import subprocess
 import sys
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,16 @@ import pytest
 import yaml
 from conftest import ROOT, TINY, Cli, compose_config
 
+from rql.__main__ import main as rql_main
 from rql.config.data import MinariDatasetConfig
 from rql.config.registry import choices
 
-GROUPS = sorted(
-    path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("hydra", "experiment", "behaviour")
-)
+CHOICES = {
+    group.name: [path.stem for path in sorted(group.glob("*.yaml"))]
+    for group in sorted((ROOT / "conf").iterdir())
+    if group.is_dir() and group.name not in ("hydra", "experiment", "behaviour", "sweep")
+}
+"""All groups but those of a command of its own, and the presets, which are composed one at a time."""
 
 NOT_OFFLINE = ["policy=uniform", "baseline=none", "bc.updates=0", "offline.updates=0", "replay=online_only"]
 NEEDED = {
@@ -29,15 +35,30 @@ NEEDED = {
     "env=from_dataset": ["dataset=hopper_medium"],
     "env=metaworld": ["env.kwargs.env_name=hammer-v3"],
 }
+BRINGS = re.compile(r"override /dataset: (\w+)")
+"""What an environment that comes with a data set says in its file."""
 
 
-@pytest.mark.parametrize("path", GROUPS, ids=lambda path: f"{path.parent.name}={path.stem}")
-def test_every_choice_of_every_group_composes(path: Path) -> None:
-    group, choice = path.parent.name, path.stem
-    config = compose_config(f"{group}={choice}", *NEEDED.get(f"{group}={choice}", []))
-    if group in choices():
-        schema = choices()[group][choice].schema if choice in choices()[group] else MinariDatasetConfig
-        assert type(getattr(config, group)) is schema
+def _side_by_side() -> list[list[str]]:
+    """Overrides among which is each choice of each group; of several groups at once, for composing takes its time."""
+    plain = {group: [name for name in names if f"{group}={name}" not in NEEDED] for group, names in CHOICES.items()}
+    bring = {name: BRINGS.search((ROOT / "conf/env" / f"{name}.yaml").read_text()) for name in plain["env"]}
+    with_data = {name: found[1] for name, found in bring.items() if found}
+    rows = [[f"env={env}", f"ablation={name}"] for env, name in zip(with_data, cycle(plain.pop("ablation")))]
+    plain["env"] = [name for name in plain["env"] if name not in with_data]
+    plain["dataset"] = [name for name in plain["dataset"] if name not in with_data.values()]
+    for number in range(max(map(len, plain.values()))):
+        rows.append([f"{group}={names[number % len(names)]}" for group, names in plain.items()])
+    return rows + [[override, *needed] for override, needed in NEEDED.items()]
+
+
+@pytest.mark.parametrize("overrides", _side_by_side(), ids=" ".join)
+def test_every_choice_of_every_group_composes(overrides: list[str]) -> None:
+    config = compose_config(*overrides)
+    for group, choice in (override.split("=") for override in overrides):
+        if group in choices():
+            schema = choices()[group][choice].schema if choice in choices()[group] else MinariDatasetConfig
+            assert type(getattr(config, group)) is schema
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/experiment").glob("*.yaml")), ids=lambda path: path.stem)
@@ -67,10 +88,12 @@ def test_locomotion_environments_bring_their_data_set_and_the_command_line_has_t
     assert chosen.id == "mine/walker-v1"  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("command", "config"), [(["run.py"], "config"), (["-m", "rql", "collect"], "collect")])
-def test_help_lists_every_group_and_choice_with_its_default(command: list[str], config: str) -> None:
-    answer = subprocess.run([sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    listed = answer.stdout.split("is the default)")[1].split("Often used")[0]
+@pytest.mark.parametrize(("command", "config"), [("train", "config"), ("collect", "collect")])
+def test_help_lists_every_group_and_choice_with_its_default(
+    command: str, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rql_main([command, "--help"]) == 0
+    listed = capsys.readouterr().out.split("is the default)")[1].split("Often used")[0]
     _, *sections = re.split(r"^ *([\w/]+): ", listed, flags=re.MULTILINE)
     defaults: list[Any] = yaml.safe_load((ROOT / "conf" / f"{config}.yaml").read_text())["defaults"]
     groups = {group: choice for entry in defaults if isinstance(entry, dict) for group, choice in entry.items()}
@@ -189,8 +212,10 @@ def test_the_exit_code_reaches_the_shell(tmp_path: Path) -> None:
     assert answer.returncode == 2 and answer.stderr.startswith("error: q.discount=2.0")
 
 
-def test_a_folder_that_holds_a_run_is_left_alone(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
-    directory = cli(*TINY, "offline.updates=0", "online.env_steps=0")
+def test_a_folder_that_holds_a_run_is_left_alone(
+    cloned: Path, cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = shutil.copytree(cloned, tmp_path / "run")
     before = (directory / "metrics.jsonl").read_bytes()
     with pytest.raises(SystemExit):
         cli(*TINY, "offline.updates=0", "online.env_steps=0", "seed=1")

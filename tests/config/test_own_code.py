@@ -1,7 +1,5 @@
 """Choices that a user's own module registers, from outside of the repository: `imports=[my_module]`."""
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT, TINY, Cli, Collect, metrics_of
+from conftest import TINY, Cli, Collect, Launch, metrics_of
 from hydra.core.config_store import ConfigStore
+from joblib.externals.loky import get_reusable_executor
 
 import rql
 import rql.config.collect  # its groups are there before a test adds to them
@@ -190,16 +189,13 @@ def test_help_lists_choices_from_outside(folder: Path, capsys: Any) -> None:
     assert "*linear, constant, cosine, exponential, kl, piecewise, power" in capsys.readouterr().out
 
 
-def test_the_jobs_of_a_sweep_know_choices_from_outside(folder: Path, tmp_path: Path) -> None:
+def test_the_jobs_of_a_sweep_know_choices_from_outside(folder: Path, launch: Launch, capsys: Any) -> None:
     """Workers are other processes, which import the modules anew."""
-    command = [sys.executable, "-m", "rql", "train"]
-    surroundings = os.environ | {"PYTHONPATH": str(ROOT)}
     tiny = [*SHORT, "offline.updates=0", "online.env_steps=0", "dataset=few", "jobs.report=false"]
-    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
-    sweep = [*command, "-m", "imports=[mine]", *tiny, *launcher, "beta=power,linear"]
-    answer = subprocess.run(sweep, cwd=folder, env=surroundings, capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
-    assert "2 jobs: 2 done" in answer.stdout
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    launch("imports=[mine]", *launcher, "beta=power", short=tiny)
+    get_reusable_executor().shutdown()
+    assert "1 jobs: 1 done" in capsys.readouterr().out
 
 
 def test_the_folders_of_a_command_line_without_arguments_and_with_folders() -> None:

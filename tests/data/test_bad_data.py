@@ -74,18 +74,28 @@ BAD_FILES: dict[str, tuple[Callable[[Arrays], Arrays], list[str]]] = {
 @pytest.mark.parametrize("write", [write_hdf5, write_npz], ids=["d4rl", "npz"])
 @pytest.mark.parametrize(("change", "named"), BAD_FILES.values(), ids=BAD_FILES)
 def test_a_bad_file_is_refused_with_its_name_and_the_key_before_anything_is_written(
-    change: Callable[[Arrays], Arrays], named: list[str], write: Any, data_root: Path, cli: Cli, capsys: Any
+    change: Callable[[Arrays], Arrays], named: list[str], write: Any, data_root: Path
 ) -> None:
     suffix = ".hdf5" if write is write_hdf5 else ".npz"
     path = write(data_root / f"bad{suffix}", change(flat(EPISODES)))
+    with pytest.raises(DataError) as error:
+        load(D4RLDatasetConfig(path=str(path)))
+    message = str(error.value)
+    assert "\n" not in message
+    for part in [*named, str(path)]:
+        assert part in message
+    assert not list((data_root / "cache/rql").glob("[!.]*")) and not list((data_root / "cache/rql").glob(".*.part"))
+
+
+def test_a_run_on_a_bad_file_ends_in_one_sentence_and_leaves_nothing(data_root: Path, cli: Cli, capsys: Any) -> None:
+    change, named = BAD_FILES["nan"]
+    path = write_hdf5(data_root / "bad.hdf5", change(flat(EPISODES)))
     with pytest.raises(SystemExit) as stop:
         cli("dataset=d4rl", f"dataset.path={path}", "tracking=disabled")
     message = capsys.readouterr().err.strip()
     assert stop.value.code == 2 and message.startswith("error: ") and "\n" not in message
-    for part in [*named, str(path)]:
-        assert part in message
+    assert all(part in message for part in [*named, str(path)])
     assert not (data_root / "run").exists() and not list((data_root / "cache/rql").glob("[!.]*"))
-    assert not list((data_root / "cache/rql").glob(".*.part"))
 
 
 def _cut(path: Path) -> None:

@@ -1,12 +1,13 @@
 """`env.headline=success`: what a run shows, keeps and stops by is the share of episodes that succeed."""
 
 import json
+import shutil
 from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli, metrics_of, summary_of
+from conftest import Cli, ended, in_another_process, metrics_of, summary_of
 from press_env import PRESS
 
 import rql
@@ -28,8 +29,16 @@ def evaluations_of(directory: Path, stage: str) -> list[dict[str, Any]]:
     return [line for line in metrics_of(directory) if line["stage"] == stage and "return" in line]
 
 
-def test_evaluations_record_the_interval_of_the_success_rate_and_the_gain_in_it(cli: Cli) -> None:
-    directory = cli(*SUCCESS)
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run by its success rate, with what it printed beside it; only to be read."""
+    directory = tmp_path_factory.mktemp("success") / "run"
+    run = in_another_process(*SUCCESS, f"hydra.run.dir={directory}", output=directory.parent / "printed")
+    assert ended(run, 120) == 0
+    return directory
+
+
+def test_evaluations_record_the_interval_of_the_success_rate_and_the_gain_in_it(directory: Path) -> None:
     (clone,), online = evaluations_of(directory, "bc"), evaluations_of(directory, "online")
     assert len(online) == 5 and len({line["success_rate"] for line in online}) > 1
     for line in (clone, *online):
@@ -43,8 +52,7 @@ def test_evaluations_record_the_interval_of_the_success_rate_and_the_gain_in_it(
     assert recorded == {"metric": "success_rate", "title": "success rate", "share": True}
 
 
-def test_the_success_rate_of_a_record_is_the_share_of_its_episodes_that_succeeded(cli: Cli) -> None:
-    directory = cli(*SUCCESS)
+def test_the_success_rate_of_a_record_is_the_share_of_its_episodes_that_succeeded(directory: Path) -> None:
     rows = [row.split(",") for row in (directory / "episodes" / "online.csv").read_text().splitlines()[1:]]
     succeeded = [float(success) for mode, *_, success in rows if mode == "mode"]
     end = summary_of(directory)
@@ -54,8 +62,10 @@ def test_the_success_rate_of_a_record_is_the_share_of_its_episodes_that_succeede
         assert again[name] == end[f"online/{name}"]
 
 
-def test_the_best_agent_is_the_one_that_succeeds_most_and_of_equal_ones_that_with_the_higher_return(cli: Cli) -> None:
-    directory = cli(*SUCCESS)
+def test_the_best_agent_is_the_one_that_succeeds_most_and_of_equal_ones_that_with_the_higher_return(
+    directory: Path, cli: Cli, tmp_path: Path
+) -> None:
+    directory = shutil.copytree(directory, tmp_path / "copy")
     online, summary = evaluations_of(directory, "online"), summary_of(directory)
     best = max(online, key=lambda line: (line["success_rate"], line["return"]))
     assert best is not max(online, key=lambda line: line["return"])
@@ -79,11 +89,10 @@ def test_a_run_by_its_return_is_what_it_was_in_an_environment_that_reports_succe
 
 
 def test_a_stage_ends_at_the_first_evaluation_that_succeeds_often_enough(
-    cli: Cli, capsys: pytest.CaptureFixture[str]
+    directory: Path, cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    often = [line["success_rate"] for line in evaluations_of(cli(*SUCCESS, name="whole"), "online")]
+    often = [line["success_rate"] for line in evaluations_of(directory, "online")]
     goal = max(often[:-1])
-    capsys.readouterr()
     directory = cli(*SUCCESS, f"online.stop_success={goal}")
     step = 12 * (often.index(goal) + 1)
     assert evaluations_of(directory, "online")[-1]["step"] == step < 60
@@ -91,11 +100,8 @@ def test_a_stage_ends_at_the_first_evaluation_that_succeeds_often_enough(
     assert said in (printed := capsys.readouterr().out) and f"), goal {goal:.0%}".replace("%", " %") in printed
 
 
-def test_a_person_reads_percent_with_the_interval_and_the_return_beside_it(
-    cli: Cli, capsys: pytest.CaptureFixture[str]
-) -> None:
-    end = summary_of(cli(*SUCCESS))
-    printed = capsys.readouterr().out
+def test_a_person_reads_percent_with_the_interval_and_the_return_beside_it(directory: Path) -> None:
+    end, printed = summary_of(directory), (directory.parent / "printed").read_text()
     low, high = (100 * end[f"online/success_rate_{name}"] for name in ("low", "high"))
     assert "success rate in 20 episodes with its 95 % interval; return, mean ± std" in printed
     (row,) = (line for line in printed.splitlines() if "π_final, finetuned" in line)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TINY, Cli, in_another_process, seal_as_newer
-from cut_off_runs import LONGER, MORE, NO_DATA, damaged, wait_for
+from conftest import TINY, Cli, in_another_process
+from cut_off_runs import MORE, NO_DATA, damaged, seal_as_newer, wait_for
 
 
 def _newer(which: str) -> Any:
@@ -133,10 +133,11 @@ def test_a_folder_has_one_process_and_a_lock_of_a_dead_one_does_not_count(
     tmp_path: Path, capsys: Any, cli: Cli
 ) -> None:
     directory = tmp_path / "run"
-    process = in_another_process(*LONGER, f"hydra.run.dir={directory}")
+    process = in_another_process(*TINY, f"hydra.run.dir={directory}")
     wait_for(directory, "bc")
+    os.kill(process.pid, signal.SIGSTOP)
     with pytest.raises(SystemExit) as stop:
-        cli(*LONGER)
+        cli(*TINY)
     said = capsys.readouterr().err
     who = f"process {process.pid} on {os.uname().nodename} is running in it"
     assert stop.value.code == 2 and f"is in use: {who}" in said

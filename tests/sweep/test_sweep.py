@@ -85,7 +85,8 @@ def test_an_error_that_nobody_foresaw_is_kept_with_its_trace(launch: Launch, mon
 
 
 def test_what_does_worse_than_the_others_is_pruned(launch: Launch) -> None:
-    short = [*TINY, "offline.updates=0", "jobs.report=false", "jobs.prune=true", "jobs.prune_after=2"]
+    lengths = ["offline.updates=0", "evaluation.boundary_episodes=1"]
+    short = [*TINY, *lengths, "jobs.report=false", "jobs.prune=true", "jobs.prune_after=2"]
     directory = launch("seed=0,1", short=short)
     for job in jobs_of(directory):
         lines = [json.loads(line) for line in (directory / job.folder / "metrics.jsonl").read_text().splitlines()]
@@ -100,7 +101,8 @@ def test_what_does_worse_than_the_others_is_pruned(launch: Launch) -> None:
 
 
 def test_a_search_that_is_started_again_finds_what_it_did(launch: Launch, capsys: Any) -> None:
-    tiny = [*TINY, "online.env_steps=24", "online.eval_every=0", "jobs.prune=false", "jobs.report=false"]
+    lengths = ["offline.updates=0", "online.eval_every=0", "evaluation.boundary_episodes=1"]
+    tiny = [*TINY, *lengths, "jobs.prune=false", "jobs.report=false"]
     search = ["sweep=optuna", "hydra.sweeper.n_jobs=1", "jobs.seeds=[3,4]"]
     directory = launch(*search, "hydra.sweeper.n_trials=1", short=tiny)
     pruned = jobs_of(directory)[0]

@@ -3,14 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, SHORT, TINY, Launch, attempts_of, ended, in_another_process
+from conftest import SHORT, TINY, Launch, attempts_of, ended, in_another_process
 from sweep_kills import is_whole
 
 from rql.config.explain import REQUEUE
@@ -31,19 +29,20 @@ def test_two_launches_at_once_run_no_job_twice(tmp_path: Path) -> None:
     assert len(sweep.launches) == 2 and len(sweep.jobs) == 3
 
 
-def test_a_worker_that_is_killed_leaves_a_table_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_leaves_a_table_and_the_same_command_goes_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     directory = tmp_path / "sweep"
     lengths = ["online.env_steps=100000", "evaluation.boundary_episodes=1", "seed=0,1,2"]
     joblib = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    arguments = ["-m", f"hydra.sweep.dir={directory}", *TINY, *lengths, *joblib]
-    command = [sys.executable, str(ROOT / "run.py"), *arguments]
-    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = in_another_process("-m", f"hydra.sweep.dir={directory}", *TINY, *lengths, *joblib)
     while not (begun := [path for path in directory.glob("*/metrics.jsonl") if path.stat().st_size]):
         time.sleep(0.02)
     worker = json.loads((begun[0].parent / "run.json").read_text())["attempts"][0]["pid"]
     os.kill(worker, signal.SIGKILL)
-    output, said = process.communicate(timeout=60)
-    assert process.returncode == NOT_ALL_DONE, said
+    code = ended(process, 60)
+    output, said = capfd.readouterr()
+    assert code == NOT_ALL_DONE, said
     assert "error: the launcher gave up: TerminatedWorkerError" in said and "Traceback" not in said
     assert "3 jobs: " in output and "queued" in output and "the report is" in output
 
@@ -51,7 +50,7 @@ def test_a_worker_that_is_killed_leaves_a_table_and_the_same_command_goes_on(tmp
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_sweep_that_was_cut_off_goes_on_where_it_was(number: signal.Signals, tmp_path: Path) -> None:
     directory = tmp_path / "sweep"
-    lengths = ["bc.updates=20", "offline.updates=20", "online.env_steps=120", "online.eval_every=60"]
+    lengths = ["bc.updates=10", "offline.updates=10", "online.env_steps=80", "online.eval_every=40"]
     arguments = [
         "-m",
         f"hydra.sweep.dir={directory}",
@@ -105,7 +104,7 @@ def test_slurm_gets_an_array_of_jobs_that_saves_its_state_when_preempted(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_SEEN", str(tmp_path / "seen"))
     slurm = ["hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", "hydra.launcher.array_parallelism=1"]
-    directory = launch("seed=0,1", *slurm)
+    directory = launch("seed=0,1", "bc.updates=0", *slurm)
     assert [job.status for job in jobs_of(directory)] == [JobStatus.done] * 2
     script = (tmp_path / "seen").read_text()
     wanted = ("array=0-1%1", "partition=gpu", "time=240", "cpus-per-task=1", "signal=USR2@120", "mem=4GB")
