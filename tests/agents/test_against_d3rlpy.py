@@ -13,7 +13,7 @@ import d3rlpy
 import numpy as np
 import pytest
 import torch
-from conftest import box_spaces, compose_config, first_state
+from conftest import box_spaces, first_state, with_agent
 from d3rlpy.models import VectorEncoderFactory
 from d3rlpy.torch_utility import TorchMiniBatch
 from torch import Tensor, nn
@@ -88,6 +88,14 @@ def impl_of(config: Any) -> Any:
     return algorithm.impl
 
 
+def agent_of(name: str, **changes: Any) -> Any:
+    """An agent of ours, with other values of some of its own keys."""
+    config = with_agent(name, *SMALL)
+    for key, value in changes.items():
+        setattr(config.agent, key, value)
+    return build_agent(config, SPACES, torch.device("cpu"))
+
+
 def with_params(part: Any, params: dict[str, Tensor]) -> Any:
     """A trained part of a state with other parameters."""
     return part._replace(params=params)
@@ -112,7 +120,7 @@ def test_iql(batch: Batch) -> None:
         scale = modules.policy._logstd.detach().clone().squeeze(0)
         return policy_params(modules.policy) | {"raw_log_std": scale}
 
-    agent = build_agent(compose_config("agent=iql", *SMALL), SPACES, torch.device("cpu"))
+    agent = agent_of("iql")
     state = first_state(agent, SPACES)
     state = state._replace(
         actor=with_params(state.actor, actor_params()),
@@ -139,8 +147,8 @@ def test_td3_bc_and_rebrac(name: str, batch: Batch, monkeypatch: pytest.MonkeyPa
     rates = {f"{part}_learning_rate": 3e-4 for part in ("actor", "critic")}
     impl = impl_of(theirs_too[name](**rates, **encoders("actor", "critic")))
     modules = impl._modules
-    own = [f"agent.{key.replace('beta', 'penalty')}={value}" for key, value in BETAS.items() if name == "rebrac"]
-    agent = build_agent(compose_config(f"agent={name}", *own, *SMALL), SPACES, torch.device("cpu"))
+    changes = {key.replace("beta", "penalty"): value for key, value in BETAS.items() if name == "rebrac"}
+    agent = agent_of(name, **changes)
     state = first_state(agent, SPACES)
     state = state._replace(
         actor=with_params(state.actor, policy_params(modules.policy)),
@@ -197,9 +205,8 @@ def test_sac_and_what_builds_on_it(name: str, batch: Batch, monkeypatch: pytest.
     conservative = {"alpha_learning_rate": 0.0, "alpha_threshold": 0.0, "soft_q_backup": True, "n_action_samples": 3}
     rates = {"actor_learning_rate": 3e-4, "critic_learning_rate": 3e-4, "temp_learning_rate": 0.0}
     impl = impl_of(kinds[name](**rates, **({} if name == "sac" else conservative), **encoders("actor", "critic")))
-    own = ["agent.backup_entropy=true", "agent.actor_learning_rate=3e-4", "agent.temperature_learning_rate=1e-30"]
-    own += [] if name == "sac" else ["agent.num_samples=3"]
-    agent: Any = build_agent(compose_config(f"agent={name}", *own, *SMALL), SPACES, torch.device("cpu"))
+    own = {} if name == "sac" else {"num_samples": 3}
+    agent = agent_of(name, backup_entropy=True, actor_learning_rate=3e-4, temperature_learning_rate=0.0, **own)
     modules, agent.actor = impl._modules, TheirPolicy(copy.deepcopy(impl._modules.policy))
     state = first_state(agent, SPACES)
     critic = with_params(state.critic, critic_params(modules.q_funcs))
@@ -233,7 +240,7 @@ def test_awac(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
         scale = modules.policy._logstd.detach().clone().squeeze(0)
         return policy_params(modules.policy) | {"raw_log_std": scale}
 
-    agent = build_agent(compose_config("agent=awac", *SMALL), SPACES, torch.device("cpu"))
+    agent = agent_of("awac")
     state = first_state(agent, SPACES)
     state = state._replace(
         actor=with_params(state.actor, actor_params()),

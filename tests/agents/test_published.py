@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import box_spaces, compose_config, first_state
+from conftest import box_spaces, first_state, with_agent
 from torch import Tensor
 from torch.distributions import Normal, TanhTransform, TransformedDistribution
 
@@ -22,8 +22,8 @@ SMALL = ["network.actor.hidden=[8]", "network.critic.hidden=[8]", f"q.discount={
 
 
 def agent_of(name: str, *changes: tuple[str, Any]) -> tuple[Any, Any]:
-    """An agent of random weights, and its first state. Setting keys here takes less time than composing anew."""
-    config = compose_config(f"agent={name}", *SMALL)
+    """An agent of random weights, and its first state."""
+    config = with_agent(name, *SMALL)
     for key, value in changes:
         *sections, field = key.split(".")
         setattr(reduce(getattr, sections, config), field, value)

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT, TINY, Cli, compose_config
+from omegaconf import OmegaConf
 
 from rql.config.data import MinariDatasetConfig
 from rql.config.registry import choices
+from rql.config.schema import Config
 
-GROUPS = sorted(
-    path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("hydra", "experiment", "behaviour")
-)
+APART = ("hydra", "experiment", "published", "behaviour")
+GROUPS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in APART)
 
 NOT_OFFLINE = ["policy=uniform", "bc.updates=0", "offline.updates=0", "replay=online_only"]
 NEEDED = {
@@ -43,6 +44,16 @@ def test_every_choice_of_every_group_composes(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/experiment").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_preset_composes(path: Path) -> None:
     compose_config(f"experiment={path.stem}")
+
+
+def test_every_published_setting_has_keys_of_its_agent_and_of_the_others() -> None:
+    """Merged here, for composing each takes its time; the README's commands compose some."""
+    schema: Any = OmegaConf.structured(Config)
+    for path in (ROOT / "conf/published").glob("*.yaml"):
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        ((_, agent),) = plain.pop("defaults")[0].items()
+        OmegaConf.merge(OmegaConf.structured(choices()["agent"][agent].schema), plain.pop("agent"))
+        OmegaConf.merge(schema, plain)
 
 
 def test_the_ranges_of_the_method_are_the_defaults() -> None:

@@ -19,6 +19,3 @@ class CalQLConfig(CQLAgentConfig):
         StageInfo("offline", "Cal-QL offline", "policy", "offline", StageData.offline),
         StageInfo("online", "finetuning online", "policy", "finetuned", StageData.online),
     )
-
-    backup_entropy: bool = False
-    """Whether the value of the next state includes the entropy of the policy."""

@@ -27,5 +27,7 @@ class CQLAgentConfig(SACConfig):
     """Its weight online."""
     num_samples: int = at_least(10, 1)
     """Actions from each proposal (uniform, π in s, π in s') in the estimate of log ∫ exp Q."""
+    backup_entropy: bool = False
+    """Whether the value of the next state includes the entropy of the policy."""
     actor_learning_rate: float = positive(1e-4)
     """Of the policy; Q learns at `q.learning_rate`."""
