@@ -35,7 +35,7 @@ from rql.utils.errors import ConfigError, Preempted
 from rql.utils.tree import filled
 
 AGENTS = sorted(choices()["agent"])
-LIKE = {"rebrac": "td3_bc", "cql": "sac", "cal_ql": "sac", "awac": "iql"}
+LIKE = {"rebrac": "td3_bc", "cql": "sac", "cal_ql": "sac", "edac": "sac", "awac": "iql"}
 """Agents that run as another does: whole runs of that one stand for theirs."""
 RUN = [name for name in AGENTS if name not in LIKE]
 BUT_FOR_A_LOSS = ("rebrac", "cal_ql")

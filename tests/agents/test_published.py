@@ -170,3 +170,14 @@ def test_awac_weighs_actions_by_their_advantage(batch: Batch) -> None:
     log_prob = law.log_prob(batch.action).sum(-1)
     expected = -(weight / weight.mean() * log_prob).mean().item()
     assert metrics["actor_loss"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_edac_penalises_critics_whose_gradients_point_the_same_way(batch: Batch) -> None:
+    agent, state = agent_of("edac", ("network.critic.ensemble_size", 3))
+    _, metrics = agent.update(state, batch, noise_of(agent), agent.hparams("offline", 0))
+    action = batch.action.clone().requires_grad_()
+    q = agent.critics(batch.obs, action.unsqueeze(1)).sum((1, 2))
+    slopes = [torch.autograd.grad(member, action, retain_graph=True)[0] for member in q]
+    pairs = [torch.cosine_similarity(slopes[i], slopes[j]) for i in range(3) for j in range(3) if i != j]
+    expected = torch.stack(pairs).sum(0).mean().item() / 2
+    assert metrics["likeness"].item() == pytest.approx(expected, rel=1e-4)
