@@ -28,6 +28,7 @@ from rql.__main__ import main as rql_main
 from rql.agents.statistics import Statistics
 from rql.config.compose import load, register_schemas
 from rql.config.files import configuration_folder
+from rql.config.registry import choices
 from rql.config.schema import Config
 from rql.data.batch import IDENTITY
 from rql.data.columns import collected_fields, lay_out
@@ -153,6 +154,13 @@ def started(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:
 def compose_config(*overrides: str) -> Config:
     """A config of its own for whoever asks: composing takes longer than most tests."""
     return copy.deepcopy(_composed(overrides))
+
+
+def with_agent(name: str, *overrides: str) -> Config:
+    """A config of its own with an agent's defaults; what is common to all agents is composed once."""
+    config = compose_config(*overrides)
+    config.agent = choices()["agent"][name].schema()
+    return config
 
 
 @cache

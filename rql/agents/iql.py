@@ -4,21 +4,20 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rql.agents.base import AgentPolicy, Noise, TrainingStage, action_noise, scalars
-from rql.agents.networks import actor_net, build_critics, build_value, fitting
+from rql.agents.networks import build_critics, build_plain_policy, build_value
 from rql.agents.statistics import Statistics
 from rql.config.agents.iql import IQLConfig
 from rql.config.schema import Config
 from rql.data.batch import Batch
-from rql.envs.spaces import DiscreteSpec, Spaces
+from rql.envs.spaces import Spaces
 from rql.method.ensemble import minimum
 from rql.method.losses import td_loss
 from rql.method.targets import td_target
 from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
-from rql.nn.policies import CategoricalPolicy, GaussianPolicy
 from rql.optim.adam import Learned, Loss, Metrics, descend, learned
 from rql.optim.polyak import copied, polyak
 
@@ -61,7 +60,7 @@ class IQL:
         own = config.agent
         assert isinstance(own, IQLConfig)
         self.spaces, net = spaces, config.network
-        self.actor = fitting("network.actor.hidden", net.actor.hidden, lambda: self._policy(config, own), device)
+        self.actor = build_plain_policy(net, spaces, own.log_std_min, own.log_std_max, device)
         self.critics = build_critics(net.critic, spaces, device)
         self.value_net = build_value(net.critic, spaces, device)
         rates = learning_rate_scale * own.actor_learning_rate, learning_rate_scale * config.q.learning_rate
@@ -147,10 +146,3 @@ class IQL:
     def _q(self, params: Params, obs: Tensor, action: Tensor) -> Tensor:
         values: Tensor = apply(self.critics, params, obs, action.unsqueeze(1))
         return values.squeeze(-1)
-
-    def _policy(self, config: Config, own: IQLConfig) -> nn.Module:
-        network, obs_dim, spec = config.network.actor, self.spaces.obs_dim, self.spaces.action
-        if isinstance(spec, DiscreteSpec):
-            return CategoricalPolicy(actor_net(network, obs_dim, spec.count))
-        net = actor_net(network, obs_dim, spec.width)
-        return GaussianPolicy(net, spec.width, own.log_std_min, own.log_std_max)

@@ -5,12 +5,14 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from rql.config.choices import PolicyClass
+from rql.config.choices import Aggregate, PolicyClass
 from rql.config.networks import ActorNetworkConfig, CriticNetworkConfig, NetworkConfig, PolicyConfig
-from rql.config.registry import implementation_of
-from rql.envs.spaces import DiscreteSpec, Spaces
+from rql.config.registry import choice_of, implementation_of
+from rql.config.schema import Config
+from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces
+from rql.method.ensemble import Ensemble
 from rql.nn.critics import ContinuousCritics, DiscreteCritics, StateValue
-from rql.nn.policies import CategoricalPolicy, SquashedGaussianPolicy, UniformPolicy
+from rql.nn.policies import CategoricalPolicy, GaussianPolicy, SquashedGaussianPolicy, UniformPolicy
 from rql.utils.errors import ConfigError
 from rql.utils.memory import require_memory
 
@@ -31,6 +33,25 @@ def build_policy(policy: PolicyConfig, network: NetworkConfig, spaces: Spaces, d
             return CategoricalPolicy(actor_net(network.actor, spaces.obs_dim, spaces.action.count))
         net = actor_net(network.actor, spaces.obs_dim, 2 * spaces.action.width)
         return SquashedGaussianPolicy(net, policy.log_std_min, policy.log_std_max)
+
+    return fitting("network.actor.hidden", network.actor.hidden, build, device)
+
+
+def build_plain_policy(
+    network: NetworkConfig, spaces: Spaces, log_std_min: float, log_std_max: float, device: torch.device
+) -> nn.Module:
+    """A policy network for weighted regression: a normal distribution that is not squashed, with one scale for all
+    states, where actions are continuous. Weights are drawn from torch's global generator.
+
+    Raises:
+        ConfigError: if it does not fit into memory.
+    """
+
+    def build() -> nn.Module:
+        if isinstance(spaces.action, DiscreteSpec):
+            return CategoricalPolicy(actor_net(network.actor, spaces.obs_dim, spaces.action.count))
+        width = spaces.action.width
+        return GaussianPolicy(actor_net(network.actor, spaces.obs_dim, width), width, log_std_min, log_std_max)
 
     return fitting("network.actor.hidden", network.actor.hidden, build, device)
 
@@ -74,6 +95,24 @@ def critic_net(network: CriticNetworkConfig, size: int, inputs: int, outputs: in
     """The networks inside an ensemble of critics: (size, rows, inputs) → (size, rows, outputs)."""
     net: nn.Module = implementation_of("network/critic", network)(network, size, inputs, outputs)
     return net
+
+
+def ensemble_of(network: CriticNetworkConfig) -> Ensemble:
+    """How the values of the critics become one."""
+    subset = network.subset_size if network.aggregate is Aggregate.random_min else 0
+    return Ensemble(network.ensemble_size, subset, pessimistic=network.aggregate is Aggregate.min)
+
+
+def continuous_actions(config: Config, spaces: Spaces) -> ContinuousSpec:
+    """The actions of an environment, for an agent that is for continuous ones alone.
+
+    Raises:
+        ConfigError: if they are discrete.
+    """
+    if isinstance(spaces.action, DiscreteSpec):
+        agent, allowed = choice_of("agent", config.agent).name, "rql, iql, awac or bc"
+        raise ConfigError("agent", agent, f"{allowed}: the actions of {config.env.id} are discrete")
+    return spaces.action
 
 
 def uniform_policy(spaces: Spaces) -> UniformPolicy:

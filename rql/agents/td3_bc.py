@@ -1,18 +1,18 @@
 """TD3+BC (Fujimoto & Gu 2021): twin delayed DDPG (Fujimoto et al. 2018) whose policy also imitates the data."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from rql.agents.base import AgentPolicy, Noise, TrainingStage, normal, scalars
-from rql.agents.networks import actor_net, build_critics, fitting
+from rql.agents.networks import actor_net, build_critics, continuous_actions, fitting
 from rql.agents.statistics import Statistics
-from rql.config.agents.td3_bc import TD3BCConfig
+from rql.config.agents.td3_bc import TD3BCConfig, TD3Config
 from rql.config.schema import Config
 from rql.data.batch import Batch
-from rql.envs.spaces import DiscreteSpec, Spaces
+from rql.envs.spaces import Spaces
 from rql.method.ensemble import minimum
 from rql.method.losses import td_loss
 from rql.method.targets import td_target
@@ -21,7 +21,6 @@ from rql.nn.normalizer import Normalizer
 from rql.nn.policies import DeterministicPolicy
 from rql.optim.adam import Learned, Loss, Metrics, descend, learned
 from rql.optim.polyak import copied, polyak
-from rql.utils.errors import ConfigError
 from rql.utils.tree import replaced
 
 
@@ -43,9 +42,12 @@ class TD3BCHyperparameters(NamedTuple):
     critic_learning_rate: Tensor
     discount: Tensor
     tau: Tensor
-    alpha: Tensor
     policy_noise: Tensor
     noise_clip: Tensor
+    actor_weight: Tensor
+    """α of TD3+BC, β1 of ReBRAC."""
+    critic_weight: Tensor
+    """β2 of ReBRAC; TD3+BC has none."""
 
 
 class TD3BC:
@@ -59,27 +61,30 @@ class TD3BC:
         Raises:
             ConfigError: if the actions are discrete, or a network does not fit into memory.
         """
-        own, spec, net = config.agent, spaces.action, config.network
-        assert isinstance(own, TD3BCConfig)
-        if isinstance(spec, DiscreteSpec):
-            raise ConfigError("agent", "td3_bc", f"rql, iql or bc: the actions of {config.env.id} are discrete")
-        hidden, width = net.actor.hidden, spec.width
+        own, net, self.infos = config.agent, config.network, config.agent.stages
+        assert isinstance(own, TD3Config)
+        hidden, width = net.actor.hidden, continuous_actions(config, spaces).width
 
         def build() -> DeterministicPolicy:
             return DeterministicPolicy(actor_net(net.actor, spaces.obs_dim, width))
 
         self.actor = fitting("network.actor.hidden", hidden, build, device)
         self.critics = build_critics(net.critic, spaces, device)
-        self.dims, self.delay, self.exploration_noise = spec.width, own.policy_delay, own.exploration_noise
+        self.dims, self.delay, self.exploration_noise = width, own.policy_delay, own.exploration_noise
         rates = learning_rate_scale * own.actor_learning_rate, learning_rate_scale * config.q.learning_rate
-        numbers = config.q.discount, config.q.tau, own.alpha, own.policy_noise, own.noise_clip
-        self._hparams = TD3BCHyperparameters(*scalars(device, *rates, *numbers))
+        numbers = config.q.discount, config.q.tau, own.policy_noise, own.noise_clip
+        self._hparams = TD3BCHyperparameters(*scalars(device, *rates, *numbers, *self.weights(own)))
+
+    def weights(self, own: Any) -> tuple[float, float]:
+        """The weights of a configuration that tell TD3+BC and ReBRAC from TD3: of the policy, and of the critics."""
+        assert isinstance(own, TD3BCConfig)
+        return own.alpha, 0.0
 
     @property
     def stages(self) -> Sequence[TrainingStage[TD3BCState]]:
         """Offline and online, the policy learns at every `policy_delay`-th update."""
         cycle = (*[self.update_critic] * (self.delay - 1), self.update)
-        return [TrainingStage(info, cycle, self.update_noise) for info in TD3BCConfig.stages]
+        return [TrainingStage(info, cycle, self.update_noise) for info in self.infos]
 
     @property
     def policies(self) -> Mapping[str, AgentPolicy[TD3BCState]]:
@@ -107,11 +112,11 @@ class TD3BC:
     def update_critic(
         self, state: TD3BCState, batch: Batch, noise: Noise, hparams: TD3BCHyperparameters
     ) -> tuple[TD3BCState, Metrics]:
-        """One update of Q: E[ (r + γ min_e Q̄_e(s', π̄(s') + ε) − Q(s,a))² ] with clipped noise ε."""
+        """One update of Q: E[ (r + γ V(s') − Q(s,a))² ], where V is `next_value` at π̄(s') + ε with clipped noise ε."""
         obs, next_obs = state.normalizer(batch.obs), state.normalizer(batch.next_obs)
         smoothing = (hparams.policy_noise * noise["target"]).clamp(-hparams.noise_clip, hparams.noise_clip)
         next_action = (apply(self.actor, state.actor_target, next_obs) + smoothing).clamp(-1.0, 1.0)
-        next_value = minimum(self._q(state.critic_target, next_obs, next_action))
+        next_value = self.next_value(state, batch, next_action, hparams)
         target = td_target(batch.reward, batch.terminated, next_value, hparams.discount**batch.steps)
 
         def loss(params: Params) -> Loss:
@@ -122,19 +127,27 @@ class TD3BC:
         critic, metrics = descend(state.critic, loss, hparams.critic_learning_rate)
         return replaced(state, critic=critic, updates=state.updates + 1.0), metrics | {"target": target.mean()}
 
+    def next_value(self, state: TD3BCState, batch: Batch, next_action: Tensor, hparams: TD3BCHyperparameters) -> Tensor:
+        """min_e Q̄_e(s', ã) (B,) at actions ã (B, d)."""
+        return minimum(self._q(state.critic_target, state.normalizer(batch.next_obs), next_action))
+
+    def policy_loss(self, params: Params, state: TD3BCState, batch: Batch, hparams: TD3BCHyperparameters) -> Loss:
+        """E[ (π(s) − a)² − λ Q_1(s, π(s)) ], λ = α / E|Q_1|."""
+        obs = state.normalizer(batch.obs)
+        action = apply(self.actor, params, obs)
+        q = self._q(state.critic.params, obs, action)[0]
+        imitation = (action - batch.action).square().mean()
+        value = imitation - hparams.actor_weight / q.abs().mean().detach() * q.mean()
+        return value, {"actor_loss": value, "imitation_loss": imitation, "q_policy": q.mean()}
+
     def update(
         self, state: TD3BCState, batch: Batch, noise: Noise, hparams: TD3BCHyperparameters
     ) -> tuple[TD3BCState, Metrics]:
-        """One update of Q, then of the policy and the targets: λ Q_1(s, π(s)) − (π(s) − a)², λ = α / E|Q_1|."""
+        """One update of Q, then of the policy and the targets."""
         state, metrics = self.update_critic(state, batch, noise, hparams)
-        obs = state.normalizer(batch.obs)
 
         def loss(params: Params) -> Loss:
-            action = apply(self.actor, params, obs)
-            q = self._q(state.critic.params, obs, action)[0]
-            imitation = (action - batch.action).square().mean()
-            value = imitation - hparams.alpha / q.abs().mean().detach() * q.mean()
-            return value, {"actor_loss": value, "imitation_loss": imitation, "q_policy": q.mean()}
+            return self.policy_loss(params, state, batch, hparams)
 
         actor, of_actor = descend(state.actor, loss, hparams.actor_learning_rate)
         state = replaced(

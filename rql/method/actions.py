@@ -1,6 +1,7 @@
 """Weighted sets of actions that stand for an expectation under π_BC, or for an integral over the action space."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -79,6 +80,21 @@ def sample_actions(policy: ContinuousDistribution, uniform: Tensor, noise: Tenso
     latent = torch.cat([flat, wide.latent(noise)], dim=-2)
     log_density = torch.logaddexp(wide.log_density(latent), torch.full_like(latent[..., 0], -dims * math.log(2.0)))
     return WeightedActions(latent.tanh(), -log_density + math.log(2.0) - math.log(2 * half))
+
+
+def sample_proposals(policies: Sequence[SquashedGaussian], uniform: Tensor, noise: Tensor) -> WeightedActions:
+    """M uniform actions and M of each of K policies, weighted for integrals as Kumar et al. 2020 do (appendix F).
+
+    `uniform` (B, M, d) lies in [0, 1), `noise` (B, K, M, d) is standard normal. The weight of an action is one over the
+    density of its own proposal p, w = 1 / ((K + 1) M p(a)): Σ_i w_i f(a_i) estimates ∫ f(a) da over [−1, 1]^d without
+    bias, with a variance that nothing bounds where a policy has little density. `sample_actions` bounds it.
+    """
+    count, dims = uniform.shape[-2:]
+    latents = [policy.unsqueeze().latent(noise[..., index, :, :]) for index, policy in enumerate(policies)]
+    densities = [policy.unsqueeze().log_density(latent) for policy, latent in zip(policies, latents, strict=True)]
+    flat = torch.full_like(uniform[..., 0], -dims * math.log(2.0))
+    actions = torch.cat([2.0 * uniform - 1.0, *(latent.tanh() for latent in latents)], dim=-2)
+    return WeightedActions(actions, -torch.cat([flat, *densities], dim=-1) - math.log((len(policies) + 1) * count))
 
 
 def _all_actions(bc: Categorical) -> Tensor:

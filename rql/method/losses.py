@@ -33,6 +33,13 @@ def cql_loss(q_space: Tensor, log_weight: Tensor, q_data: Tensor) -> Tensor:
     return ((q_space + log_weight).logsumexp(-1) - q_data).mean(-1).sum()
 
 
+def likeness(gradients: Tensor) -> Tensor:
+    """L_ES = E[ Σ_{i≠j} cos(∇_a Q_i, ∇_a Q_j) / (E − 1) ] of critics' gradients (E, B, d) (An et al. 2021)."""
+    directions = gradients / gradients.norm(dim=-1, keepdim=True).clamp_min(1e-10)
+    pairs: Tensor = directions.sum(0).square().sum(-1) - directions.square().sum((0, -1))
+    return pairs.mean() / (len(gradients) - 1)
+
+
 def amortized_loss(q: Tensor, kl: Tensor, beta: Tensor) -> Tensor:
     """KL(π_θ ‖ π_final) up to a constant: −E_{a~π_θ}[β Q(s,a)] + KL(π_θ ‖ π_BC).
 

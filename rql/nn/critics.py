@@ -27,10 +27,10 @@ class ContinuousCritics(nn.Module):
         self.size, self.net = size, net
 
     def forward(self, obs: Tensor, actions: Tensor) -> Tensor:
-        """obs (B, obs_dim) and actions (B, N, d) → (E, B, N)."""
-        batch, number, _ = actions.shape
-        pairs = torch.cat([obs.unsqueeze(1).expand(-1, number, -1), actions], dim=-1)
-        values: Tensor = self.net(pairs.reshape(1, batch * number, -1).expand(self.size, -1, -1))
+        """obs (B, obs_dim) and actions (B, N, d), or (E, B, N, d) with some for each critic, → (E, B, N)."""
+        *_, batch, number, _ = actions.shape
+        pairs = torch.cat([obs.unsqueeze(1).expand(*actions.shape[:-1], -1), actions], dim=-1)
+        values: Tensor = self.net(pairs.reshape(-1, batch * number, pairs.shape[-1]).expand(self.size, -1, -1))
         return values.view(self.size, batch, number)
 
 

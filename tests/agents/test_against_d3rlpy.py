@@ -1,23 +1,27 @@
-"""IQL and TD3+BC beside d3rlpy: the same weights and batch give the same losses and, after updates, the same weights.
+"""Agents beside d3rlpy: the same weights and batch give the same losses and, after updates, the same weights.
 
 d3rlpy is installed by `pip install --no-deps -r benchmarks/d3rlpy.txt`, as `make test` does: it asks for an older
 gymnasium than ours and works with this one.
 """
 
+import copy
+import math
+from functools import partial
 from typing import Any
 
 import d3rlpy
 import numpy as np
 import pytest
 import torch
-from conftest import box_spaces, compose_config, first_state
+from conftest import box_spaces, first_state, with_agent
 from d3rlpy.models import VectorEncoderFactory
 from d3rlpy.torch_utility import TorchMiniBatch
 from torch import Tensor, nn
 
 from rql.agents.build import build_agent
-from rql.data.batch import Batch
+from rql.data.batch import MC_RETURN, NEXT_ACTION, Batch
 from rql.envs.spaces import ContinuousSpec
+from rql.nn.distributions import SquashedGaussian
 
 OBS, DIMS, ROWS, UPDATES = 5, 2, 32, 4
 SPACES = box_spaces(OBS, ContinuousSpec(-np.ones(DIMS, np.float32), np.ones(DIMS, np.float32), (DIMS,)))
@@ -25,6 +29,7 @@ SMALL = [
     *("network.actor.hidden=[16,16]", "network.critic.hidden=[16,16]", "network.actor.layer_norm=false"),
     *("network.critic.layer_norm=false", "q.learning_rate=3e-4", "q.tau=0.005"),
 ]
+BETAS = {"actor_beta": 0.3, "critic_beta": 0.7}
 TOLERANCE = 1e-4
 
 
@@ -34,7 +39,9 @@ def batch() -> Batch:
     obs, next_obs = (torch.randn(ROWS, OBS, generator=draws) for _ in range(2))
     action = torch.rand(ROWS, DIMS, generator=draws) * 1.8 - 0.9
     reward, terminated = torch.randn(ROWS, generator=draws), (torch.rand(ROWS, generator=draws) < 0.2).float()
-    return Batch(obs, action, reward, next_obs, terminated, torch.ones(ROWS))
+    known = {MC_RETURN: 3.0 * torch.randn(ROWS, generator=draws), NEXT_ACTION: action.flip(0)}
+    extra = known | {f"{NEXT_ACTION}_mask": torch.ones(ROWS)}
+    return Batch(obs, action, reward, next_obs, terminated, torch.ones(ROWS), extra)
 
 
 def theirs_of(batch: Batch) -> TorchMiniBatch:
@@ -44,8 +51,8 @@ def theirs_of(batch: Batch) -> TorchMiniBatch:
         actions=batch.action,
         rewards=batch.reward.view(column),
         next_observations=batch.next_obs,
-        next_actions=torch.zeros_like(batch.action),
-        returns_to_go=torch.zeros(column),
+        next_actions=batch.extra[NEXT_ACTION],
+        returns_to_go=batch.extra[MC_RETURN].view(column),
         terminals=batch.terminated.view(column),
         intervals=torch.ones(column),
         device="cpu",
@@ -81,6 +88,14 @@ def impl_of(config: Any) -> Any:
     return algorithm.impl
 
 
+def agent_of(name: str, **changes: Any) -> Any:
+    """An agent of ours, with other values of some of its own keys."""
+    config = with_agent(name, *SMALL)
+    for key, value in changes.items():
+        setattr(config.agent, key, value)
+    return build_agent(config, SPACES, torch.device("cpu"))
+
+
 def with_params(part: Any, params: dict[str, Tensor]) -> Any:
     """A trained part of a state with other parameters."""
     return part._replace(params=params)
@@ -105,7 +120,7 @@ def test_iql(batch: Batch) -> None:
         scale = modules.policy._logstd.detach().clone().squeeze(0)
         return policy_params(modules.policy) | {"raw_log_std": scale}
 
-    agent = build_agent(compose_config("agent=iql", *SMALL), SPACES, torch.device("cpu"))
+    agent = agent_of("iql")
     state = first_state(agent, SPACES)
     state = state._replace(
         actor=with_params(state.actor, actor_params()),
@@ -126,10 +141,14 @@ def test_iql(batch: Batch) -> None:
     assert_close(state.target, critic_params(modules.targ_q_funcs))
 
 
-def test_td3_bc(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
-    impl = impl_of(d3rlpy.algos.TD3PlusBCConfig(**encoders("actor", "critic")))
+@pytest.mark.parametrize("name", ["td3_bc", "rebrac"])
+def test_td3_bc_and_rebrac(name: str, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs_too = {"td3_bc": d3rlpy.algos.TD3PlusBCConfig, "rebrac": partial(d3rlpy.algos.ReBRACConfig, **BETAS)}
+    rates = {f"{part}_learning_rate": 3e-4 for part in ("actor", "critic")}
+    impl = impl_of(theirs_too[name](**rates, **encoders("actor", "critic")))
     modules = impl._modules
-    agent = build_agent(compose_config("agent=td3_bc", *SMALL), SPACES, torch.device("cpu"))
+    changes = {key.replace("beta", "penalty"): value for key, value in BETAS.items() if name == "rebrac"}
+    agent = agent_of(name, **changes)
     state = first_state(agent, SPACES)
     state = state._replace(
         actor=with_params(state.actor, policy_params(modules.policy)),
@@ -155,3 +174,87 @@ def test_td3_bc(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_close(state.actor_target, policy_params(modules.targ_policy))
     assert_close(state.critic.params, critic_params(modules.q_funcs))
     assert_close(state.critic_target, critic_params(modules.targ_q_funcs))
+
+
+class TheirPolicy(nn.Module):
+    """A policy of theirs as one of ours, for the two bound the scale in different ways."""
+
+    def __init__(self, policy: nn.Module) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, obs: Tensor) -> SquashedGaussian:
+        found = self.policy(obs)
+        return SquashedGaussian(found.mu, found.logstd)
+
+
+def replay(monkeypatch: pytest.MonkeyPatch, noise: dict[str, Tensor], names: list[str]) -> None:
+    """Let them draw, in this order, the numbers that we have drawn already."""
+    drawn = [noise[name] for name in names]
+    if "space_normal" in noise:
+        drawn[1:1] = noise["space_normal"].permute(1, 2, 0, 3).unbind()
+        flat = 2.0 * noise["space_uniform"].reshape(-1, DIMS) - 1.0
+        monkeypatch.setattr(torch.Tensor, "uniform_", lambda self, *_: self.copy_(flat))
+    monkeypatch.setattr("torch.distributions.normal._standard_normal", lambda *_, **__: drawn.pop(0))
+
+
+@pytest.mark.parametrize("name", ["sac", "cql", "cal_ql"])
+def test_sac_and_what_builds_on_it(name: str, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the temperature, which they move before the policy and we after it."""
+    kinds = {"sac": d3rlpy.algos.SACConfig, "cql": d3rlpy.algos.CQLConfig, "cal_ql": d3rlpy.algos.CalQLConfig}
+    conservative = {"alpha_learning_rate": 0.0, "alpha_threshold": 0.0, "soft_q_backup": True, "n_action_samples": 3}
+    rates = {"actor_learning_rate": 3e-4, "critic_learning_rate": 3e-4, "temp_learning_rate": 0.0}
+    impl = impl_of(kinds[name](**rates, **({} if name == "sac" else conservative), **encoders("actor", "critic")))
+    own = {} if name == "sac" else {"num_samples": 3}
+    agent = agent_of(name, backup_entropy=True, actor_learning_rate=3e-4, temperature_learning_rate=0.0, **own)
+    modules, agent.actor = impl._modules, TheirPolicy(copy.deepcopy(impl._modules.policy))
+    state = first_state(agent, SPACES)
+    critic = with_params(state.critic, critic_params(modules.q_funcs))
+    state = state._replace(critic=critic, target=critic_params(modules.targ_q_funcs))
+    stage, draws = agent.stages[0], torch.Generator().manual_seed(1)
+    for step in range(UPDATES):
+        hparams = agent.hparams(stage.info.name, step)
+        noise = stage.noise(ROWS, hparams, draws)
+        replay(monkeypatch, noise, ["next_action", "action"])
+        theirs = impl.inner_update(theirs_of(batch), step)
+        monkeypatch.undo()
+        state, ours = stage.cycle[0](state, batch, noise, hparams)
+        loss = ours["td_loss"]
+        if name != "sac":
+            loss = loss + 5.0 * (ours["cql_loss"] + 2 * math.log(3 * 3))  # we say what the integral is, they up to this
+        assert loss.item() == pytest.approx(theirs["critic_loss"], rel=TOLERANCE)
+        assert ours["actor_loss"].item() == pytest.approx(theirs["actor_loss"], rel=TOLERANCE)
+    assert_close(state.actor.params, dict(TheirPolicy(modules.policy).named_parameters()))
+    assert_close(state.critic.params, critic_params(modules.q_funcs))
+    assert_close(state.target, critic_params(modules.targ_q_funcs))
+
+
+def test_awac(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all episodes over, for in the value of the next state they squash what they do not elsewhere."""
+    batch = batch._replace(terminated=torch.ones(ROWS))
+    rates = {f"{part}_learning_rate": 3e-4 for part in ("actor", "critic")}
+    impl = impl_of(d3rlpy.algos.AWACConfig(**rates, **encoders("actor", "critic")))
+    modules = impl._modules
+
+    def actor_params() -> dict[str, Tensor]:
+        scale = modules.policy._logstd.detach().clone().squeeze(0)
+        return policy_params(modules.policy) | {"raw_log_std": scale}
+
+    agent = agent_of("awac")
+    state = first_state(agent, SPACES)
+    state = state._replace(
+        actor=with_params(state.actor, actor_params()),
+        critic=with_params(state.critic, critic_params(modules.q_funcs)),
+    )
+    stage, draws = agent.stages[0], torch.Generator().manual_seed(1)
+    for step in range(UPDATES):
+        hparams = agent.hparams("offline", step)
+        noise = stage.noise(ROWS, hparams, draws)
+        replay(monkeypatch, noise | {"action": noise["action"].unsqueeze(0)}, ["next_action", "action"])
+        theirs = impl.inner_update(theirs_of(batch), step)
+        monkeypatch.undo()
+        state, ours = stage.cycle[0](state, batch, noise, hparams)
+        assert ours["td_loss"].item() == pytest.approx(theirs["critic_loss"], rel=TOLERANCE)
+        assert ROWS * ours["actor_loss"].item() == pytest.approx(theirs["actor_loss"], rel=TOLERANCE)
+    assert_close(state.actor.params, actor_params())
+    assert_close(state.critic.params, critic_params(modules.q_funcs))

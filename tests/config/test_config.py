@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT, TINY, Cli, compose_config
+from omegaconf import OmegaConf
 
 from rql.__main__ import main as rql_main
 from rql.config.data import MinariDatasetConfig
 from rql.config.registry import choices
+from rql.config.schema import Config
 
 CHOICES = {
     group.name: [path.stem for path in sorted(group.glob("*.yaml"))]
     for group in sorted((ROOT / "conf").iterdir())
-    if group.is_dir() and group.name not in ("hydra", "experiment", "behaviour", "sweep")
+    if group.is_dir() and group.name not in ("hydra", "experiment", "published", "behaviour", "sweep")
 }
 """All groups but those of a command of its own, and the presets, which are composed one at a time."""
 
@@ -64,6 +66,16 @@ def test_every_choice_of_every_group_composes(overrides: list[str]) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/experiment").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_preset_composes(path: Path) -> None:
     compose_config(f"experiment={path.stem}")
+
+
+def test_every_published_setting_has_keys_of_its_agent_and_of_the_others() -> None:
+    """Merged here, for composing each takes its time; the README's commands compose some."""
+    schema: Any = OmegaConf.structured(Config)
+    for path in (ROOT / "conf/published").glob("*.yaml"):
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        ((_, agent),) = plain.pop("defaults")[0].items()
+        OmegaConf.merge(OmegaConf.structured(choices()["agent"][agent].schema), plain.pop("agent"))
+        OmegaConf.merge(schema, plain)
 
 
 def test_the_ranges_of_the_method_are_the_defaults() -> None:

@@ -13,6 +13,7 @@ from rql.method.actions import (
     sample_mixture,
     sample_policy,
     sample_prior,
+    sample_proposals,
 )
 from rql.method.composition import kl_from_prior
 from rql.method.losses import amortized_loss, bc_loss, cql_loss
@@ -178,6 +179,16 @@ def test_the_conservative_integral_is_unbiased_whatever_the_policy(concentrated:
     q_data = torch.zeros(1, 1, dtype=torch.float64)
     estimate = cql_loss(q_of(weighted.actions[..., 0])[None], weighted.log_weight, q_data)
     assert estimate.item() == pytest.approx(math.log(exact), abs=0.01)
+
+
+def test_proposals_that_are_weighted_each_by_itself_give_the_same_integral() -> None:
+    uniform = torch.rand((1, SAMPLES, 1), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    noise = torch.stack([normal(SAMPLES), normal(SAMPLES, 1)], dim=1)
+    weighted = sample_proposals([one_state(0.0, 0.0), one_state(0.3, 0.3)], uniform, noise)
+    values = q_of(weighted.actions[..., 0]) + weighted.log_weight
+    exact = q_of(GRID).exp().sum().item() * STEP
+    for third in values.chunk(3, dim=-1):
+        assert 3.0 * third.logsumexp(-1).exp().item() == pytest.approx(exact, rel=0.03)
 
 
 def test_the_amortized_loss_differs_from_the_kl_to_the_composition_by_log_z_alone() -> None:

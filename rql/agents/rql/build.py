@@ -4,16 +4,15 @@ import math
 
 import torch
 
-from rql.agents.networks import build_critics, build_policy, build_value, uniform_policy
+from rql.agents.networks import build_critics, build_policy, build_value, ensemble_of, uniform_policy
 from rql.agents.rql.actions import ActionModel, ContinuousActions, DiscreteActions
 from rql.agents.rql.agent import RQL, NextValue
 from rql.agents.rql.baseline import NoBaseline, ValueBaseline
 from rql.agents.rql.composition import Amortized, Resampled
-from rql.agents.rql.residual import Ensemble, Residual
+from rql.agents.rql.residual import Residual
 from rql.agents.rql.schedule import RQLSchedule
-from rql.config.choices import Aggregate, PolicyClass
+from rql.config.choices import PolicyClass
 from rql.config.method import AmortizedConfig, KLBetaConfig, PolicyTargetConfig, ResampleConfig
-from rql.config.networks import CriticNetworkConfig
 from rql.config.registry import implementation_of
 from rql.config.schema import Config
 from rql.envs.spaces import DiscreteSpec, Spaces
@@ -33,7 +32,7 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
     critics = build_critics(config.network.critic, spaces, device)
     uniform = config.policy.name is PolicyClass.uniform
     prior = uniform_policy(spaces) if uniform else policy
-    residual = Residual(prior, critics, _ensemble(config.network.critic), config.q.normalize)
+    residual = Residual(prior, critics, ensemble_of(config.network.critic), config.q.normalize)
     actions = _actions(config, spaces)
     composition: Resampled = Resampled(residual, actions)
     if isinstance(config.composition, AmortizedConfig) and isinstance(actions, ContinuousActions):
@@ -84,8 +83,3 @@ def _actions(config: Config, spaces: Spaces) -> ActionModel:
     samples = config.target.num_samples, config.cql.num_samples, candidates
     on_policy = isinstance(config.target, PolicyTargetConfig)
     return ContinuousActions(spaces.action.width, *samples, on_policy, config.q.normalize)
-
-
-def _ensemble(net: CriticNetworkConfig) -> Ensemble:
-    subset = net.subset_size if net.aggregate is Aggregate.random_min else 0
-    return Ensemble(net.ensemble_size, subset, pessimistic=net.aggregate is Aggregate.min)

@@ -5,11 +5,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from rql.agents.base import Noise
 from rql.agents.statistics import ReturnStatistics
-from rql.method import ensemble
 from rql.method.actions import WeightedActions
 from rql.method.composition import effective_sample_share, kl_from_prior
+from rql.method.ensemble import Ensemble
 from rql.method.targets import expected_value
 from rql.nn.network import Params, apply
 from rql.nn.normalizer import Normalizer
@@ -61,26 +60,6 @@ class RQLHyperparameters(NamedTuple):
     kl_budget: Tensor
     kl_rate: Tensor
     kl_max_beta: Tensor
-
-
-@dataclass(frozen=True)
-class Ensemble:
-    """How the values of E critics become one: by their minimum, their mean, or the minimum of some drawn at random."""
-
-    size: int
-    """E."""
-    subset: int = 0
-    """Critics that an update draws; 0 where it takes all."""
-    pessimistic: bool = True
-    """Whether all critics become one by their minimum, and not by their mean."""
-
-    def for_target(self, q: Tensor, noise: Noise) -> Tensor:
-        """(E, …) → (…) where the TD target is computed."""
-        return ensemble.random_minimum(q, noise["subset"], self.subset) if self.subset else self.for_acting(q)
-
-    def for_acting(self, q: Tensor) -> Tensor:
-        """(E, …) → (…) where actions are chosen; nothing is drawn at random."""
-        return ensemble.minimum(q) if self.pessimistic else ensemble.mean(q)
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,12 @@ from rql.config.registry import register
 from rql.config.settings import at_least, positive
 
 
-@register("agent", "td3_bc", implementation="rql.agents.td3_bc:TD3BC")
 @dataclass
-class TD3BCConfig(AgentConfig):
-    """TD3+BC (Fujimoto & Gu 2021): TD3 whose policy also imitates the data; for continuous actions."""
+class TD3Config(AgentConfig):
+    """What the agents that build on TD3 (Fujimoto et al. 2018) have in common."""
 
-    stages: ClassVar[tuple[StageInfo, ...]] = (
-        StageInfo("offline", "TD3+BC offline", "policy", "offline", StageData.offline),
-        StageInfo("online", "finetuning online", "policy", "finetuned", StageData.online),
-    )
     policies: ClassVar[dict[str, str]] = {"policy": "π"}
 
-    alpha: float = positive(2.5)
-    """Weight of Q, in units of its mean size, against the imitation of the data."""
     policy_noise: float = at_least(0.2, 0)
     """Standard deviation of the noise on the target policy's actions, where an action ranges over [−1, 1]."""
     noise_clip: float = at_least(0.5, 0)
@@ -31,3 +24,17 @@ class TD3BCConfig(AgentConfig):
     """Standard deviation of the noise on actions that are sampled."""
     actor_learning_rate: float = positive(3e-4)
     """Of the policy; Q learns at `q.learning_rate`."""
+
+
+@register("agent", "td3_bc", implementation="rql.agents.td3_bc:TD3BC")
+@dataclass
+class TD3BCConfig(TD3Config):
+    """TD3+BC (Fujimoto & Gu 2021): TD3 whose policy also imitates the data; for continuous actions."""
+
+    stages: ClassVar[tuple[StageInfo, ...]] = (
+        StageInfo("offline", "TD3+BC offline", "policy", "offline", StageData.offline),
+        StageInfo("online", "finetuning online", "policy", "finetuned", StageData.online),
+    )
+
+    alpha: float = positive(2.5)
+    """Weight of Q, in units of its mean size, against the imitation of the data."""

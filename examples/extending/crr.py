@@ -1,6 +1,6 @@
-"""An agent of your own: AWAC (Nair et al. 2020), offline and then online, for discrete and continuous actions.
+"""An agent of your own: CRR (Wang et al. 2020), offline and then online, for discrete and continuous actions.
 
-Q follows the policy, and the policy is regressed on the actions of the data, weighted by exp(advantage / λ).
+Q follows the policy, and the policy is regressed on the actions of the data, weighted by exp(advantage / β).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from torch import Tensor
 import rql
 from rql.agents.base import AgentPolicy, Noise, TrainingStage, action_noise, scalars
 from rql.agents.networks import build_critics, build_policy
+from rql.agents.statistics import Statistics
 from rql.config.agents.base import AgentConfig, StageData, StageInfo
 from rql.config.schema import Config
 from rql.config.settings import positive
@@ -24,10 +25,12 @@ from rql.method.targets import td_target
 from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Learned, Loss, Metrics, descend, learned
-from rql.optim.polyak import polyak
+from rql.optim.polyak import copied, polyak
+
+LARGEST_WEIGHT = 20.0
 
 
-class AWACState(NamedTuple):
+class CRRState(NamedTuple):
     """All of the agent that changes: a checkpoint is this tuple."""
 
     normalizer: Normalizer
@@ -38,7 +41,7 @@ class AWACState(NamedTuple):
     updates: Tensor
 
 
-class AWACHyperparameters(NamedTuple):
+class CRRHyperparameters(NamedTuple):
     """The numbers of an update, all scalars."""
 
     actor_learning_rate: Tensor
@@ -48,7 +51,7 @@ class AWACHyperparameters(NamedTuple):
     temperature: Tensor
 
 
-class AWAC:
+class CRR:
     """The networks, and pure functions of the state."""
 
     needs: frozenset[str] = frozenset()
@@ -56,46 +59,46 @@ class AWAC:
     def __init__(self, config: Config, spaces: Spaces, device: torch.device, learning_rate_scale: float) -> None:
         """Build the networks. Weights are drawn from torch's global generator."""
         own = config.agent
-        assert isinstance(own, AWACConfig)
+        assert isinstance(own, CRRConfig)
         self.spaces = spaces
         self.actor = build_policy(config.policy, config.network, spaces, device)
         self.critics = build_critics(config.network.critic, spaces, device)
         rates = learning_rate_scale * own.actor_learning_rate, learning_rate_scale * config.q.learning_rate
         numbers = config.q.discount, config.q.tau, own.temperature
-        self._hparams = AWACHyperparameters(*scalars(device, *rates, *numbers))
+        self._hparams = CRRHyperparameters(*scalars(device, *rates, *numbers))
 
     @property
-    def stages(self) -> Sequence[TrainingStage[AWACState]]:
+    def stages(self) -> Sequence[TrainingStage[CRRState]]:
         """The stages, which repeat one update offline and online."""
-        return [TrainingStage(info, (self.update,), self.update_noise) for info in AWACConfig.stages]
+        return [TrainingStage(info, (self.update,), self.update_noise) for info in CRRConfig.stages]
 
     @property
-    def policies(self) -> Mapping[str, AgentPolicy[AWACState]]:
+    def policies(self) -> Mapping[str, AgentPolicy[CRRState]]:
         """The policy."""
         return {"policy": AgentPolicy(self.act, self.act_noise, self.value)}
 
-    def init(self, normalizer: Normalizer) -> AWACState:
+    def init(self, statistics: Statistics) -> CRRState:
         """The state before any update."""
         actor, critic = learned(parameters_of(self.actor)), learned(parameters_of(self.critics))
-        updates = torch.zeros((), device=normalizer.mean.device)
-        return AWACState(normalizer, actor, critic, critic.params, updates)
+        updates = torch.zeros((), device=statistics.normalizer.mean.device)
+        return CRRState(statistics.normalizer, actor, critic, copied(critic.params), updates)
 
-    def hparams(self, stage: str, step: int) -> AWACHyperparameters:
+    def hparams(self, stage: str, step: int) -> CRRHyperparameters:
         """The hyper-parameters, constant over all steps."""
         return self._hparams
 
-    def scheduled(self, state: AWACState, hparams: AWACHyperparameters) -> AWACState:
+    def scheduled(self, state: CRRState, hparams: CRRHyperparameters) -> CRRState:
         """The state as it is: nothing is scheduled."""
         return state
 
-    def update_noise(self, batch: int, hparams: AWACHyperparameters, generator: torch.Generator) -> Noise:
+    def update_noise(self, batch: int, hparams: CRRHyperparameters, generator: torch.Generator) -> Noise:
         """The random numbers of one update: of the policy's actions in s and in s'."""
         names = ("action", "next_action")
         return {name: self.act_noise(batch, generator)["action"] for name in names}
 
     def update(
-        self, state: AWACState, batch: Batch, noise: Noise, hparams: AWACHyperparameters
-    ) -> tuple[AWACState, Metrics]:
+        self, state: CRRState, batch: Batch, noise: Noise, hparams: CRRHyperparameters
+    ) -> tuple[CRRState, Metrics]:
         """One update of Q, the policy and Q̄."""
         obs, next_obs = state.normalizer(batch.obs), state.normalizer(batch.next_obs)
         next_action = apply(self.actor, state.actor.params, next_obs).sample(noise["next_action"])
@@ -110,19 +113,19 @@ class AWAC:
         critic, of_critic = descend(state.critic, critic_loss, hparams.critic_learning_rate)
         own_action = apply(self.actor, state.actor.params, obs).sample(noise["action"])
         q_data, q_policy = (minimum(self._q(critic.params, obs, action)) for action in (batch.action, own_action))
-        weight = torch.softmax((q_data - q_policy) / hparams.temperature, 0) * len(q_data)
+        weight = ((q_data - q_policy) / hparams.temperature).exp().clamp_max(LARGEST_WEIGHT)
 
         def actor_loss(params: Params) -> Loss:
-            """E[ −w log π(a|s) ], w ∝ exp((Q(s,a) − Q(s,a_π)) / λ), of mean 1 over the batch."""
+            """E[ −w log π(a|s) ], w = exp((Q(s,a) − Q(s,a_π)) / β), no more than 20, with a_π ~ π(s)."""
             loss = -(weight * apply(self.actor, params, obs).log_prob(batch.action)).mean()
             return loss, {"actor_loss": loss, "q_data": q_data.mean(), "q_policy": q_policy.mean()}
 
         actor, of_actor = descend(state.actor, actor_loss, hparams.actor_learning_rate)
         bar = polyak(state.target, critic.params, hparams.tau)
         metrics = of_critic | of_actor | {"target": target.mean()}
-        return AWACState(state.normalizer, actor, critic, bar, state.updates + 1.0), metrics
+        return CRRState(state.normalizer, actor, critic, bar, state.updates + 1.0), metrics
 
-    def act(self, state: AWACState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
+    def act(self, state: CRRState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """Actions (B,) or (B, d) at observations (B, obs_dim)."""
         policy = apply(self.actor, state.actor.params, state.normalizer(obs))
         action: Tensor = policy.mode() if deterministic else policy.sample(noise["action"])
@@ -132,7 +135,7 @@ class AWAC:
         """The random numbers of one `act` at `count` observations."""
         return action_noise(self.spaces.action, count, generator)
 
-    def value(self, state: AWACState, obs: Tensor, action: Tensor) -> Tensor:
+    def value(self, state: CRRState, obs: Tensor, action: Tensor) -> Tensor:
         """Q (B,) of actions at observations (B, obs_dim)."""
         return minimum(self._q(state.critic.params, state.normalizer(obs), action))
 
@@ -141,19 +144,19 @@ class AWAC:
         return values.squeeze(-1)
 
 
-@rql.register("agent", "awac", AWAC)
+@rql.register("agent", "crr", CRR)
 @dataclass
-class AWACConfig(AgentConfig):
-    """Advantage-weighted actor-critic."""
+class CRRConfig(AgentConfig):
+    """Critic-regularised regression."""
 
     stages: ClassVar[tuple[StageInfo, ...]] = (
-        StageInfo("offline", "AWAC offline", "policy", "offline", StageData.offline),
+        StageInfo("offline", "CRR offline", "policy", "offline", StageData.offline),
         StageInfo("online", "finetuning online", "policy", "finetuned", StageData.online),
     )
     policies: ClassVar[dict[str, str]] = {"policy": "π"}
     reads: ClassVar[frozenset[str]] = frozenset({"policy"})
 
     temperature: float = positive(1.0)
-    """λ: the smaller, the more the policy prefers the better actions of the data."""
+    """β: the smaller, the more the policy prefers the better actions of the data."""
     actor_learning_rate: float = positive(3e-4)
     """Learning rate of the policy."""
