@@ -5,7 +5,6 @@ import gc
 import importlib
 import json
 import multiprocessing
-import resource
 import signal
 import subprocess
 import sys
@@ -219,19 +218,6 @@ def sweeping(*overrides: str) -> Iterator[DictConfig]:
     """What Hydra composes when a sweep begins; in the meantime its jobs can be composed."""
     with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
         yield compose("config", overrides=list(overrides), return_hydra_config=True)
-
-
-@contextmanager
-def small_files(most: int) -> Iterator[None]:
-    """As on a full disk: no file grows beyond so many bytes."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from rql.config.validate import validate
 from rql.utils.errors import ConfigError
 
 T = TypeVar("T")
-_stored: dict[tuple[str | None, str], type[Any]] = {}
 
 
 def register_schemas(folders: Sequence[Path] = ()) -> None:
@@ -33,19 +32,13 @@ def register_schemas(folders: Sequence[Path] = ()) -> None:
     """
     searched = [configuration_folder(), *folders]
     register_listing()
-    _store(None, "schema", schema.Config)
+    store = ConfigStore.instance()
+    store.store(name="schema", node=schema.Config)
     for group, named in choices().items():
         for name, choice in named.items():
-            _store(f"schema/{group}", name, choice.schema)
+            store.store(group=f"schema/{group}", name=name, node=choice.schema)
             if not any((folder / group / f"{name}.yaml").exists() for folder in searched):
-                _store(group, name, choice.schema)
-
-
-def _store(group: str | None, name: str, node: type[Any]) -> None:
-    """Store a dataclass, once: Hydra walks through it anew each time."""
-    if _stored.get((group, name)) is not node:
-        ConfigStore.instance().store(group=group, name=name, node=node)
-        _stored[group, name] = node
+                store.store(group=group, name=name, node=choice.schema)
 
 
 def load(composed: DictConfig) -> schema.Config:

@@ -1,6 +1,5 @@
 """Hydra's launchers and sweepers as this package wants them, where their plugins are installed."""
 
-from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -44,9 +43,8 @@ EXTRAS = {
 """The extra of this package that brings a choice of `hydra/launcher` or `hydra/sweeper`."""
 
 
-@cache
 def register_launchers() -> None:
-    """Put the tuned values over the plugins' own, once."""
+    """Put the tuned values over the plugins' own."""
     Plugins.instance()  # finds the plugins, which make themselves known to the store
     store = ConfigStore.instance()
     for name, values in TUNED.items():

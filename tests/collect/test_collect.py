@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import stable_baselines3
 import torch
-from conftest import ROOT, TINY, Cli, Collect, ended, in_another_process, metrics_of, small_files
+from conftest import ROOT, TINY, Cli, Collect, ended, in_another_process, metrics_of
+from full_disk import small_files
 from gymnasium.envs.classic_control import CartPoleEnv
 from made_data import some_episodes
 

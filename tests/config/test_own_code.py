@@ -114,7 +114,7 @@ def test_a_run_is_made_of_choices_from_outside_and_goes_on_with_them(folder: Pat
     config = yaml.safe_load((directory / "config.yaml").read_text())
     assert config["imports"] == ["mine"] and config["beta"] == {"power": 2.0, "end": 1.0}
     online = [line for line in metrics_of(directory) if line["stage"] == "online" and "beta" in line]
-    assert online and all(line["beta"] == pytest.approx(((line["step"] - 7) / 17) ** 2, abs=0.1) for line in online)
+    assert online and all(line["beta"] == pytest.approx(((line["step"] - 8) / 17) ** 2, abs=0.1) for line in online)
     cli(*command, "online.env_steps=36", "dataset.workers=2")
     with pytest.raises(SystemExit):
         cli(*command, "online.env_steps=36", "dataset.count=5")

@@ -62,8 +62,8 @@ def test_your_own_choices_are_named_too(tmp_path: Path) -> None:
     [
         ("gamma", "q.discount"),
         ("q.gamma", "q.discount"),
-        ("learning_rate", "bc.learning_rate or q.learning_rate or composition.learning_rate"),
-        ("lr", "bc.learning_rate or q.learning_rate or composition.learning_rate"),
+        ("learning_rate", "bc.learning_rate or baseline.learning_rate or q.learning_rate or composition.learning_rate"),
+        ("lr", "bc.learning_rate or baseline.learning_rate or q.learning_rate or composition.learning_rate"),
         ("q.lr", "q.learning_rate"),
         ("tau", "q.tau"),
         ("alpha", "cql.alpha"),

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, box_spaces, small_files
+from conftest import ROOT, box_spaces
+from full_disk import small_files
 from made_data import flat, write_npz
 
 from rql.config.choices import Unfinished

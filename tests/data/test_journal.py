@@ -7,7 +7,8 @@ import gymnasium
 import minari
 import numpy as np
 import pytest
-from conftest import Collect, small_files
+from conftest import Collect
+from full_disk import small_files
 from gymnasium import spaces
 from made_data import some_episodes
 from minari.data_collector.episode_buffer import EpisodeBuffer

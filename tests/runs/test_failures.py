@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TINY, Cli, metrics_of, small_files, summary_of
+from conftest import TINY, Cli, metrics_of, summary_of
 from cut_off_runs import MORE, damaged
+from full_disk import small_files
 
 from rql.runs import checkpoints
 
@@ -27,7 +28,15 @@ def test_a_checkpoint_that_led_to_nothing_twice_is_dropped_for_the_one_before(cl
     lengths = ["offline.updates=0", "online.env_steps=60", "online.warmup_fraction=0", "online.eval_every=0"]
     watched = ["watchdog.action=roll_back", "watchdog.max_q=1e-9", "watchdog.max_rollbacks=2"]
     with pytest.raises(SystemExit) as stop:
-        cli(*TINY, *lengths, *watched, "checkpoint.steps=7", "checkpoint.keep=1", "tracking.log_every=13")
+        cli(
+            *TINY,
+            *lengths,
+            *watched,
+            "batch_size=4",
+            "checkpoint.steps=7",
+            "checkpoint.keep=1",
+            "tracking.log_every=13",
+        )
     said = capsys.readouterr()
     assert stop.value.code == 2 and "it had gone back to a checkpoint watchdog.max_rollbacks=2 times" in said.err
     assert said.out.count("going on from 0-bc-0000000006-end.pt") == 1

@@ -36,7 +36,7 @@ def test_a_run_leaves_a_whole_record(cli: Cli, capsys: pytest.CaptureFixture[str
         for name in ("return", "return_std", "return_episodes", "return_min", "return_max", "sample_return"):
             assert summary[f"{stage}/{name}"] == final[name]
         assert summary[f"{stage}/updates_per_second"] > 0
-    trained = {"bc": {"bc"}, "offline": {"critic", "actor"}, "online": {"critic", "actor"}}
+    trained = {"bc": {"bc", "baseline"}, "offline": {"critic", "actor"}, "online": {"critic", "actor"}}
     for line in lines:
         named = {name.removesuffix("_gradient_norm") for name in line if name.endswith("_gradient_norm")}
         assert named == (set() if line["stage"] == "online" and "td_loss" not in line else trained[line["stage"]])
