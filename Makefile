@@ -17,6 +17,6 @@ check: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt benchmarks/d3rlpy.txt
 	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt -r benchmarks/d3rlpy.txt
+	$(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps -c constraints.txt -r benchmarks/d3rlpy.txt
 	touch $(INSTALLED)
