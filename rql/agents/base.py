@@ -138,7 +138,10 @@ class Agent(Protocol[S]):
         """The state before any update."""
 
     def hparams(self, stage: str, step: int) -> Any:
-        """The hyper-parameters at a step of a stage: a named tuple of scalars on the device, None where one is off."""
+        """The hyper-parameters at a step of a stage, online an environment step after the warm-up.
+
+        They are a named tuple of scalars on the device, None where one is off.
+        """
 
     def scheduled(self, state: S, hparams: Any) -> S:
         """The state with what a schedule sets in it, before the agent acts."""

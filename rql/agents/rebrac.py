@@ -30,7 +30,7 @@ class ReBRAC(TD3BC):
         """
         super().__init__(config, spaces, device, learning_rate_scale)
         assert isinstance(config.agent, ReBRACConfig)
-        self.online_share, self.last_step = config.agent.online_share, config.online.env_steps
+        self.online_share, self.last_step = config.agent.online_share, config.online.steps_after_warmup
 
     def weights(self, own: Any) -> tuple[float, float]:
         """β1 and β2."""

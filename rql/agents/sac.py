@@ -11,6 +11,7 @@ from rql.agents.base import AgentPolicy, Noise, TrainingStage, normal, scalars, 
 from rql.agents.networks import build_critics, build_policy, continuous_actions, ensemble_of
 from rql.agents.statistics import Statistics
 from rql.config.agents.sac import SACConfig
+from rql.config.networks import PolicyConfig
 from rql.config.schema import Config
 from rql.data.batch import Batch
 from rql.envs.spaces import Spaces
@@ -63,7 +64,8 @@ class SAC:
         own = config.agent
         assert isinstance(own, SACConfig)
         self.dims = continuous_actions(config, spaces).width
-        self.actor = build_policy(config.policy, config.network, spaces, device)
+        limits = PolicyConfig(log_std_min=own.log_std_min, log_std_max=own.log_std_max)
+        self.actor = build_policy(limits, config.network, spaces, device)
         self.critics = build_critics(config.network.critic, spaces, device)
         self.ensemble, self.infos = ensemble_of(config.network.critic), own.stages
         self.critic_updates, self.backup_entropy = max(1, int(config.online.utd)), own.backup_entropy

@@ -14,17 +14,21 @@ from omegaconf import DictConfig
 
 from rql.commands.application import run_application
 from rql.commands.shared import answers_help, errors_in_one_sentence, hydra_flags
-from rql.config.compose import hydra_config, load, register_schemas, without_hydra
+from rql.config.compose import hydra_config, register_schemas, typed, without_hydra
 from rql.config.explain import composition_errors_as_our_own, composition_errors_in_one_sentence, fail
 from rql.config.files import composing, configuration_folder
 from rql.config.imports import import_named
 from rql.config.launchers import SIDE_BY_SIDE, register_launchers
 from rql.config.overrides import refuse_impossible_overrides, refuse_moved_paths
 from rql.config.schema import Config
+from rql.config.validate import validate
 from rql.runs.folder import Command, command_of, typed_overrides
 from rql.sweep.callback import launcher_errors_in_one_sentence
 from rql.sweep.run import run_job
 from rql.utils.errors import ConfigError, Preempted, RQLError
+
+FRESH = ("auto", "never")
+"""What `resume` says where it is no folder."""
 
 
 class TrainedRun(NamedTuple):
@@ -58,10 +62,18 @@ def train(overrides: Sequence[str] = (), directory: str | PathLike[str] | None =
                 raise RQLError("train makes one run: a sweep is started with rql train -m, or by a loop in Python")
             output = Path(directory or settings.run.dir).absolute()
             with hydra_config(composed):
-                config = load(without_hydra(composed))
+                config = _loaded(without_hydra(composed))
             return _run(config, output, command_of(settings))
     except Preempted as stop:
         raise KeyboardInterrupt(str(stop)) from stop
+
+
+def _loaded(composed: DictConfig) -> Config:
+    """The configuration, checked unless it only says what changes of the run of a folder: that is checked with it."""
+    config = typed(composed, Config)
+    if config.resume in FRESH:
+        validate(config)
+    return config
 
 
 def _run(config: Config, output: Path, command: Command) -> TrainedRun:
@@ -72,7 +84,7 @@ def _run(config: Config, output: Path, command: Command) -> TrainedRun:
     from rql.runs.resume import resumed
     from rql.runs.run import run
 
-    if config.resume not in ("auto", "never"):
+    if config.resume not in FRESH:
         config, output, command = resumed(Path(config.resume), command)
     return TrainedRun(output, run(config, output, command))
 
@@ -100,12 +112,12 @@ def _train(composed: DictConfig) -> float | None:
     output = Path(settings.runtime.output_dir)
     try:
         refuse_moved_paths(typed_overrides(settings, "task"), Path(settings.runtime.cwd))
-        config = load(composed)
+        config = _loaded(composed)
         command = command_of(settings)
         if settings.mode is RunMode.MULTIRUN:
             aside = str(settings.launcher._target_).startswith(SIDE_BY_SIDE)
             return run_job(config, output, command, aside)
-        if config.resume not in ("auto", "never") and not settings.job.chdir:  # nobody stands in it
+        if config.resume not in FRESH and not settings.job.chdir:  # nobody stands in it
             with suppress(OSError):
                 output.rmdir()
         _run(config, output, command)

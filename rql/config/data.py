@@ -201,10 +201,7 @@ class NoDatasetConfig(DatasetConfig):
         share, end = config.replay.offline_fraction, config.replay.offline_fraction_end
         yield "replay.offline_fraction", share, share == 0.0, f"0 {without}; replay=online_only sets it"
         yield "replay.offline_fraction_end", end, end in (None, 0.0), f"null {without}"
-        steps, capacity, batch = config.online.env_steps, config.replay.capacity, config.batch_size
-        first = f"at least batch_size={batch}, what the first update waits for {without}"
-        yield "online.env_steps", steps, steps >= batch, first
-        yield "replay.capacity", capacity, capacity >= batch, first
+        yield "online.env_steps", config.online.env_steps, config.online.env_steps > 0, f"above 0 {without}"
         yield "dataset.mix", len(self.mix), not self.mix, f"empty {without}"
         yield "dataset.bc.source", self.bc.source, self.bc.source is None, f"null {without}"
         yield "reward.return_range", True, not config.reward.return_range, f"false {without}"

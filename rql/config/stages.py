@@ -55,6 +55,11 @@ class OnlineConfig:
         """The environment steps before the first update."""
         return int(self.warmup_fraction * self.env_steps)
 
+    @property
+    def steps_after_warmup(self) -> int:
+        """The environment steps that schedules run over."""
+        return self.env_steps - self.first_update
+
 
 @dataclass
 class ReplayConfig:
@@ -65,4 +70,4 @@ class ReplayConfig:
     offline_fraction: float = between(0.5, 0, 1)
     """Share of each online batch that comes from D_offline."""
     offline_fraction_end: float | None = between(None, 0, 1)
-    """Its value at the last online step, linear in between; null keeps it constant."""
+    """Its value at the last online step, linear in between from the end of the warm-up; null keeps it constant."""

@@ -64,3 +64,7 @@ def _of_several(config: Config) -> Iterator[Check]:
     yield "online.save_replay", replay, replay is None or steps > 0, "null where online.env_steps=0"
     if steps:
         yield "env.num_envs", envs, envs <= steps, f"at most online.env_steps={steps}"
+        batch = config.batch_size
+        first = f"at least batch_size={batch}, what the first update online waits for"
+        yield "online.env_steps", steps, steps >= batch or not config.online.utd, first
+        yield "replay.capacity", capacity, capacity >= batch or not config.online.utd, first

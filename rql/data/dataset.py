@@ -16,8 +16,8 @@ from rql.utils.memory import require_memory
 
 CHUNK = 100_000
 """Rows that are looked at together."""
-ENTRY_BYTES = 32
-"""What a transition takes beside its columns."""
+ENTRY_BYTES = 52
+"""What a transition takes beside its columns: entries of two lengths, where it lies in its episode, and its return."""
 
 
 class Dataset(EpisodeSampler):

@@ -1,5 +1,6 @@
 """The losses. Each is a scalar: a mean over the batch and, for critics, a sum over the ensemble."""
 
+import torch
 from torch import Tensor
 
 from rql.nn.distributions import Categorical, ContinuousDistribution
@@ -21,8 +22,13 @@ def value_loss(value: Tensor, returns: Tensor) -> Tensor:
 
 
 def explained_variance(value: Tensor, returns: Tensor) -> Tensor:
-    """1 − Var(G − V) / Var G over a batch: 1 where V knows all returns, 0 where it knows no more than their mean."""
-    return 1.0 - (returns - value).var() / returns.var().clamp_min(1e-12)
+    """1 − Var(G − V) / Var G over a batch: 1 where V knows all returns, 0 where it knows no more than their mean.
+
+    Where all returns are the same there is nothing to explain: 0.
+    """
+    variance = returns.var(correction=0)
+    explained = 1.0 - (returns - value).var(correction=0) / variance.clamp_min(1e-12)
+    return torch.where(variance > 1e-12, explained, 0.0)
 
 
 def cql_loss(q_space: Tensor, log_weight: Tensor, q_data: Tensor) -> Tensor:

@@ -54,13 +54,13 @@ class OnlineTrainer(Trainer):
         collect = generator(config.seed, "collect", device)
         self._collector = Collector(agent, envs, spaces, collect, recorder)
         self._fresh = not float(state.updates)
-        self._warm, self._owed, self._returns = False, 0.0, list[float]()
+        self._warm_until, self._owed, self._returns = config.online.first_update, 0.0, list[float]()
         self._normalized = 0
 
     def advance(self) -> Progress | None:
         """Make one step of every environment, and the updates that follow it."""
         before, self.step = self.step, self.step + self.envs.num_envs
-        hparams = self.agent.hparams(self.info.name, self.step)
+        hparams = self.hparams()
         self.state = self.agent.scheduled(self.state, hparams)
         self._collect()
         self._learn(hparams)
@@ -75,6 +75,10 @@ class OnlineTrainer(Trainer):
         mixture = Mixture(self._data, self.replay, self._offline_fraction())
         return mixture.sample(self._batch_size, draws, self._draw)
 
+    def hparams(self) -> Any:
+        """The hyper-parameters at this step; they are scheduled over the environment steps after the warm-up."""
+        return self.agent.hparams(self.info.name, self._after_warmup)
+
     def can_sample(self) -> bool:
         """Whether the replay buffer holds anything."""
         return self.replay.size > 0
@@ -82,7 +86,7 @@ class OnlineTrainer(Trainer):
     def saved_state(self) -> dict[str, Any]:
         """All but the agent's state and the rows of the replay buffer, which `load` wants to be there."""
         return super().saved_state() | {
-            "warm": self._warm,
+            "warm_until": self._warm_until,
             "owed": self._owed,
             "returns": self._returns,
             "fresh": self._fresh,
@@ -93,7 +97,9 @@ class OnlineTrainer(Trainer):
     def load(self, saved: dict[str, Any]) -> None:
         """Go on from `saved_state`."""
         super().load(saved)
-        self._warm, self._owed = saved["warm"], saved["owed"]
+        self._owed = saved["owed"]
+        if self.step > saved["warm_until"]:  # once over, the warm-up does not begin again where a run is extended
+            self._warm_until = saved["warm_until"]
         self._returns, self._fresh = saved["returns"], saved["fresh"]
         self._normalized = saved["normalized"]
         goes_on = self._collector.load(
@@ -101,6 +107,10 @@ class OnlineTrainer(Trainer):
         )
         if not goes_on:
             self.replay.cut()
+
+    @property
+    def _after_warmup(self) -> int:
+        return max(0, self.step - self._warm_until)
 
     def _collect(self) -> None:
         acting = self.stage.warmup_policy if self._fresh else None
@@ -117,10 +127,8 @@ class OnlineTrainer(Trainer):
 
     def _learn(self, hparams: Any) -> None:
         online = self._config.online
-        # once over, the warm-up does not begin again where a run is extended
-        self._warm = self._warm or self.step > online.first_update
         enough = self.replay.size >= self._batch_size
-        if enough and self._warm:
+        if enough and self.step > self._warm_until:
             self._owed += online.utd * self.envs.num_envs
         for _ in range(int(self._owed)):
             if not self._data and self.replay.whole >= 2 * self._normalized:
@@ -138,7 +146,8 @@ class OnlineTrainer(Trainer):
         """The share of offline transitions in a batch."""
         replay = self._config.replay
         end = replay.offline_fraction if replay.offline_fraction_end is None else replay.offline_fraction_end
-        return linear(replay.offline_fraction, end, completed(self.step, 0, self._config.online.env_steps))
+        last = self._config.online.steps_after_warmup
+        return linear(replay.offline_fraction, end, completed(self._after_warmup, 0, last))
 
     def _facts(self) -> dict[str, float]:
         return {

@@ -103,13 +103,17 @@ class Trainer(ABC):
         metrics = self.means.means(self.step) | self._optimisation()
         return Progress(self.step, metrics | extra, evaluate)
 
+    def hparams(self) -> Any:
+        """The hyper-parameters at this step."""
+        return self.agent.hparams(self.info.name, self.step)
+
     def can_sample(self) -> bool:
         """Whether there is anything to draw from."""
         return True
 
     def _optimisation(self) -> dict[str, float]:
         """The learning rate, where it has one of its own, and the gradient norm of each part that this stage trains."""
-        hparams = self.agent.hparams(self.info.name, self.step)._asdict()
+        hparams = self.hparams()._asdict()
         found: dict[str, float] = {}
         for name, part in _learned_parts(self.state):
             if part.steps > self._begun_at[name]:
@@ -152,7 +156,7 @@ class DatasetTrainer(Trainer):
         if not self.total:
             return Progress(0, {}, evaluate=True)
         self.step += 1
-        self.update(self.agent.hparams(self.info.name, self.step))
+        self.update(self.hparams())
         return self.due_progress(self.step - 1, {})
 
     def sample(self, draws: torch.Generator) -> Batch:

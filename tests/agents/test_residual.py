@@ -23,6 +23,7 @@ from rql.data.returns import discounted_returns
 from rql.data.transitions import Transitions
 from rql.envs.spaces import ContinuousSpec, DiscreteSpec
 from rql.method.composition import sample_variance
+from rql.method.losses import explained_variance
 from rql.nn.distributions import SquashedGaussian
 from rql.utils.tree import leaves_of
 
@@ -128,6 +129,32 @@ def test_returns_that_are_all_the_same_leave_the_unit_of_the_reward() -> None:
     data = transitions(DISCRETE)
     flat = replace(data, columns={**data.columns, "reward": np.zeros_like(data.columns["reward"])})
     assert Statistics.of(flat, GAMMA, IDENTITY, CPU).returns.std.item() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("value", "returns", "explained"),
+    [
+        ([1.0, 3.0], [1.0, 3.0], 1.0),
+        ([2.0, 2.0], [1.0, 3.0], 0.0),
+        ([5.0, 6.0], [1.0, 3.0], 0.75),
+        ([9.0, 1.0], [1.0, 1.0], 0.0),
+        ([4.0], [2.0], 0.0),
+    ],
+)
+def test_the_variance_that_a_value_explains(value: list[float], returns: list[float], explained: float) -> None:
+    assert explained_variance(torch.tensor(value), torch.tensor(returns)).item() == pytest.approx(explained)
+
+
+def test_one_action_of_the_policy_is_enough_for_its_own_target() -> None:
+    chosen = "target=policy", "target.num_samples=1"
+    agent, state, dataset = started(transitions(CONTINUOUS), *chosen, spaces=CONTINUOUS)
+    assert updated(agent, state, drawn(dataset, 16, Draw(1, GAMMA)))[1]["q_scale"].item() > 0
+
+
+def test_the_scale_of_q_is_recorded_where_beta_reads_it() -> None:
+    agent, state, dataset = started(transitions(CONTINUOUS), "target=policy", "q.normalize=false", spaces=CONTINUOUS)
+    after, metrics = updated(agent, state, drawn(dataset, 16, Draw(1, GAMMA)), times=2)
+    assert "q_scale" not in metrics and after.q_scale == 1.0 and after.updates == 2.0
 
 
 @pytest.mark.parametrize("count", [2, 4, 10])

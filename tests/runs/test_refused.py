@@ -45,7 +45,7 @@ CHANGED = [
 GROUPS = ["env=cartpole", "network=large", "beta=constant", "composition=resample", "target=max"]
 BAD: list[tuple[str, Any, list[str], str]] = [
     *((f"changed: {one}", _nothing, [one], "holds a run that began with other values") for one in GROUPS),
-    ("fewer steps", _nothing, ["online.env_steps=12"], "online.env_steps=12 is not possible: more than 24"),
+    ("fewer steps", _nothing, ["online.env_steps=20"], "online.env_steps=20 is not possible: more than 24"),
     ("no config", damaged("config.yaml", None), [MORE], "holds no run that can go on"),
     ("empty config", damaged("config.yaml", b""), [MORE], "is empty or damaged"),
     ("config of bytes", damaged("config.yaml", b"\xff\x00: ["), [MORE], "config.yaml cannot be read"),

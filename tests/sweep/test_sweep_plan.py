@@ -126,7 +126,7 @@ def test_what_cannot_be_swept_is_refused_before_any_job(
             ["plan", "hydra/sweeper=optuna", "q.tau=interval(1.5,2)"],
             "q.tau=1.75 is not possible: in [0, 1] (in the job",
         ),
-        (["plan", "batch_size=100000,16", *FEW], "at most 160, the transitions of data set rql/pendulum"),
+        (["plan", "batch_size=4000,16", *FEW], "at most 160, the transitions of data set rql/pendulum"),
         (["plan", "hydra.sweep.subdir='${hydra.job.num}'"], "hydra.sweep.subdir=${hydra.job.num} is not possible"),
         (
             ["plan", "seed=0,1", "tracking.name='${hydra:job.override_dirname}'"],

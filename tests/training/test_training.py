@@ -30,24 +30,24 @@ def schedule(*overrides: str) -> RQLSchedule:
     return RQLSchedule(compose_config("online.env_steps=1050", "online.warmup_fraction=0.05", *overrides), CPU)
 
 
-def test_beta_keeps_its_first_value_until_the_end_of_the_warm_up_and_then_moves() -> None:
-    """The warm-up ends at step 52."""
+def test_beta_keeps_its_first_value_and_then_moves_over_the_steps_after_the_warm_up() -> None:
+    """The warm-up takes 52 of 1,050 steps."""
     moving = schedule("beta=linear", "beta.start=0.2", "beta.end=1", "beta.start_step=200", "beta.end_step=600")
     assert moving.offline().beta.item() == pytest.approx(0.2)
-    found = [moving.online(52 + step).beta.item() for step in (-52, 200, 400, 600, 998)]
+    found = [moving.online(step).beta.item() for step in (0, 200, 400, 600, 998)]
     assert found == pytest.approx([0.2, 0.2, 0.6, 1.0, 1.0])
     assert schedule("beta=constant", "beta.value=0.7").online(500).beta.item() == pytest.approx(0.7)
     points = schedule("beta=piecewise", "beta.steps=[100,300,400]", "beta.values=[0.2,1,0.5]")
-    found = [points.online(52 + step).beta.item() for step in (-52, 100, 200, 300, 350, 900)]
+    found = [points.online(step).beta.item() for step in (0, 100, 200, 300, 350, 900)]
     assert found == pytest.approx([0.2, 0.2, 0.6, 1.0, 0.75, 0.5])
     kl = schedule("beta=kl", "beta.budget_start=0.1", "beta.budget_end=0.5")
     assert kl.offline().kl_budget.item() == pytest.approx(0.1)
-    assert [kl.online(step).kl_budget.item() for step in (52, 551, 1050)] == pytest.approx([0.1, 0.3, 0.5])
+    assert [kl.online(step).kl_budget.item() for step in (0, 499, 998)] == pytest.approx([0.1, 0.3, 0.5])
     held = schedule("beta=kl", "beta.budget_start=0.1", "beta.budget_end=0.5", "beta.end_step=100")
-    assert [held.online(step).kl_budget.item() for step in (102, 152, 1050)] == pytest.approx([0.3, 0.5, 0.5])
+    assert [held.online(step).kl_budget.item() for step in (50, 100, 998)] == pytest.approx([0.3, 0.5, 0.5])
 
 
-@pytest.mark.parametrize(("value", "said"), [(-1.0, "-1.0 900 online steps"), (math.nan, "nan 0 online steps")])
+@pytest.mark.parametrize(("value", "said"), [(-1.0, "-1.0 1,000 online steps"), (math.nan, "nan 0 online steps")])
 def test_a_schedule_of_ones_own_that_gives_what_beta_cannot_be_ends_the_run(value: float, said: str) -> None:
     config = replace(compose_config("online.env_steps=1000"), beta=LinearBetaConfig(0.0, value))
     with pytest.raises(RQLError, match=f"the schedule of beta gives {said}"):
@@ -58,12 +58,12 @@ def test_alpha_switches_at_once_or_fades() -> None:
     at_once = schedule("cql.alpha=0.1")
     assert at_once.offline().alpha is not None and at_once.online(1).alpha is None
     fading = schedule("cql.alpha=0.1", "cql.online_alpha=0.02", "cql.fade_steps=100")
-    weights = [fading.online(52 + step).alpha for step in (0, 50, 100, 900)]
+    weights = [fading.online(step).alpha for step in (0, 50, 100, 900)]
     assert [round(float(weight), 4) for weight in weights if weight is not None] == [0.1, 0.06, 0.02, 0.02]
     assert schedule("cql=off").offline().alpha is None
 
 
-@pytest.mark.parametrize(("replay", "first", "last"), [("fading", 0.3, 0.1), ("mixed", 0.5, 0.5)])
+@pytest.mark.parametrize(("replay", "first", "last"), [("fading", 0.5 - 0.4 / 3, 0.1), ("mixed", 0.5, 0.5)])
 def test_the_share_of_offline_data_moves(replay: str, first: float, last: float) -> None:
     reports, _ = finetune(compose_config(*ONLINE, f"replay={replay}"))
     assert [report.metrics["offline_fraction"] for report in reports] == pytest.approx([first, last])
@@ -147,6 +147,28 @@ def test_without_data_observations_are_normalised_by_those_that_were_met_anew_wh
                 stage.advance()
             if stage.step < stage.total:
                 stage.advance()
+
+
+def test_schedules_begin_when_the_warm_up_is_over_and_go_on_where_a_run_is_extended() -> None:
+    """The warm-up takes 10 of 40 steps, and would take 100 of 400."""
+    moving = "beta=linear", "beta.start=0.2", "beta.end=1", "beta.end_step=20"
+    config = compose_config(*ONLINE, *moving)
+    longer = replace(config, online=replace(config.online, env_steps=400))
+    data = transitions(TEST_SPACES)
+    with closing(TrainingEnvs(CONFIG, 0)) as envs:
+
+        def stage_of(config: Config) -> OnlineTrainer:
+            agent = build_agent(config, TEST_SPACES, CPU)
+            parts = first_state(agent, TEST_SPACES, data), Dataset(data, CPU), envs, TEST_SPACES, RewardTransform()
+            return OnlineTrainer(agent, agent.stages[-1], *parts, None, config)
+
+        stage, extended, found = stage_of(config), stage_of(longer), list[float]()
+        for step in range(1, 26):
+            stage.advance()
+            if step in (10, 20, 25):
+                found.append(stage.hparams().beta.item())
+        extended.load(stage.saved_state())
+    assert [*found, extended.hparams().beta.item()] == pytest.approx([0.2, 0.6, 0.8, 0.8])
 
 
 def test_updates_wait_for_a_batch_of_online_transitions() -> None:

@@ -154,7 +154,9 @@ class RQL:
         state = self.scheduled(state, hparams)
         state, target, metrics = self._target(state, batch, noise, hparams)
         state, of_critic = self._update_critic(state, batch, target, noise, hparams)
-        return state, metrics | of_critic | {"beta": state.beta, "q_scale": state.q_scale}
+        state = replaced(state, updates=state.updates + 1.0)
+        scale = {"q_scale": state.q_scale} if self.residual.normalize_q else {}
+        return state, metrics | of_critic | scale | {"beta": state.beta}
 
     def act_bc(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """Actions (B,) or (B, d) of π_BC at observations (B, obs_dim)."""
@@ -207,8 +209,9 @@ class RQL:
         actions = weighted.actions if further is None else torch.cat([weighted.actions, further.actions], dim=1)
         q = self.residual.ensemble.for_target(self.residual.values(state.target, next_obs, actions), noise)
         q, q_prior = (q, q) if further is None else q.tensor_split([weighted.actions.shape[1]], dim=1)
-        variance = self.actions.variance(q_prior, (weighted if further is None else further).log_weight).mean()
-        state = with_variance(state, variance)
+        if self.residual.normalize_q:
+            variance = self.actions.variance(q_prior, (weighted if further is None else further).log_weight)
+            state = with_variance(state, variance.mean())
         next_value = self.next_value(q, weighted.log_weight, self.residual.effective_beta(state))
         next_value = next_value + self.baseline.value(state, next_obs)
         reward = batch.reward / state.returns.std

@@ -102,7 +102,6 @@ class Residual:
 
 
 def with_variance(state: RQLState, variance: Tensor) -> RQLState:
-    """The state an update later, with the scale of Q brought up to date by the variance of a batch."""
+    """The state with the scale of Q brought up to date by the variance of a batch."""
     rate = (1.0 / (state.updates + 1.0)).clamp_min(SCALE_RATE)
-    scale = state.q_scale.square().lerp(variance, rate).sqrt()
-    return replaced(state, q_scale=scale, updates=state.updates + 1.0)
+    return replaced(state, q_scale=state.q_scale.square().lerp(variance, rate).sqrt())

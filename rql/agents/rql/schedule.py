@@ -18,8 +18,7 @@ class RQLSchedule:
 
     def __init__(self, config: Config, device: torch.device, learning_rate_scale: float = 1.0) -> None:
         self._cql, self._device = config.cql, device
-        self._first_step, steps = config.online.first_update, config.online.env_steps
-        self._last_step = steps - self._first_step
+        self._last_step = config.online.steps_after_warmup
         self._beta: Schedule = implementation_of("beta", config.beta)(config.beta, self._last_step)
         kl = config.beta if isinstance(config.beta, KLBetaConfig) else None
         composition = config.composition
@@ -57,12 +56,11 @@ class RQLSchedule:
         return self._fixed
 
     def online(self, step: int) -> RQLHyperparameters:
-        """The hyper-parameters at an online environment step.
+        """The hyper-parameters so many online environment steps after the warm-up.
 
         Raises:
             RQLError: if the schedule gives what β cannot be.
         """
-        step = max(0, step - self._first_step)
         share = completed(step, 0, self._budget_step)
         return replaced(
             self._fixed,

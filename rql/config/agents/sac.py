@@ -19,7 +19,6 @@ class SACConfig(AgentConfig):
         StageInfo("online", "soft actor-critic", "policy", "finetuned", StageData.online),
     )
     policies: ClassVar[dict[str, str]] = {"random": "uniform", "policy": "π"}
-    reads: ClassVar[frozenset[str]] = frozenset({"policy"})
 
     actor_learning_rate: float = positive(3e-4)
     """Of the policy; Q learns at `q.learning_rate`."""
@@ -31,3 +30,7 @@ class SACConfig(AgentConfig):
     """The entropy that α holds the policy at, in nats for each dimension of an action."""
     backup_entropy: bool = True
     """Whether the value of the next state includes the entropy of the policy."""
+    log_std_min: float = finite(-5.0)
+    """The smallest log standard deviation of a latent action."""
+    log_std_max: float = finite(2.0)
+    """The largest one."""
