@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # which the first gradient needs: a second that every process would spend
 from hydra import compose, initialize_config_dir
 
 from rql.agents.saving import read_checkpoint
@@ -84,8 +85,12 @@ def start(config: Config, directory: Path) -> Any:
     return process
 
 
-def kill(process: Any, directory: Path, after: float, in_a_write: bool) -> bool:
-    """Kill it after so many seconds, or in the next write of a checkpoint after that; whether it was still running."""
+def kill(process: Any, directory: Path, attempts: int, after: float, in_a_write: bool) -> bool:
+    """Kill it so many seconds after it put itself on record as one more attempt than there were, or in the next write
+    of a checkpoint after that; whether it was still running.
+    """
+    while process.is_alive() and _attempts(directory) <= attempts:
+        process.join(0.002)
     process.join(after)
     while in_a_write and process.is_alive() and not list((directory / CHECKPOINTS).glob(".*.pt.*")):
         time.sleep(0.0002)
@@ -124,8 +129,9 @@ def killed_run(config: Config, directory: Path, kills: int, seconds: float, draw
     """Go through a run that is killed so many times; how many kills hit it before it was over."""
     hits = 0
     for _ in range(kills):
+        attempts = _attempts(directory)
         process = start(config, directory)
-        hits += kill(process, directory, draws.uniform(0.0, seconds), draws.randrange(IN_A_WRITE) == 0)
+        hits += kill(process, directory, attempts, draws.uniform(0.0, seconds), draws.randrange(IN_A_WRITE) == 0)
     process = start(config, directory)
     process.join()
     assert process.exitcode == 0, f"the run in {directory} did not go on"
@@ -137,6 +143,11 @@ def _run_silently(config: Config, directory: Path) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         run(config, directory, Command())
+
+
+def _attempts(directory: Path) -> int:
+    path = directory / "run.json"
+    return len(json.loads(path.read_text())["attempts"]) if path.exists() else 0
 
 
 def _metrics(directory: Path) -> list[dict[str, Any]]:

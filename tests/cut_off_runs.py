@@ -1,6 +1,8 @@
 """What tests of runs that are cut off and go on have in common."""
 
+import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,25 @@ NO_DATA = [
 MORE = "online.env_steps=48"
 
 
-def wait_for(directory: Path, stage: str) -> None:
-    path, until = directory / "metrics.jsonl", time.monotonic() + 60
-    while time.monotonic() < until:
-        if path.exists() and f'"stage": "{stage}"' in path.read_text():
-            return
+def wait_for(directory: Path, stage: str, step: int = 0) -> None:
+    """Wait until a run has recorded a step of a stage, or a later one."""
+    path = directory / "metrics.jsonl"
+    wait_until(
+        lambda: path.exists() and _has(path, stage, step),
+        f"{directory} to come to {stage} {step}",
+    )
+
+
+def _has(path: Path, stage: str, step: int) -> bool:
+    lines = path.read_text().split("\n")[:-1]  # the last may be half written
+    return any(line["stage"] == stage and line["step"] >= step for line in map(json.loads, lines))
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until, f"waited in vain for {what}"
         time.sleep(0.005)
-    raise AssertionError(f"{directory} never came to {stage}")
 
 
 def damaged(name: str, content: bytes | None) -> Any:

@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 from conftest import TINY, Cli, ended, in_another_process, metrics_of, summary_of, without_times
-from cut_off_runs import LONGER, NO_DATA, wait_for
+from cut_off_runs import LONGER, NO_DATA, wait_for, wait_until
 from gymnasium import spaces
 from kills import KILLS_A_RUN, OVERRIDES, SHORT, compose_config, differences, killed_run, leftovers, seconds, start
 
@@ -27,6 +27,8 @@ from rql.data.columns import collected_fields
 from rql.data.replay import ReplayBuffer
 from rql.data.replay_log import ReplayLog
 from rql.envs.spaces import describe
+from rql.evaluation import evaluator
+from rql.evaluation.rollout import play
 from rql.runs.folder import Command
 from rql.runs.run import run
 from rql.utils.errors import PrunedError
@@ -37,7 +39,7 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_nobody_killed(env: str, tmp_p
     config = compose_config([*SHORT, *OVERRIDES[env], "bc.updates=40", "offline.updates=40", "online.env_steps=100"])
     whole = tmp_path / "whole"
     start(config, whole).join()
-    assert killed_run(config, tmp_path / "killed", KILLS_A_RUN, 0.7 * seconds(whole), random.Random(0)) >= 2
+    assert killed_run(config, tmp_path / "killed", KILLS_A_RUN, 0.4 * seconds(whole), random.Random(0)) >= 2
     assert differences(whole, tmp_path / "killed") + leftovers(tmp_path / "killed") == []
     attempts = json.loads((tmp_path / "killed" / "run.json").read_text())["attempts"]
     assert len(attempts) >= 2 and any(attempt["resumed_from"] for attempt in attempts)
@@ -70,14 +72,25 @@ def test_a_signal_is_followed_by_a_checkpoint_and_exit_code_85(
 
 
 def test_an_evaluation_is_given_up_for_a_signal_and_made_again(tmp_path: Path) -> None:
-    command = [*TINY, "bc.updates=4", "offline.updates=0", "online.env_steps=0", "evaluation.boundary_episodes=40"]
-    runs = []
+    command = [*TINY, "bc.updates=4", "offline.updates=0", "online.env_steps=0", "evaluation.boundary_episodes=8"]
+    playing, runs = tmp_path / "playing", []
+
+    def play_slowly(act: Any, *rest: Any) -> Any:
+        def slow(obs: Any) -> Any:
+            playing.touch()
+            time.sleep(0.05)
+            return act(obs)
+
+        return play(slow, *rest)
+
     for name in ("whole", "cut"):
         directory = tmp_path / name
-        process = in_another_process(*command, f"hydra.run.dir={directory}")
+        with pytest.MonkeyPatch.context() as patch:
+            if name == "cut":
+                patch.setattr(evaluator, "play", play_slowly)
+            process = in_another_process(*command, f"hydra.run.dir={directory}")
         if name == "cut":
-            wait_for(directory, "bc")
-            time.sleep(0.5)
+            wait_until(playing.exists, "the evaluation")
             os.kill(process.pid, signal.SIGINT)
             assert ended(process, 10) == REQUEUE
             assert [line for line in metrics_of(directory) if "return" in line] == []
@@ -187,8 +200,7 @@ def test_the_episodes_of_a_killed_run_are_those_of_one_that_nobody_killed(root: 
         command = [*LONGER, f"online.save_replay=test/{name}-v0", "checkpoint.steps=50", f"hydra.run.dir={directory}"]
         process = in_another_process(*command)
         if name == "cut":
-            wait_for(directory, "online")
-            time.sleep(0.3)
+            wait_for(directory, "online", 60)
             os.kill(process.pid, signal.SIGKILL)
             assert ended(process, 10) == -signal.SIGKILL
             process = in_another_process(*command)
