@@ -24,12 +24,10 @@ from minari.dataset.minari_storage import MinariStorage
 from omegaconf import DictConfig
 
 from rql.__main__ import main as rql_main
-from rql.agents.statistics import Statistics
 from rql.config.compose import load, register_schemas
 from rql.config.files import configuration_folder
 from rql.config.registry import choices
 from rql.config.schema import Config
-from rql.data.batch import IDENTITY
 from rql.data.columns import collected_fields, lay_out
 from rql.data.transitions import Transitions
 from rql.envs.spaces import ActionSpec, ObservationSpec, Spaces
@@ -134,20 +132,6 @@ def attempts_of(directory: Path) -> dict[str, int]:
     """How often each job of a sweep was begun, by its identity."""
     runs = {path.parent.name.rpartition("-")[2]: path for path in directory.glob("*/run.json")}
     return {job: len(json.loads(path.read_text())["attempts"]) for job, path in runs.items()}
-
-
-def first_state(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:
-    """The state of an agent before any update, on the CPU."""
-    cpu = torch.device("cpu")
-    return agent.init(Statistics.of(data, 0.99, IDENTITY, cpu) if data else Statistics.unknown(spaces.obs_dim, cpu))
-
-
-def started(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:
-    """The state of an agent as its second stage begins."""
-    state = first_state(agent, spaces, data)
-    for stage in agent.stages[:2]:
-        state = stage.enter(state)
-    return state
 
 
 def compose_config(*overrides: str) -> Config:

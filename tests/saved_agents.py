@@ -8,7 +8,8 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from conftest import compose_config, first_state
+from agent_states import first_state, opinionated
+from conftest import compose_config
 from gymnasium import spaces as gym_spaces
 
 from rql.agents.build import build_agent
@@ -72,7 +73,7 @@ def save_random_agent(folder: Path, *overrides: str) -> Path:
     env.close()
     torch.manual_seed(0)
     agent = build_agent(config, spaces, torch.device("cpu"))
-    state = first_state(agent, spaces)
+    state = opinionated(first_state(agent, spaces))
     normalizer = state.normalizer._replace(mean=torch.rand(spaces.obs_dim), std=0.5 + torch.rand(spaces.obs_dim))
     drawn = state._replace(normalizer=normalizer, beta=torch.tensor(5.0), updates=torch.tensor(1.0))
     save_agent(folder / "agent.pt", drawn, config, "online")

@@ -9,7 +9,7 @@ from omegaconf import MISSING
 
 from rql.config.choices import PolicyClass
 from rql.config.registry import choice_of, register
-from rql.config.settings import Check, WholeConfig, at_least, between, positive
+from rql.config.settings import Check, WholeConfig, at_least, between, fraction, positive
 
 
 @dataclass
@@ -94,7 +94,9 @@ class PiecewiseBetaConfig(BetaConfig):
 @register("beta", "kl", "rql.method.schedules:first_kl_beta")
 @dataclass
 class KLBetaConfig(BetaConfig):
-    """Adapts β so that the measured KL(π_final ‖ π_BC) follows a budget in nats."""
+    """Adapts β so that the measured KL(π_final ‖ π_BC) follows a budget, in nats for each action dimension; discrete
+    actions count as one.
+    """
 
     initial: float = positive(MISSING)
     """β before the first update."""
@@ -151,6 +153,10 @@ class AmortizedConfig(CompositionConfig):
 
     learning_rate: float = positive(3e-4)
     """Of the network π_θ that follows π_final."""
+    average_rate: float = fraction(5e-4)
+    """Running average of the weights of π_θ, which acts: π̄ ← (1−ρ) π̄ + ρ π_θ at each update of π_θ; 1 is π_θ itself.
+    It reaches back over a tenth of the updates so far, and later over 1/ρ of them.
+    """
 
 
 @dataclass
@@ -159,10 +165,6 @@ class TargetConfig:
 
     num_samples: int = at_least(10, 1)
     """Actions in the estimate of the next state's value; continuous actions only."""
-
-    def check(self, config: WholeConfig) -> Iterator[Check]:
-        """Whether there are enough actions for the spread of Q over them, which one action does not have."""
-        yield "target.num_samples", self.num_samples, self.num_samples >= 2, "at least 2"
 
 
 @register("target", "max", "rql.method.targets:max_value")
@@ -193,10 +195,6 @@ class PriorTargetConfig(TargetConfig):
 @dataclass
 class PolicyTargetConfig(TargetConfig):
     """E_{a'~π_θ} Q̄(s',a') − KL(π_θ ‖ π_BC)/β: what the network of `composition=amortized` itself is worth."""
-
-    def check(self, config: WholeConfig) -> Iterator[Check]:
-        """One action is enough, for the spread of Q is measured on others."""
-        return iter(())
 
 
 @dataclass

@@ -25,6 +25,14 @@ def parameters_of(network: nn.Module) -> Params:
     return dict(network.named_parameters())
 
 
+def starting_at_zero(network: nn.Module) -> nn.Module:
+    """The network, whose last layer is set to 0: it gives 0 for any input until it learns."""
+    *_, last = (module for module in network.modules() if next(module.parameters(recurse=False), None) is not None)
+    for parameter in last.parameters(recurse=False):
+        nn.init.zeros_(parameter)
+    return network
+
+
 @contextmanager
 def with_loaded_networks(modules: nn.ModuleList) -> Iterator[None]:
     """A time in which `apply` uses copies of the networks that hold the parameters, and adds them to `modules`.

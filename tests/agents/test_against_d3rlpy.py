@@ -13,7 +13,8 @@ import d3rlpy
 import numpy as np
 import pytest
 import torch
-from conftest import box_spaces, first_state, with_agent
+from agent_states import first_state
+from conftest import box_spaces, with_agent
 from d3rlpy.models import VectorEncoderFactory
 from d3rlpy.torch_utility import TorchMiniBatch
 from torch import Tensor, nn

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from agent_states import first_state
 from conftest import (
     TINY,
     Cli,
     box_spaces,
-    first_state,
     metrics_of,
     summary_of,
     with_agent,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import box_spaces, first_state, with_agent
+from agent_states import first_state
+from conftest import box_spaces, with_agent
 from torch import Tensor
 from torch.distributions import Normal, TanhTransform, TransformedDistribution
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from agent_states import opinionated
 from conftest import box_spaces, compose_config
 from made_data import CPU, transitions
 from torch import Tensor
@@ -166,8 +167,9 @@ def test_the_variance_of_q_has_no_bias_whatever_the_number_of_samples(count: int
 
 def test_the_scale_of_q_is_that_of_the_clone_wherever_the_policy_has_gone() -> None:
     data = transitions(CONTINUOUS)
-    agent, state, dataset = started(data, "target=policy", "beta=kl", spaces=CONTINUOUS)
-    batch = drawn(dataset, 16, Draw(1, GAMMA))
+    still = "beta=kl", "cql=off", "q.learning_rate=1e-30"
+    agent, state, dataset = started(data, "target=policy", *still, spaces=CONTINUOUS)
+    state, batch = opinionated(state), drawn(dataset, 16, Draw(1, GAMMA))
     far = {name: value + 0.5 for name, value in state.actor.params.items()}
     moved = state._replace(actor=state.actor._replace(params=far))
     here, there = updated(agent, state, batch)[1], updated(agent, moved, batch)[1]

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from rql.__main__ import main as rql_main
 from rql.config.data import MinariDatasetConfig
+from rql.config.method import KLBetaConfig
 from rql.config.registry import choices
 from rql.config.schema import Config
 
@@ -37,6 +38,8 @@ NEEDED = {
     "env=from_dataset": ["dataset=hopper_medium"],
     "env=metaworld": ["env.kwargs.env_name=hammer-v3"],
 }
+VALUES_OF = {"dataset": MinariDatasetConfig, "beta": KLBetaConfig}
+"""Of choices that are values for another one."""
 BRINGS = re.compile(r"override /dataset: (\w+)")
 """What an environment that comes with a data set says in its file."""
 
@@ -59,13 +62,14 @@ def test_every_choice_of_every_group_composes(overrides: list[str]) -> None:
     config = compose_config(*overrides)
     for group, choice in (override.split("=") for override in overrides):
         if group in choices():
-            schema = choices()[group][choice].schema if choice in choices()[group] else MinariDatasetConfig
+            schema = choices()[group][choice].schema if choice in choices()[group] else VALUES_OF[group]
             assert type(getattr(config, group)) is schema
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/experiment").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_preset_composes(path: Path) -> None:
     compose_config(f"experiment={path.stem}")
+    compose_config(f"experiment={path.stem}", "beta=linear", "composition=resample", "target=soft", "cql=off")
 
 
 def test_every_published_setting_has_keys_of_its_agent_and_of_the_others() -> None:
@@ -138,7 +142,7 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["beta=piecewise", "beta.steps=[5,5]"], ["beta.steps=[5, 5]", "increasing"]),
     (["beta=piecewise", "beta.values=[1]"], ["beta.values=[1.0]", "each of the 2 steps"]),
     (["beta=exponential", "beta.start=0"], ["beta.start=0", "above 0"]),
-    (["beta=kl", "beta.budget_end=0.01"], ["beta.budget_end=0.01", "beta.budget_start=0.1"]),
+    (["beta=kl", "beta.budget_end=0.01"], ["beta.budget_end=0.01", "beta.budget_start=0.03"]),
     (["beta=constant", "beta.value=-1"], ["beta.value=-1", "at least 0"]),
     (["cql.alpha=-0.1"], ["cql.alpha=-0.1", "at least 0"]),
     (["cql.alpha=nan"], ["cql.alpha=nan", "at least 0"]),
@@ -154,7 +158,7 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["baseline=value", "policy=uniform", "bc.updates=0"], ["baseline=value", "none where policy=uniform"]),
     (["composition.learning_rate=-1"], ["composition.learning_rate=-1", "above 0"]),
     (["policy.log_std_min=-inf"], ["policy.log_std_min=-inf", "a number below"]),
-    (["composition=resample", "beta=kl", "beta.budget_end=4"], ["beta.budget_end=4", "num_candidates = 3.47"]),
+    (["composition=resample", "beta=kl", "beta.budget_end=4"], ["beta.budget_end=4", "below 3.47", "num_candidates"]),
     (["+cql.alfa=1"], ["cql.alfa=1", "no such key"]),
     (["+env.kwargs.max_episode_steps=-1"], ["env.kwargs.max_episode_steps=-1", "above 0"]),
     (["hydra.run.dir=/proc/nope"], ["/proc/nope", "hydra.run.dir"]),

@@ -186,7 +186,8 @@ def test_what_is_wrong_with_ones_own_code_is_said_in_one_sentence(
 
 def test_help_lists_choices_from_outside(folder: Path, capsys: Any) -> None:
     rql_main(["train", "imports=[mine]", "--help"])
-    assert "*linear, constant, cosine, exponential, kl, piecewise, power" in capsys.readouterr().out
+    listed = "*linear, constant, cosine, entropy, entropy_discrete, exponential, kl, piecewise, power"
+    assert listed in capsys.readouterr().out
 
 
 def test_the_jobs_of_a_sweep_know_choices_from_outside(folder: Path, launch: Launch, capsys: Any) -> None:

@@ -14,7 +14,8 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from conftest import compose_config, first_state
+from agent_states import first_state
+from conftest import compose_config
 from gymnasium import spaces as gym_spaces
 from gymnasium.vector import AutoresetMode
 

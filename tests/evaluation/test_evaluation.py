@@ -10,7 +10,8 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from conftest import compose_config, first_state, started
+from agent_states import first_state, started
+from conftest import compose_config
 from counter_env import CONFIG, TEST_SPACES
 from gymnasium.vector import AutoresetMode
 from made_data import CPU, transitions

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import compose_config, started
+from agent_states import started
+from conftest import compose_config
 from counter_env import TEST_SPACES
 from cut_off_runs import seal_as_newer
 from made_data import transitions

@@ -45,7 +45,7 @@ def test_a_checkpoint_that_led_to_nothing_twice_is_dropped_for_the_one_before(cl
 
 def test_a_training_that_diverges_stops_with_a_diagnosis(cli: Cli, capsys: Any) -> None:
     with pytest.raises(SystemExit) as stop:
-        cli(*TINY, "q.learning_rate=1e12", "offline.updates=40")
+        cli(*TINY, "q.learning_rate=1e30", "offline.updates=40")
     assert stop.value.code == 2
     said = capsys.readouterr().err
     for part in ("training diverged: offline/", "the record's last values: return -", "watchdog.action=roll_back"):

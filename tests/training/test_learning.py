@@ -105,7 +105,7 @@ def _soft_value_iteration(beta: float, discount: float) -> Any:
 def test_from_a_uniform_prior_continuous_actions_find_the_end_that_pays(cli: Cli) -> None:
     """Soft actor-critic with a network π_θ, without data."""
     scratch = ["experiment=scratch", "env.id=RQLTestLine-v0", "tracking=disabled", "q.discount=0.9", "q.tau=0.05"]
-    rates = ["q.learning_rate=1e-2", "composition.learning_rate=1e-2", "beta.budget_start=1.7", "beta.budget_end=1.7"]
+    rates = ["q.learning_rate=1e-2", "composition.learning_rate=1e-2", "beta=entropy"]
     budget = ["online.env_steps=800", "online.warmup_fraction=0.2", "online.eval_every=0", "batch_size=64"]
     nets = ["network.actor.hidden=[32]", "network.critic.hidden=[32]", "evaluation.boundary_episodes=20"]
     summary = summary_of(cli(*scratch, *rates, *budget, *nets))

@@ -4,9 +4,11 @@ import math
 from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from conftest import compose_config, first_state, started
+from agent_states import first_state, started
+from conftest import box_spaces, compose_config
 from counter_env import CONFIG, TEST_SPACES
 from made_data import CPU, transitions
 
@@ -16,6 +18,7 @@ from rql.config.method import LinearBetaConfig
 from rql.config.schema import Config
 from rql.data.batch import RewardTransform
 from rql.data.dataset import Dataset
+from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces
 from rql.envs.training import TrainingEnvs
 from rql.training.online import OnlineTrainer
 from rql.training.progress import MetricMeans, Progress, due
@@ -26,8 +29,11 @@ from rql.utils.random import stream_seed
 RAW = RewardTransform()
 
 
-def schedule(*overrides: str) -> RQLSchedule:
-    return RQLSchedule(compose_config("online.env_steps=1050", "online.warmup_fraction=0.05", *overrides), CPU)
+ONE, THREE = (box_spaces(2, ContinuousSpec(-np.ones(d, np.float32), np.ones(d, np.float32), (d,))) for d in (1, 3))
+
+
+def schedule(*overrides: str, spaces: Spaces = ONE) -> RQLSchedule:
+    return RQLSchedule(compose_config("online.env_steps=1050", "online.warmup_fraction=0.05", *overrides), spaces, CPU)
 
 
 def test_beta_keeps_its_first_value_and_then_moves_over_the_steps_after_the_warm_up() -> None:
@@ -47,11 +53,17 @@ def test_beta_keeps_its_first_value_and_then_moves_over_the_steps_after_the_warm
     assert [held.online(step).kl_budget.item() for step in (50, 100, 998)] == pytest.approx([0.3, 0.5, 0.5])
 
 
+@pytest.mark.parametrize(("spaces", "dims"), [(ONE, 1), (THREE, 3), (box_spaces(2, DiscreteSpec(4, 0)), 1)])
+def test_the_kl_budget_is_for_each_action_dimension(spaces: Spaces, dims: int) -> None:
+    kl = schedule("beta=kl", "beta.budget_start=0.1", "beta.budget_end=0.5", spaces=spaces)
+    assert [kl.online(step).kl_budget.item() for step in (0, 998)] == pytest.approx([0.1 * dims, 0.5 * dims])
+
+
 @pytest.mark.parametrize(("value", "said"), [(-1.0, "-1.0 1,000 online steps"), (math.nan, "nan 0 online steps")])
 def test_a_schedule_of_ones_own_that_gives_what_beta_cannot_be_ends_the_run(value: float, said: str) -> None:
     config = replace(compose_config("online.env_steps=1000"), beta=LinearBetaConfig(0.0, value))
     with pytest.raises(RQLError, match=f"the schedule of beta gives {said}"):
-        RQLSchedule(config, CPU).online(1000)
+        RQLSchedule(config, ONE, CPU).online(1000)
 
 
 def test_alpha_switches_at_once_or_fades() -> None:

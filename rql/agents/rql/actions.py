@@ -19,8 +19,10 @@ from rql.method.composition import prior_variance, sample_variance
 from rql.nn.distributions import Categorical, ContinuousDistribution, SquashedGaussian
 
 DIAGNOSIS_SAMPLES = 8
-SCALE_SAMPLES = 2
-"""Actions of π_BC at each state for the variance of Q; with many states a batch, the least that has one."""
+SCALE_STATES, SCALE_SAMPLES = 8, 2
+"""The variance of Q is measured at one state in so many, on so many actions of π_BC: two are the least that have one,
+and the mean over states runs over hundreds of updates.
+"""
 
 Score = Callable[[Tensor], Tensor]
 """β Q of actions, (B, N) → (B, N) or (B, N, d) → (B, N)."""
@@ -52,9 +54,9 @@ class DiscreteActions:
         """Actions that stand for π_BC at the next states of a batch, on which the TD target is computed."""
         return enumerate_prior(bc)
 
-    def further(self, bc: Categorical, noise: Noise) -> WeightedActions | None:
-        """Further actions, on which the variance of Q is measured; None, for those of the target do."""
-        return None
+    def for_scale(self, bc: Categorical, noise: Noise) -> WeightedActions:
+        """Actions that stand for π_BC, on which the variance of Q is measured."""
+        return enumerate_prior(bc)
 
     def variance(self, q: Tensor, log_weight: Tensor) -> Tensor:
         """The variance of Q over π_BC (B,) on weighted actions."""
@@ -106,8 +108,8 @@ class ContinuousActions:
     def update_noise(self, batch: int, conservative: bool, generator: torch.Generator) -> Noise:
         """The random numbers of one update; `conservative` asks for those of the CQL term too."""
         noise = {"prior": normal((batch, self.target_samples, self.dims), generator)}
-        if self.on_policy and self.normalized:
-            noise["scale"] = normal((batch, SCALE_SAMPLES, self.dims), generator)
+        if self.normalized:
+            noise["scale"] = normal((-(-batch // SCALE_STATES), SCALE_SAMPLES, self.dims), generator)
         if conservative:
             noise["space_uniform"] = uniform((batch, self.cql_samples, self.dims), generator)
             noise["space_normal"] = normal((batch, self.cql_samples, self.dims), generator)
@@ -140,12 +142,13 @@ class ContinuousActions:
             return self.prior(bc, actor, noise)
         return sample_policy(bc, actor, noise["prior"])
 
-    def further(self, bc: ContinuousDistribution, noise: Noise) -> WeightedActions | None:
-        """Further actions, of π_BC alone, on which the variance of Q is measured where those of the target are of π_θ.
+    def for_scale(self, bc: ContinuousDistribution, noise: Noise) -> WeightedActions:
+        """Actions of π_BC at the first states of a batch, on which the variance of Q is measured.
 
-        Weighted actions of π_θ would measure it on π_θ, the further that is from π_BC the more so.
+        Actions of π_θ that are weighted would measure it on π_θ, the further that is from π_BC the more so.
         """
-        return sample_prior(bc, noise["scale"]) if "scale" in noise else None
+        first = type(bc)._make(part[: len(noise["scale"])] for part in bc)
+        return sample_prior(first, noise["scale"])
 
     def variance(self, q: Tensor, log_weight: Tensor) -> Tensor:
         """The variance of Q over π_BC (B,) on weighted actions."""

@@ -83,7 +83,7 @@ class RQL:
 
     def init(self, statistics: Statistics) -> RQLState:
         """The state before any update."""
-        critic = learned(parameters_of(self.residual.critics))
+        critic, actor = learned(parameters_of(self.residual.critics)), learned(self.composition.initial())
         device = statistics.normalizer.mean.device
         return RQLState(
             normalizer=statistics.normalizer,
@@ -92,7 +92,8 @@ class RQL:
             returns=self.baseline.returns(statistics),
             critic=critic,
             target=copied(critic.params),
-            actor=learned(self.composition.initial()),
+            actor=actor,
+            average=copied(actor.params),
             q_scale=torch.ones((), device=device),
             beta=torch.tensor(self.schedule.first_beta, device=device),
             updates=torch.zeros((), device=device),
@@ -122,7 +123,8 @@ class RQL:
 
     def start_residual(self, state: RQLState) -> RQLState:
         """The state as learning Q_R begins."""
-        return replaced(state, actor=self.composition.enter(state.bc, state.actor))
+        actor = self.composition.enter(state.bc, state.actor)
+        return replaced(state, actor=actor, average=copied(actor.params))
 
     def update_noise(self, batch: int, hparams: RQLHyperparameters, generator: torch.Generator) -> Noise:
         """The random numbers of one `update`."""
@@ -152,11 +154,13 @@ class RQL:
     ) -> tuple[RQLState, Metrics]:
         """One update of Q_R and Q̄ alone."""
         state = self.scheduled(state, hparams)
-        state, target, metrics = self._target(state, batch, noise, hparams)
+        target, metrics = self._target(state, batch, noise, hparams)
         state, of_critic = self._update_critic(state, batch, target, noise, hparams)
-        state = replaced(state, updates=state.updates + 1.0)
-        scale = {"q_scale": state.q_scale} if self.residual.normalize_q else {}
-        return state, metrics | of_critic | scale | {"beta": state.beta}
+        metrics |= of_critic | {"beta": state.beta}
+        if self.residual.normalize_q:
+            state = with_variance(state, self._variance(state, batch, noise))
+            metrics["q_scale"] = state.q_scale
+        return replaced(state, updates=state.updates + 1.0), metrics
 
     def act_bc(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """Actions (B,) or (B, d) of π_BC at observations (B, obs_dim)."""
@@ -198,26 +202,28 @@ class RQL:
 
     def _target(
         self, state: RQLState, batch: Batch, noise: Noise, hparams: RQLHyperparameters
-    ) -> tuple[RQLState, Tensor, Metrics]:
-        """The TD target of Q_R (B,), with the scale of Q brought up to date.
+    ) -> tuple[Tensor, Metrics]:
+        """The TD target of Q_R (B,).
 
         y = r + γ^k (1−terminated) (V_BC(s') + V_R(s')) − V_BC(s), in the unit of Q_R.
         """
         next_obs = state.normalizer(batch.next_obs)
         bc, actor = self.residual.bc(state, next_obs), self.composition.actor(state, next_obs)
-        weighted, further = self.actions.target(bc, actor, noise), self.actions.further(bc, noise)
-        actions = weighted.actions if further is None else torch.cat([weighted.actions, further.actions], dim=1)
-        q = self.residual.ensemble.for_target(self.residual.values(state.target, next_obs, actions), noise)
-        q, q_prior = (q, q) if further is None else q.tensor_split([weighted.actions.shape[1]], dim=1)
-        if self.residual.normalize_q:
-            variance = self.actions.variance(q_prior, (weighted if further is None else further).log_weight)
-            state = with_variance(state, variance.mean())
+        weighted = self.actions.target(bc, actor, noise)
+        q = self.residual.ensemble.for_target(self.residual.values(state.target, next_obs, weighted.actions), noise)
         next_value = self.next_value(q, weighted.log_weight, self.residual.effective_beta(state))
         next_value = next_value + self.baseline.value(state, next_obs)
         reward = batch.reward / state.returns.std
         target = td_target(reward, batch.terminated, next_value, hparams.discount**batch.steps)
         metrics = {"target": state.returns.std * target.mean()}
-        return state, target - self.baseline.value(state, state.normalizer(batch.obs)), metrics
+        return target - self.baseline.value(state, state.normalizer(batch.obs)), metrics
+
+    def _variance(self, state: RQLState, batch: Batch, noise: Noise) -> Tensor:
+        """The mean variance of Q_R(s,a) over a ~ π_BC at states of a batch."""
+        obs = state.normalizer(batch.obs)
+        weighted = self.actions.for_scale(self.residual.bc(state, obs), noise)
+        q = self.residual.q(state, obs[: len(weighted.actions)], weighted.actions)
+        return self.actions.variance(q, weighted.log_weight).mean()
 
     def _update_critic(
         self, state: RQLState, batch: Batch, target: Tensor, noise: Noise, hparams: RQLHyperparameters

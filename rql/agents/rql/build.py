@@ -10,13 +10,14 @@ from rql.agents.rql.agent import RQL, NextValue
 from rql.agents.rql.baseline import NoBaseline, ValueBaseline
 from rql.agents.rql.composition import Amortized, Resampled
 from rql.agents.rql.residual import Residual
-from rql.agents.rql.schedule import RQLSchedule
+from rql.agents.rql.schedule import RQLSchedule, kl_budget
 from rql.config.choices import PolicyClass
 from rql.config.method import AmortizedConfig, KLBetaConfig, PolicyTargetConfig, ResampleConfig
 from rql.config.registry import implementation_of
 from rql.config.schema import Config
 from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.method import targets
+from rql.nn.network import starting_at_zero
 from rql.utils.errors import ConfigError
 
 
@@ -24,12 +25,12 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
     """The agent of a run. Weights are drawn from torch's global generator.
 
     Raises:
-        ConfigError: if the policy class, the target or the KL budget does not suit the action space, or a network does
-            not fit into the memory of the device.
+        ConfigError: if the policy class, the target, its samples or the KL budget do not suit the action space, or a
+            network does not fit into the memory of the device.
     """
     _check_kl_budget(config, spaces)
     policy = build_policy(config.policy, config.network, spaces, device)
-    critics = build_critics(config.network.critic, spaces, device)
+    critics = starting_at_zero(build_critics(config.network.critic, spaces, device))
     uniform = config.policy.name is PolicyClass.uniform
     prior = uniform_policy(spaces) if uniform else policy
     residual = Residual(prior, critics, ensemble_of(config.network.critic), config.q.normalize)
@@ -38,7 +39,7 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
     if isinstance(config.composition, AmortizedConfig) and isinstance(actions, ContinuousActions):
         composition = Amortized(residual, actions, policy)
     baseline = _baseline(config, spaces, device)
-    schedule = RQLSchedule(config, device, learning_rate_scale)
+    schedule = RQLSchedule(config, spaces, device, learning_rate_scale)
     adaptive, critic_updates = isinstance(config.beta, KLBetaConfig), max(1, int(config.online.utd))
     next_value = _next_value(config, spaces)
     return RQL(residual, baseline, actions, composition, next_value, adaptive, schedule, critic_updates)
@@ -71,8 +72,9 @@ def _check_kl_budget(config: Config, spaces: Spaces) -> None:
     else:
         count = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else None
         what = "log composition.num_candidates"
-    if count is not None and config.beta.budget_end >= math.log(count):
-        allowed = f"below {what} = {math.log(count):.2f}, the largest KL that can be reached"
+    if count is not None and kl_budget(config.beta, spaces)[1] >= math.log(count):
+        dims = kl_budget(config.beta, spaces)[1] / config.beta.budget_end
+        allowed = f"below {math.log(count) / dims:.2f}: the KL cannot reach {what} = {math.log(count):.2f}"
         raise ConfigError("beta.budget_end", config.beta.budget_end, allowed)
 
 
@@ -80,6 +82,9 @@ def _actions(config: Config, spaces: Spaces) -> ActionModel:
     if isinstance(spaces.action, DiscreteSpec):
         return DiscreteActions(spaces.action.count)
     candidates = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else 0
-    samples = config.target.num_samples, config.cql.num_samples, candidates
     on_policy = isinstance(config.target, PolicyTargetConfig)
+    if not candidates and not on_policy and config.target.num_samples < 2:
+        allowed = "at least 2, for one half is of π_BC and one of π_θ, unless target=policy or composition=resample"
+        raise ConfigError("target.num_samples", config.target.num_samples, allowed)
+    samples = config.target.num_samples, config.cql.num_samples, candidates
     return ContinuousActions(spaces.action.width, *samples, on_policy, config.q.normalize)

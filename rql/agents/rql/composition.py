@@ -14,7 +14,11 @@ from rql.method.losses import amortized_loss
 from rql.nn.distributions import Categorical, gumbel
 from rql.nn.network import Params, apply, parameters_of
 from rql.optim.adam import Learned, Loss, Metrics, descend, learned
+from rql.optim.polyak import polyak
 from rql.utils.tree import replaced
+
+AVERAGED = 0.1
+"""The share of the updates of π_θ so far over which its weights are averaged at most: early ones are soon forgotten."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,10 @@ class Resampled:
 
 @dataclass(frozen=True)
 class Amortized(Resampled):
-    """A network π_θ that minimises KL(π_θ ‖ π_final). It starts as a copy of π_BC where that was cloned."""
+    """A network π_θ that minimises KL(π_θ ‖ π_final). It starts as a copy of π_BC where that was cloned.
+
+    π̄_θ acts, the running average of its weights: from one update to the next π_θ moves with the noise of Q_R.
+    """
 
     actions: ContinuousActions
     policy: nn.Module
@@ -115,15 +122,17 @@ class Amortized(Resampled):
             return value, {"actor_loss": value, "kl": kl.mean()}
 
         actor, metrics = descend(state.actor, loss, hparams.actor_learning_rate)
-        return replaced(state, actor=actor), metrics
+        rate = torch.maximum(hparams.average_rate, 1.0 / (1.0 + AVERAGED * actor.steps))
+        average = polyak(state.average, actor.params, rate)
+        return replaced(state, actor=actor, average=average), metrics
 
     def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
-        """The mode of π_θ, or a sample."""
-        return self.actions.choose(self.actor(state, obs), noise, deterministic)
+        """The mode of π̄_θ, or a sample."""
+        return self.actions.choose(self._average(state, obs), noise, deterministic)
 
     def ranking(self, state: RQLState, obs: Tensor) -> WeightedActions:
-        """The mode of π_θ alone."""
-        return single_mode(self.actor(state, obs), obs)
+        """The mode of π̄_θ alone."""
+        return single_mode(self._average(state, obs), obs)
 
     def diagnosis_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """Samples enough to tell something."""
@@ -135,6 +144,10 @@ class Amortized(Resampled):
         metrics = self.residual.measure(state, obs, weighted)
         del metrics["kl"]  # every update has the exact one
         return metrics
+
+    def _average(self, state: RQLState, obs: Tensor) -> Any:
+        """π̄_θ(·|s)."""
+        return apply(self.policy, state.average, obs)
 
 
 def single_mode(distribution: Any, obs: Tensor) -> WeightedActions:

@@ -35,6 +35,8 @@ class RQLState(NamedTuple):
     """Q̄."""
     actor: Learned
     """π_θ; empty where the composition needs no network."""
+    average: Params
+    """π̄_θ, the running average of the weights of π_θ, which acts; empty where there is no π_θ."""
     q_scale: Tensor
     """The root of a running mean, over states, of the variance of Q_R(s,a) over a ~ π_BC."""
     beta: Tensor
@@ -49,6 +51,8 @@ class RQLHyperparameters(NamedTuple):
     baseline_learning_rate: Tensor
     critic_learning_rate: Tensor
     actor_learning_rate: Tensor
+    average_rate: Tensor
+    """Of π̄_θ."""
     max_gradient_norm: Tensor
     """Of Q_R."""
     discount: Tensor

@@ -8,6 +8,7 @@ from rql.agents.rql.residual import RQLHyperparameters
 from rql.config.method import AmortizedConfig, KLBetaConfig, ValueBaselineConfig
 from rql.config.registry import implementation_of
 from rql.config.schema import Config
+from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.method.schedules import Schedule, completed, linear
 from rql.utils.errors import RQLError
 from rql.utils.tree import replaced
@@ -16,22 +17,23 @@ from rql.utils.tree import replaced
 class RQLSchedule:
     """The hyper-parameters of residual Q-learning at each step of each stage."""
 
-    def __init__(self, config: Config, device: torch.device, learning_rate_scale: float = 1.0) -> None:
+    def __init__(self, config: Config, spaces: Spaces, device: torch.device, learning_rate_scale: float = 1.0) -> None:
         self._cql, self._device = config.cql, device
         self._last_step = config.online.steps_after_warmup
         self._beta: Schedule = implementation_of("beta", config.beta)(config.beta, self._last_step)
         kl = config.beta if isinstance(config.beta, KLBetaConfig) else None
         composition = config.composition
-        actor_rate = composition.learning_rate if isinstance(composition, AmortizedConfig) else 0.0
+        amortized = composition if isinstance(composition, AmortizedConfig) else None
         baseline = config.baseline
         value_rate = baseline.learning_rate if isinstance(baseline, ValueBaselineConfig) else 0.0
         self._budget_step = kl.end_step if kl and kl.end_step is not None else self._last_step
-        self._budget = (kl.budget_start, kl.budget_end) if kl else (1.0, 1.0)
+        self._budget = kl_budget(kl, spaces) if kl else (1.0, 1.0)
         self._fixed = RQLHyperparameters(
             bc_learning_rate=self._scalar(learning_rate_scale * config.bc.learning_rate),
             baseline_learning_rate=self._scalar(learning_rate_scale * value_rate),
             critic_learning_rate=self._scalar(learning_rate_scale * config.q.learning_rate),
-            actor_learning_rate=self._scalar(learning_rate_scale * actor_rate),
+            actor_learning_rate=self._scalar(learning_rate_scale * amortized.learning_rate if amortized else 0.0),
+            average_rate=self._scalar(amortized.average_rate if amortized else 0.0),
             max_gradient_norm=self._scalar(config.q.max_gradient_norm),
             discount=self._scalar(config.q.discount),
             tau=self._scalar(config.q.tau),
@@ -86,3 +88,9 @@ class RQLSchedule:
 
     def _scalar(self, value: float) -> torch.Tensor:
         return torch.tensor(value, dtype=torch.float32, device=self._device)
+
+
+def kl_budget(config: KLBetaConfig, spaces: Spaces) -> tuple[float, float]:
+    """The first and the last budget of KL(π_final ‖ π_BC), in nats over all action dimensions."""
+    dims = 1 if isinstance(spaces.action, DiscreteSpec) else spaces.action.width
+    return config.budget_start * dims, config.budget_end * dims

@@ -1,0 +1,35 @@
+"""The states of agents as training begins."""
+
+from typing import Any
+
+import torch
+
+from rql.agents.statistics import Statistics
+from rql.data.batch import IDENTITY
+from rql.data.transitions import Transitions
+from rql.envs.spaces import Spaces
+from rql.optim.polyak import copied
+
+
+def first_state(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:
+    """The state of an agent before any update, on the CPU."""
+    cpu = torch.device("cpu")
+    return agent.init(Statistics.of(data, 0.99, IDENTITY, cpu) if data else Statistics.unknown(spaces.obs_dim, cpu))
+
+
+def opinionated(state: Any) -> Any:
+    """The state with critics, and their targets, that prefer some actions to others: at first Q_R is 0."""
+    draws = torch.Generator().manual_seed(7)
+    params = {
+        name: value if value.any() else torch.empty_like(value).uniform_(-0.125, 0.125, generator=draws)
+        for name, value in state.critic.params.items()
+    }
+    return state._replace(critic=state.critic._replace(params=params), target=copied(params))
+
+
+def started(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:
+    """The state of an agent as its second stage begins."""
+    state = first_state(agent, spaces, data)
+    for stage in agent.stages[:2]:
+        state = stage.enter(state)
+    return state
