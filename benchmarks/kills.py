@@ -52,7 +52,7 @@ COLLECTED = ["dataset=minari", "q.n_step=3", "replay.capacity=250", "beta=kl"]
 SLOW = ["bc.updates=100", "offline.updates=100", "online.env_steps=200"]
 DEMONSTRATED = ["dataset.episodes=2", "+env.kwargs.max_episode_steps=80"]
 OVERRIDES = {
-    "pendulum": ["env=pendulum", "dataset.episodes=4", "env.num_envs=2"],
+    "pendulum": ["env=pendulum", "dataset.episodes=4", "env.num_envs=2", "online.noise_correlation=0.9"],
     "cartpole": ["env=cartpole", "dataset.episodes=4"],
     "hopper": ["env=hopper", "dataset.id=rql-kills/hopper-v0", *COLLECTED],
     "iql": ["agent=iql", "env=cartpole", "dataset.episodes=4"],

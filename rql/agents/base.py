@@ -51,7 +51,9 @@ class AgentPolicy(Generic[S]):
     A deterministic policy gets no noise.
     """
     noise: Callable[[int, torch.Generator], Noise]
-    """The random numbers of one `act` at so many observations."""
+    """The random numbers of one `act` at so many observations; where actions are continuous, those that `exploration`
+    may correlate in time are standard normal, (B, d), and called "action".
+    """
     value: Callable[[S, Tensor, Tensor], Tensor] | None = None
     """What the agent expects of actions, as a discounted return: (state, obs, action) → (B,)."""
     ranking: Callable[[S, Tensor], WeightedActions] | None = None

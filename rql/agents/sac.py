@@ -183,11 +183,11 @@ class SAC:
 
     def act_random(self, state: SACState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """Uniform actions (B, d), or those in the middle of all."""
-        return obs.new_zeros((obs.shape[0], self.dims)) if deterministic else 2.0 * noise["action"] - 1.0
+        return obs.new_zeros((obs.shape[0], self.dims)) if deterministic else 2.0 * noise["uniform"] - 1.0
 
     def random_noise(self, count: int, generator: torch.Generator) -> Noise:
         """The random numbers of one `act_random` at `count` observations."""
-        return {"action": uniform((count, self.dims), generator)}
+        return {"uniform": uniform((count, self.dims), generator)}
 
     def value(self, state: SACState, obs: Tensor, action: Tensor) -> Tensor:
         """Q (B,) of actions at observations (B, obs_dim)."""

@@ -41,6 +41,10 @@ class OnlineConfig:
     """Updates to an environment step. Of several, the last is one of π_θ and of an adaptive β too, the others of Q_R
     alone.
     """
+    noise_correlation: float = between(0.0, 0, 0.999)
+    """Of the random numbers of an action in training with those of the one before, in each episode; continuous actions
+    only. Each action is distributed as before, and the way it strays lasts for about 1/(1−ρ) steps.
+    """
     eval_every: int = at_least(0, 0, Role.how)
     """Environment steps between evaluations; 0 evaluates at the end of the stage only."""
     stop_return: float | None = setting(None, Role.budget)

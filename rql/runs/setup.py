@@ -13,7 +13,7 @@ from rql.data.load import load_datasets
 from rql.data.reference_scores import reference_score
 from rql.data.transitions import Reference, Transitions
 from rql.envs.make import inspect_env
-from rql.envs.spaces import Spaces
+from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.evaluation.video import Camera, open_camera
 from rql.utils.errors import ConfigError
 
@@ -63,6 +63,7 @@ def build(config: Config, stack: ExitStack) -> Setup:
         datasets = load_datasets(config.dataset, config.env, spaces, env)
     offline, demonstrations = datasets or (None, None)
     _check_batch(config, *(datasets or ()))
+    _check_noise(config, spaces)
     reward = _reward(config, offline)
     camera = stack.enter_context(open_camera(config.env)) if config.tracking.log_video else None
     reference = reference_of(config, offline)
@@ -105,6 +106,12 @@ def _reward(config: Config, offline: Transitions | None) -> RewardTransform:
             raise ConfigError("reward.return_range", True, allowed)
         scale *= 1000.0 / float(returns.max() - returns.min())
     return RewardTransform(scale, config.reward.shift)
+
+
+def _check_noise(config: Config, spaces: Spaces) -> None:
+    if config.online.noise_correlation and isinstance(spaces.action, DiscreteSpec):
+        allowed = f"0, for the actions of {config.env.id} are discrete"
+        raise ConfigError("online.noise_correlation", config.online.noise_correlation, allowed)
 
 
 def _check_batch(config: Config, *datasets: Transitions) -> None:

@@ -15,6 +15,7 @@ from rql.data.transitions import seen
 from rql.envs.spaces import Spaces
 from rql.envs.training import RestartError, TrainingEnvs
 from rql.envs.vector import last_observations
+from rql.training.exploration import CorrelatedNoise
 
 DROPPED = "the state of these environments cannot be saved: the running episodes are dropped and new ones begin"
 logger = logging.getLogger(__name__)
@@ -39,7 +40,10 @@ class Collector:
         spaces: Spaces,
         generator: torch.Generator,
         recorder: EpisodeRecorder | None,
+        correlation: float = 0.0,
     ) -> None:
+        """`correlation` is that of the noise of a continuous action with the one before."""
+        self._exploration = CorrelatedNoise(correlation)
         self._agent, self._envs, self._spaces = agent, envs, spaces
         self._generator, self._recorder = generator, recorder
         self._obs: NDArray[Any] | None = None
@@ -52,7 +56,7 @@ class Collector:
             self._begin(self._envs.reset())
         assert self._obs is not None
         acting = self._agent.policies[policy]
-        noise = acting.noise(self._envs.num_envs, self._generator)
+        noise = self._exploration(acting.noise(self._envs.num_envs, self._generator))
         obs = torch.from_numpy(seen(self._obs)).to(self._generator.device)
         action = acting.act(state, obs, noise, False).cpu().numpy()
         native_action = self._spaces.action.to_env(action)
@@ -64,6 +68,7 @@ class Collector:
         if self._recorder:
             self._recorder.follow(native_action, native, reward, terminated, truncated, infos)
         done = terminated | truncated
+        self._exploration.end(torch.from_numpy(done).to(obs.device))
         following = self._spaces.observation.stored(native)
         next_obs = last_observations(self._spaces.observation, following, done, infos)
         columns = {OBS: self._obs, ACTION: action, REWARD: reward, TERMINATED: terminated}
@@ -76,6 +81,7 @@ class Collector:
             "obs": self._obs,
             "returns": self._returns,
             "generator": self._generator.get_state(),
+            "exploration": self._exploration.last,
             "envs": self._envs.saved_state(),
             "recorder": self._recorder.saved_state() if self._recorder else None,
         }
@@ -86,6 +92,7 @@ class Collector:
         `drop_seed` is for environments whose episodes cannot be gone on with.
         """
         self._generator.set_state(saved["generator"])
+        self._exploration.last = saved["exploration"]
         if self._recorder and saved["recorder"]:
             self._recorder.load(saved["recorder"])
         first = self._envs.load(saved["envs"], drop_seed)
@@ -100,6 +107,7 @@ class Collector:
         """Every environment is at the start of an episode; what it was in the middle of is dropped."""
         self._obs = np.array(self._spaces.observation.stored(native))
         self._returns[:] = 0.0
+        self._exploration.last = None
         if self._recorder:
             self._recorder.drop()
             for index in range(self._envs.num_envs):

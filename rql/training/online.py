@@ -52,7 +52,7 @@ class OnlineTrainer(Trainer):
         self.envs = envs
         recorder = EpisodeRecorder(journal, envs.num_envs) if journal else None
         collect = generator(config.seed, "collect", device)
-        self._collector = Collector(agent, envs, spaces, collect, recorder)
+        self._collector = Collector(agent, envs, spaces, collect, recorder, config.online.noise_correlation)
         self._fresh = not float(state.updates)
         self._warm_until, self._owed, self._returns = config.online.first_update, 0.0, list[float]()
         self._normalized = 0

@@ -123,7 +123,7 @@ def test_the_average_of_the_policys_weights_follows_it_and_acts() -> None:
         acted = setup.agent.act_final(after, obs, noise, deterministic)
         assert torch.equal(acted, setup.agent.act_final(elsewhere, obs, noise, deterministic))
         policy = functional_call(setup.policy, after.average, (after.normalizer(obs),))
-        expected = policy.mode() if deterministic else policy.sample(noise["normal"])
+        expected = policy.mode() if deterministic else policy.sample(noise["action"])
         torch.testing.assert_close(acted, expected)
 
 

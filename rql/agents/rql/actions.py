@@ -122,7 +122,7 @@ class ContinuousActions:
 
     def act_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one action for each of `batch` states."""
-        noise = {"normal": normal((batch, self.dims), generator)}
+        noise = {"action": normal((batch, self.dims), generator)}
         if self.num_candidates:
             noise |= self.candidate_noise(batch, generator)
             noise["uniform"] = uniform((batch, self.num_candidates), generator)
@@ -179,7 +179,7 @@ class ContinuousActions:
 
     def choose(self, policy: ContinuousDistribution, noise: Noise, deterministic: bool) -> Tensor:
         """The mode of `policy` for each state, or a sample."""
-        return policy.mode() if deterministic else policy.sample(noise["normal"])
+        return policy.mode() if deterministic else policy.sample(noise["action"])
 
 
 ActionModel = DiscreteActions | ContinuousActions
