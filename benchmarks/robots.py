@@ -1,0 +1,68 @@
+"""What finetuning adds to the clones of the robot presets, and how long a whole preset takes.
+
+    pip install 'rql[manipulation]'
+    python benchmarks/robots.py FOLDER [--only metaworld_push …] [--seeds 3] [--episodes 100]
+
+FOLDER holds the runs, which are made one after the other; those that are there already are not made again. Both
+policies of a run play the same episodes, at their mode and from starts and goals that the run never met. The intervals
+are those of Wilson at 95 % over all episodes of all seeds, which takes them for independent. The minutes are those of
+the longest run, on one core, from the demonstrations to the films.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from clones import presets
+from omegaconf import OmegaConf
+from runs import run, summary
+from scipy.stats import binomtest
+
+import rql
+
+FRESH = 10_000
+"""Added to a run's seed, for starts and goals that it never met."""
+
+
+def share(rates: list[float], episodes: int) -> str:
+    """The success over all seeds with its interval."""
+    successes, played = round(sum(rates) * episodes), len(rates) * episodes
+    interval = binomtest(successes, played).proportion_ci(method="wilson")
+    return f"{successes / played:.0%} ({interval.low:.0%} to {interval.high:.0%})"
+
+
+def success(made: Path, seed: int, episodes: int) -> tuple[float, float]:
+    """How often the clone and the finetuned policy of a run succeed."""
+    played = rql.evaluate(made, episodes=episodes, seed=FRESH + seed)
+    rates = {row["policy"]: float(row["success_rate"]) for row in played}
+    return rates["bc"], rates["final"]
+
+
+def rows(folder: Path, names: list[str], seeds: int, episodes: int) -> Iterator[str]:
+    """A row for each preset, when it is measured."""
+    for name in names:
+        runs = [run(folder / f"{name}-{seed}", [f"experiment={name}", f"seed={seed}"]) for seed in range(seeds)]
+        clones, finetuned = zip(*(success(made, seed, episodes) for seed, made in enumerate(runs)), strict=True)
+        steps = OmegaConf.load(runs[0] / "config.yaml").online.env_steps
+        each = ", ".join(f"{before:.0%} → {after:.0%}" for before, after in zip(clones, finetuned, strict=True))
+        minutes = max(summary(made)["wall_seconds"] for made in runs) / 60
+        means = f"{share(list(clones), episodes)} | {share(list(finetuned), episodes)}"
+        yield f"| {name} | {steps:,} | {means} | {each} | {minutes:.0f} |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--only", nargs="+", choices=presets(), default=presets())
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--episodes", type=int, default=100)
+    options = parser.parse_args()
+    print("| preset | environment steps | clone | finetuned | each seed | minutes |")
+    print("|---|---|---|---|---|---|")
+    for row in rows(options.folder, options.only, options.seeds, options.episodes):
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
