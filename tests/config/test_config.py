@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from rql.__main__ import main as rql_main
 from rql.config.data import MinariDatasetConfig
-from rql.config.method import KLBetaConfig
+from rql.config.method import KLBetaConfig, LinearBetaConfig
 from rql.config.registry import choices
 from rql.config.schema import Config
 
@@ -38,7 +38,7 @@ NEEDED = {
     "env=from_dataset": ["dataset=hopper_medium"],
     "env=metaworld": ["env.kwargs.env_name=hammer-v3"],
 }
-VALUES_OF = {"dataset": MinariDatasetConfig, "beta": KLBetaConfig}
+VALUES_OF = {"dataset": MinariDatasetConfig, "beta": KLBetaConfig, "beta=strong": LinearBetaConfig}
 """Of choices that are values for another one."""
 BRINGS = re.compile(r"override /dataset: (\w+)")
 """What an environment that comes with a data set says in its file."""
@@ -62,8 +62,8 @@ def test_every_choice_of_every_group_composes(overrides: list[str]) -> None:
     config = compose_config(*overrides)
     for group, choice in (override.split("=") for override in overrides):
         if group in choices():
-            schema = choices()[group][choice].schema if choice in choices()[group] else VALUES_OF[group]
-            assert type(getattr(config, group)) is schema
+            plain, values = choices()[group].get(choice), VALUES_OF.get(f"{group}={choice}", VALUES_OF.get(group))
+            assert type(getattr(config, group)) is (plain.schema if plain else values)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/experiment").glob("*.yaml")), ids=lambda path: path.stem)
