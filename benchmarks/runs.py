@@ -13,14 +13,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(directory: Path, overrides: Sequence[str]) -> Path:
-    """One run in a process of its own; its output goes to `output.log` in its folder. A finished run is not repeated.
+    """One run in a process of its own; its output goes to `output.log` in its folder.
+
+    A finished run is not repeated, and one that was cut off goes on.
 
     Raises:
         RuntimeError: if the run fails; with the end of its output.
     """
     if (directory / "summary.json").exists():
         return directory
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(ROOT / "run.py"), f"hydra.run.dir={directory}", "tracking=disabled"]
     log = directory / "output.log"
     with log.open("w") as output:

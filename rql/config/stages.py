@@ -1,10 +1,12 @@
 """The typed configuration of the stages: how long each goes on, and what it learns from."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from rql.config.settings import Role, at_least, between, fraction, positive, setting
+from rql.config.method import ResampleConfig
+from rql.config.settings import Check, Role, WholeConfig, at_least, between, fraction, positive, setting
 
 
 @dataclass
@@ -53,6 +55,11 @@ class OnlineConfig:
     """End the stage at the first evaluation whose success rate reaches this, where env.headline=success."""
     save_replay: str | None = setting(None, Role.how)
     """A Minari id under which the episodes of this stage are kept."""
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Whether what is correlated decides the actions."""
+        free = not (self.noise_correlation and isinstance(config.composition, ResampleConfig))
+        yield "online.noise_correlation", self.noise_correlation, free, "0 where composition=resample draws candidates"
 
     @property
     def first_update(self) -> int:

@@ -60,10 +60,10 @@ def build(config: Config, stack: ExitStack) -> Setup:
     device = find_device(config.device)
     spaces, env = inspect_env(config.env)
     with env:
+        _check_noise(config, spaces)
         datasets = load_datasets(config.dataset, config.env, spaces, env)
     offline, demonstrations = datasets or (None, None)
     _check_batch(config, *(datasets or ()))
-    _check_noise(config, spaces)
     reward = _reward(config, offline)
     camera = stack.enter_context(open_camera(config.env)) if config.tracking.log_video else None
     reference = reference_of(config, offline)

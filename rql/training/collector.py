@@ -68,7 +68,7 @@ class Collector:
         if self._recorder:
             self._recorder.follow(native_action, native, reward, terminated, truncated, infos)
         done = terminated | truncated
-        self._exploration.end(torch.from_numpy(done).to(obs.device))
+        self._exploration.end(done)
         following = self._spaces.observation.stored(native)
         next_obs = last_observations(self._spaces.observation, following, done, infos)
         columns = {OBS: self._obs, ACTION: action, REWARD: reward, TERMINATED: terminated}
@@ -92,7 +92,8 @@ class Collector:
         `drop_seed` is for environments whose episodes cannot be gone on with.
         """
         self._generator.set_state(saved["generator"])
-        self._exploration.last = saved["exploration"]
+        last = saved["exploration"]
+        self._exploration.last = None if last is None else last.to(self._generator.device)
         if self._recorder and saved["recorder"]:
             self._recorder.load(saved["recorder"])
         first = self._envs.load(saved["envs"], drop_seed)

@@ -1,6 +1,8 @@
 """Random numbers of the actions in the training environments that are correlated in time."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rql.agents.base import Noise
@@ -24,8 +26,11 @@ class CorrelatedNoise:
         """z_{t−1} (n, d) of n environments; not a number where an episode begins, None before any step."""
 
     def __call__(self, noise: Noise) -> Noise:
-        """The random numbers of one step of n environments, with those of continuous actions correlated."""
-        if not self.correlation:
+        """The random numbers of one step of n environments, with those of continuous actions correlated.
+
+        A policy that draws other numbers, such as the uniform actions of a warm-up, is left alone.
+        """
+        if not self.correlation or ACTION not in noise:
             return noise
         fresh = noise[ACTION]
         last = torch.full_like(fresh, torch.nan) if self.last is None else self.last
@@ -33,7 +38,8 @@ class CorrelatedNoise:
         self.last = torch.where(last.isnan(), fresh, going_on)
         return {**noise, ACTION: self.last}
 
-    def end(self, done: Tensor) -> None:
+    def end(self, done: NDArray[np.bool_]) -> None:
         """Begin anew in the environments whose episode is `done` (n,)."""
         if self.last is not None:
-            self.last = self.last.masked_fill(done.unsqueeze(1), torch.nan)
+            ended = torch.from_numpy(done).to(self.last.device)
+            self.last = self.last.masked_fill(ended.unsqueeze(1), torch.nan)

@@ -71,8 +71,14 @@ def same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(same, one, other))
     ours, theirs = named_leaves(one), named_leaves(other)
     if ours.keys() == {""} or ours.keys() != theirs.keys():
-        return ours.keys() == theirs.keys() and bool(np.array_equal(one, other, equal_nan=isinstance(one, float)))
+        return ours.keys() == theirs.keys() and _equal(one, other)
     return all(same(ours[name], theirs[name]) for name in ours)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two leaves are equal; what is not a number equals what is not one either."""
+    floating = isinstance(one, float) or (isinstance(one, Tensor) and one.is_floating_point())
+    return bool(np.array_equal(one, other, equal_nan=floating))
 
 
 def to_storable(tree: Any) -> Any:

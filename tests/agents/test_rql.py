@@ -98,7 +98,14 @@ def test_q_r_is_zero_before_it_learns_and_its_scale_is_that_of_q_r_itself_afterw
     bc = setup.agent.residual.bc(state, obs)
     first = SquashedGaussian(bc.mean[:1].unsqueeze(1), bc.log_std[:1].unsqueeze(1)).sample(setup.noise["scale"])
     difference = setup.agent.residual.q(after, obs[:1], first).diff().item()
-    assert metrics["q_scale"].item() == pytest.approx(abs(difference) / 2**0.5) and difference != 0  # of two actions
+    assert metrics["q_scale"].item() == pytest.approx(abs(difference) / 2**0.5, rel=1e-4) and difference != 0  # of two actions
+
+
+def test_the_scale_is_measured_at_states_of_all_parts_of_a_batch() -> None:
+    actions, draws = Setup(CONTINUOUS).agent.actions, torch.Generator().manual_seed(0)
+    states = actions.states_for_scale(torch.arange(20).unsqueeze(1))
+    assert states.flatten().tolist() == [0, 8, 16]
+    assert len(actions.update_noise(20, conservative=False, generator=draws)["scale"]) == 3
 
 
 @pytest.mark.parametrize("scale", [1e-2, 1e2])

@@ -186,6 +186,7 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["dataset.keep.episodes=0"], ["dataset.keep.episodes=0", "at least 1"]),
     (["target=soft", "target.num_samples=1"], ["target.num_samples=1", "at least 2"]),
     (["env=cartpole", "online.noise_correlation=0.5"], ["online.noise_correlation=0.5", "CartPole-v1 are discrete"]),
+    (["composition=resample", "online.noise_correlation=0.5"], ["online.noise_correlation=0.5", "0 where composition"]),
     (["online.stop_return=3", "online.eval_every=0"], ["online.eval_every=0", "stop_return"]),
     (["online.stop_success=0.9"], ["online.stop_success=0.9", "null unless env.headline=success"]),
     (["env.headline=success", "online.stop_success=90"], ["online.stop_success=90", "in (0, 1]"]),

@@ -3,6 +3,7 @@
 from contextlib import closing
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from agent_states import first_state
@@ -23,7 +24,7 @@ def test_each_number_is_standard_normal_and_correlated_with_those_before_it_in_i
     for step in range(12):
         steps.append(explore({"action": torch.randn((20_000, 2), generator=draws)})["action"])
         if step == 7:
-            explore.end(torch.arange(20_000) < 10_000)
+            explore.end(np.arange(20_000) < 10_000)
     z = torch.stack(steps)
     assert z.var(dim=(1, 2)).tolist() == pytest.approx([1.0] * 12, abs=0.03)
     assert _correlation(z[3], z[4]) == pytest.approx(0.8, abs=0.01)

@@ -54,6 +54,10 @@ class DiscreteActions:
         """Actions that stand for π_BC at the next states of a batch, on which the TD target is computed."""
         return enumerate_prior(bc)
 
+    def states_for_scale(self, obs: Tensor) -> Tensor:
+        """The states of a batch at which the variance of Q is measured: all."""
+        return obs
+
     def for_scale(self, bc: Categorical, noise: Noise) -> WeightedActions:
         """Actions that stand for π_BC, on which the variance of Q is measured."""
         return enumerate_prior(bc)
@@ -142,13 +146,16 @@ class ContinuousActions:
             return self.prior(bc, actor, noise)
         return sample_policy(bc, actor, noise["prior"])
 
+    def states_for_scale(self, obs: Tensor) -> Tensor:
+        """The states of a batch at which the variance of Q is measured: some of all its parts."""
+        return obs[::SCALE_STATES]
+
     def for_scale(self, bc: ContinuousDistribution, noise: Noise) -> WeightedActions:
-        """Actions of π_BC at the first states of a batch, on which the variance of Q is measured.
+        """Actions of π_BC, on which the variance of Q is measured.
 
         Actions of π_θ that are weighted would measure it on π_θ, the further that is from π_BC the more so.
         """
-        first = type(bc)._make(part[: len(noise["scale"])] for part in bc)
-        return sample_prior(first, noise["scale"])
+        return sample_prior(bc, noise["scale"])
 
     def variance(self, q: Tensor, log_weight: Tensor) -> Tensor:
         """The variance of Q over π_BC (B,) on weighted actions."""

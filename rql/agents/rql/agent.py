@@ -220,9 +220,9 @@ class RQL:
 
     def _variance(self, state: RQLState, batch: Batch, noise: Noise) -> Tensor:
         """The mean variance of Q_R(s,a) over a ~ π_BC at states of a batch."""
-        obs = state.normalizer(batch.obs)
+        obs = self.actions.states_for_scale(state.normalizer(batch.obs))
         weighted = self.actions.for_scale(self.residual.bc(state, obs), noise)
-        q = self.residual.q(state, obs[: len(weighted.actions)], weighted.actions)
+        q = self.residual.q(state, obs, weighted.actions)
         return self.actions.variance(q, weighted.log_weight).mean()
 
     def _update_critic(

@@ -74,7 +74,7 @@ def _check_kl_budget(config: Config, spaces: Spaces) -> None:
         what = "log composition.num_candidates"
     if count is not None and kl_budget(config.beta, spaces)[1] >= math.log(count):
         dims = kl_budget(config.beta, spaces)[1] / config.beta.budget_end
-        allowed = f"below {math.log(count) / dims:.2f}: the KL cannot reach {what} = {math.log(count):.2f}"
+        allowed = f"below {math.log(count) / dims:.3f}: the KL cannot reach {what} = {math.log(count):.2f}"
         raise ConfigError("beta.budget_end", config.beta.budget_end, allowed)
 
 
