@@ -26,7 +26,7 @@ def parameters_of(network: nn.Module) -> Params:
 
 
 def starting_at_zero(network: nn.Module) -> nn.Module:
-    """The network, whose last layer is set to 0: it gives 0 for any input until it learns."""
+    """The network, whose last layer, the one that was registered last, is set to 0: it gives 0 until it learns."""
     *_, last = (module for module in network.modules() if next(module.parameters(recurse=False), None) is not None)
     for parameter in last.parameters(recurse=False):
         nn.init.zeros_(parameter)

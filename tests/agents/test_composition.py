@@ -57,7 +57,7 @@ def test_the_diagnosis_is_that_of_the_policy_that_acts() -> None:
 
 @pytest.mark.parametrize("spaces", SPACES.values(), ids=SPACES)
 @pytest.mark.parametrize("composition", ["resample", "amortized"])
-def test_an_adaptive_beta_is_steered_by_the_kl_of_the_policy_that_acts(spaces: Spaces, composition: str) -> None:
+def test_an_adaptive_beta_is_steered_by_the_kl_of_the_composed_policy(spaces: Spaces, composition: str) -> None:
     setup = Setup(spaces, f"composition={composition}", "beta=kl", "cql=off")
     noise = setup.agent.update_noise(BATCH, setup.hparams, torch.Generator().manual_seed(1))
     frozen = setup.hparams._replace(critic_learning_rate=torch.tensor(0.0), actor_learning_rate=torch.tensor(0.0))

@@ -98,7 +98,8 @@ def test_q_r_is_zero_before_it_learns_and_its_scale_is_that_of_q_r_itself_afterw
     bc = setup.agent.residual.bc(state, obs)
     first = SquashedGaussian(bc.mean[:1].unsqueeze(1), bc.log_std[:1].unsqueeze(1)).sample(setup.noise["scale"])
     difference = setup.agent.residual.q(after, obs[:1], first).diff().item()
-    assert metrics["q_scale"].item() == pytest.approx(abs(difference) / 2**0.5, rel=1e-4) and difference != 0  # of two actions
+    of_two_actions = abs(difference) / 2**0.5
+    assert metrics["q_scale"].item() == pytest.approx(of_two_actions, rel=1e-4) and difference != 0
 
 
 def test_the_scale_is_measured_at_states_of_all_parts_of_a_batch() -> None:

@@ -32,7 +32,7 @@ from rql.config.method import BetaConfig, TargetConfig
 from rql.config.networks import ActorNetworkConfig, CriticNetworkConfig
 from rql.config.settings import Role, positive, setting
 from rql.data.sources.demo import open_demo
-from rql.nn.mlp import ensemble_mlp
+from rql.nn.mlp import EnsembleLinear, ensemble_mlp
 
 
 def power_beta(config, last_step):
@@ -65,6 +65,21 @@ class LinearActorConfig(ActorNetworkConfig):
 @dataclass
 class NarrowCriticConfig(CriticNetworkConfig):
     width: int = positive(3)
+
+
+class HeadFirst(nn.Module):
+    def __init__(self, size, inputs, outputs):
+        super().__init__()
+        self.head, self.body = EnsembleLinear(size, 8, outputs), EnsembleLinear(size, inputs, 8)
+
+    def forward(self, x):
+        return self.head(self.body(x).relu())
+
+
+@rql.register("network/critic", "headfirst", lambda config, size, i, o: HeadFirst(size, i, o))
+@dataclass
+class HeadFirstConfig(CriticNetworkConfig):
+    pass
 
 
 @rql.register("dataset", "few", lambda config, env: open_demo(DemoDatasetConfig(episodes=config.count), env))
@@ -167,6 +182,10 @@ BROKEN: list[tuple[list[str], str]] = [
         "width=0 is not possible: a number above 0",
     ),
     (["imports=[mine]", "beta=powr"], "beta/powr"),
+    (
+        ["imports=[mine]", "network/critic=headfirst", "dataset.episodes=4"],
+        "network.critic: the layer that its module registers last must be that of its output",
+    ),
 ]
 
 

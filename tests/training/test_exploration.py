@@ -34,6 +34,11 @@ def test_each_number_is_standard_normal_and_correlated_with_those_before_it_in_i
     assert _correlation(z[3, :, 0], z[4, :, 1]) == pytest.approx(0.0, abs=0.02)
 
 
+def test_a_policy_that_draws_other_numbers_is_left_alone() -> None:
+    noise = {"uniform": torch.rand(3, 2)}
+    assert CorrelatedNoise(0.9)(noise) is noise
+
+
 @pytest.mark.parametrize("correlation", [0.0, 0.9])
 def test_the_actions_of_an_episode_stray_together(correlation: float) -> None:
     config = compose_config()

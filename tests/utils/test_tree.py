@@ -21,6 +21,8 @@ def test_leaves_have_names_by_which_a_tree_is_filled_again() -> None:
     assert names == {"/a/#0": 1, "/a/#1": [2, 3], "/b/x": 4, "/b/y/c": 5}
     assert filled(tree, {name: str(leaf) for name, leaf in names.items()})["b"] == Pair("4", {"c": "5"})
     assert tree_of(names) == {"a": (1, [2, 3]), "b": {"x": 4, "y": {"c": 5}}} and tree_of(named_leaves(7)) == 7
+    unknown = {"a": torch.tensor([1.0, torch.nan])}
+    assert same(unknown, {"a": unknown["a"].clone()}) and not same(unknown, {"a": torch.tensor([torch.nan, 1.0])})
     assert same(tree, {**tree}) and not same(tree, {**tree, "a": (1, [2, 4])}) and not same(tree, {"a": tree["a"]})
 
 

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from torch import nn
 
 from rql.agents.networks import build_critics, build_policy, build_value, ensemble_of, uniform_policy
 from rql.agents.rql.actions import ActionModel, ContinuousActions, DiscreteActions
@@ -18,7 +19,7 @@ from rql.config.schema import Config
 from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.method import targets
 from rql.nn.network import starting_at_zero
-from rql.utils.errors import ConfigError
+from rql.utils.errors import ConfigError, RQLError
 
 
 def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_scale: float) -> RQL:
@@ -27,10 +28,12 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
     Raises:
         ConfigError: if the policy class, the target, its samples or the KL budget do not suit the action space, or a
             network does not fit into the memory of the device.
+        RQLError: if a network of one's own registers another layer last than that of its output.
     """
     _check_kl_budget(config, spaces)
     policy = build_policy(config.policy, config.network, spaces, device)
     critics = starting_at_zero(build_critics(config.network.critic, spaces, device))
+    _check_zero(critics, spaces, device)
     uniform = config.policy.name is PolicyClass.uniform
     prior = uniform_policy(spaces) if uniform else policy
     residual = Residual(prior, critics, ensemble_of(config.network.critic), config.q.normalize)
@@ -43,6 +46,15 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
     adaptive, critic_updates = isinstance(config.beta, KLBetaConfig), max(1, int(config.online.utd))
     next_value = _next_value(config, spaces)
     return RQL(residual, baseline, actions, composition, next_value, adaptive, schedule, critic_updates)
+
+
+def _check_zero(critics: nn.Module, spaces: Spaces, device: torch.device) -> None:
+    """A network of one's own may have registered its output first."""
+    shape = (1, 1) if isinstance(spaces.action, DiscreteSpec) else (1, 1, spaces.action.width)
+    action = torch.zeros(shape, dtype=torch.int64 if len(shape) == 2 else torch.float32, device=device)
+    with torch.no_grad():
+        if critics(torch.ones((1, spaces.obs_dim), device=device), action).any():
+            raise RQLError("network.critic: the layer that its module registers last must be that of its output")
 
 
 def _next_value(config: Config, spaces: Spaces) -> NextValue:
