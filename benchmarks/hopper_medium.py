@@ -1,4 +1,4 @@
-"""The preset `hopper_medium` on three seeds: every evaluation, and whether one falls below 70 % of the clone's.
+"""The preset `hopper_medium` on five seeds: every evaluation, and whether one falls below 70 % of the clone's.
 
 python benchmarks/hopper_medium.py FOLDER [overrides …]
 Overrides go to every run, for instance dataset.id=rql/hopper/medium-v0.
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from runs import evaluations, run_all, summary
 
-SEEDS = range(3)
+SEEDS = range(5)
 LOWEST_SHARE = 0.7
 
 
