@@ -158,7 +158,7 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["baseline=value", "policy=uniform", "bc.updates=0"], ["baseline=value", "none where policy=uniform"]),
     (["composition.learning_rate=-1"], ["composition.learning_rate=-1", "above 0"]),
     (["policy.log_std_min=-inf"], ["policy.log_std_min=-inf", "a number below"]),
-    (["composition=resample", "beta=kl", "beta.budget_end=4"], ["beta.budget_end=4", "below 3.47", "num_candidates"]),
+    (["composition=resample", "beta=kl", "beta.budget_end=4"], ["beta.budget_end=4", "below 3.466", "num_candidates"]),
     (["+cql.alfa=1"], ["cql.alfa=1", "no such key"]),
     (["+env.kwargs.max_episode_steps=-1"], ["env.kwargs.max_episode_steps=-1", "above 0"]),
     (["hydra.run.dir=/proc/nope"], ["/proc/nope", "hydra.run.dir"]),
