@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from rql.agents.base import Update
 from rql.agents.build import build_agent
 from rql.agents.statistics import Statistics
-from rql.config.choices import Compile
+from rql.config.choices import Compile, Precision
 from rql.config.compose import load
 from rql.data.batch import Batch
 from rql.envs.spaces import ContinuousSpec, ObservationSpec, Spaces
@@ -84,11 +84,18 @@ def ours(method: str, hidden: list[int], device: torch.device) -> Ours:
     return Ours(stage.cycle, state, batch, lambda: stage.noise(BATCH, hparams, draws), hparams)
 
 
-def rql(method: str, hidden: list[int], device: torch.device, compile: Compile, factor: float = 1.0) -> Step:
+def rql(
+    method: str,
+    hidden: list[int],
+    device: torch.device,
+    compile: Compile,
+    precision: Precision = Precision.float32,
+    factor: float = 1.0,
+) -> Step:
     """One update of ours, its noise included; all numbers of the first state are multiplied by a factor."""
     with_ = ours(method, hidden, device)
     state = pytree.tree_map(lambda leaf: leaf * factor, with_.state)
-    executor, here = Executor(with_.cycle, compile, 0), [0, state]
+    executor, here = Executor(with_.cycle, compile, precision, 0), [0, state]
 
     def step() -> Any:
         here[1], metrics = executor.update(here[0], here[1], with_.batch, with_.noise(), with_.hparams)
@@ -110,8 +117,10 @@ def population(method: str, hidden: list[int], device: torch.device, count: int)
         states, metrics = torch.vmap(update, (0, None, 0, None))(state, batch, noise, hparams)
         return states, {name: value.mean() for name, value in metrics.items()}
 
-    at_once = Executor([together], Compile.on, 0)
-    single = [Executor([update], Compile.on, 0) for _ in range(count)]  # each with memory of its own on a GPU
+    at_once = Executor([together], Compile.on, Precision.float32, 0)
+    single = [
+        Executor([update], Compile.on, Precision.float32, 0) for _ in range(count)
+    ]  # each with memory of its own on a GPU
     here, alone = [stacked(*[with_.state] * count)], [with_.state] * count
 
     def all_at_once() -> None:

@@ -1,11 +1,12 @@
-"""Updates a second, Hopper shapes, batches of 256: RQL eager and compiled, d3rlpy, stable-baselines3 and LeanRL's way.
+"""Updates a second, Hopper shapes, batches of 256: RQL, d3rlpy, stable-baselines3 and LeanRL's way.
 
     pip install 'rql[sb3]' && pip install --no-deps -r benchmarks/peers.txt
     python benchmarks/updates.py [--only bc sac] [--sizes 2x64] [--device cuda] [--population 64] [--differences]
 
-All take turns in one process on one core; what counts is processor time, on a GPU the clock's. Batches lie ready, but
-for stable-baselines3, whose method draws its own. The networks have no layer normalisation, as the peers' have none.
-The last lines are what the processor makes of products of two 1024 × 1024 matrices. `--population` prints the rate of
+All take turns on one core, ours in a process with the settings of `python run.py` and the peers in one as it comes.
+What counts is processor time, on a GPU the clock's. Batches lie ready, but for stable-baselines3, whose method draws
+its own. The networks have no layer normalisation, as the peers' have none. The last lines are what the processor makes
+of products of two 1024 × 1024 matrices. `--population` prints the rate of
 updates of so many agents at once, and of one after the other, in the place of peers'; `--differences` how far the
 metrics of compiled updates are from those of eager ones in the place of rates.
 """
@@ -13,28 +14,43 @@ metrics of compiled updates are from those of eager ones in the place of rates.
 import argparse
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 import torch
 from one_update import METHODS, Step, d3rlpy, population, rql, sb3, tensors
 
-from rql.config.choices import Compile
+from rql.config.choices import Compile, Precision
 from rql.config.compose import register_schemas
+from rql.utils.processor import prepare_processor
 
 SECONDS, ROUNDS = 1.0, 5
 STEPS = (1, 10, 50, 200)
 """Updates after which the metrics of eager and compiled ones are compared."""
 SIZES = {"2x64": [64, 64], "2x256": [256, 256], "3x256": [256, 256, 256]}
-LAST_BIT = torch.finfo(torch.float32).eps
+WITHIN = 1.0 + torch.finfo(torch.float32).eps
 
 
-def contestants(method: str, hidden: list[int], device: torch.device) -> dict[str, Step]:
-    """An update of each, by name."""
-    how = {"RQL eager": Compile.off, "RQL compiled": Compile.on}
-    found = {name: rql(method, hidden, device, compile) for name, compile in how.items()}
-    found["d3rlpy"] = d3rlpy(method, hidden, device)
+def ours(method: str, hidden: list[int], device: torch.device, count: int | None) -> dict[str, Step]:
+    """Updates of ours, by name; of a population of `count`, if that is asked for."""
+    if count:
+        return population(method, hidden, device, count)
+    return {
+        "RQL eager": rql(method, hidden, device, Compile.off),
+        "RQL compiled": rql(method, hidden, device, Compile.on),
+        "RQL compiled, bf16": rql(method, hidden, device, Compile.on, Precision.bf16),
+    }
+
+
+def peers(method: str, hidden: list[int], device: torch.device, count: int | None) -> dict[str, Step]:
+    """An update of each peer, by name; of a population there are none."""
+    if count:
+        return {}
+    found = {"d3rlpy": d3rlpy(method, hidden, device)}
     if method == "sac":
         from lean import LeanSAC
 
@@ -55,21 +71,48 @@ def rate(step: Step, device: torch.device) -> float:
     return steps / (clock() - started)
 
 
+def serve(pipe: Connection, contestants: Callable[..., dict[str, Step]], device: torch.device) -> None:
+    """Make contestants of what comes through the pipe and give their names, or give the rates of the last ones."""
+    if contestants is ours:
+        prepare_processor(1)
+        register_schemas()
+    steps: dict[str, Step] = {}
+    while (request := pipe.recv()) is not None:
+        if request == "rates":
+            pipe.send([rate(step, device) for step in steps.values()])
+            continue
+        steps = contestants(*request)
+        for step in steps.values():
+            for _ in range(10 if device.type == "cuda" else 4):  # compiles, warms caches, records graphs
+                step()
+        pipe.send(list(steps))
+
+
 def rows(methods: list[str], sizes: list[str], device: torch.device, count: int | None) -> Iterator[str]:
     """The rows of the table, each when it is measured; of a population of `count`, if that is asked for."""
+    context, pipes = get_context("spawn"), []
+    for contestants in (ours, peers):
+        here, there = context.Pipe()
+        context.Process(target=serve, args=(there, contestants, device), daemon=True).start()
+        pipes.append(here)
     for size in sizes:
         for method in methods:
-            how = (method, SIZES[size], device)
-            steps = population(*how, count) if count else contestants(*how)
-            for step in steps.values():
-                for _ in range(10 if device.type == "cuda" else 3):  # compiles, warms caches, records graphs
-                    step()
-            rates = np.array([[rate(step, device) for step in steps.values()] for _ in range(ROUNDS)]) * (count or 1)
-            middle = dict(zip(steps, np.median(rates, axis=0), strict=True))
+            names = [name for pipe in pipes for name in answer(pipe, (method, SIZES[size], device, count))]
+            rounds = [[one for pipe in pipes for one in answer(pipe, "rates")] for _ in range(ROUNDS)]
+            rates = np.array(rounds) * (count or 1)
+            middle = dict(zip(names, np.median(rates, axis=0), strict=True))
             best = max(value for name, value in middle.items() if not name.startswith("RQL") and "at once" not in name)
-            for name, column in zip(steps, rates.T, strict=True):
+            for name, column in zip(names, rates.T, strict=True):
                 spread = f"{middle[name]:,.0f} ({column.min():,.0f} to {column.max():,.0f})"
                 yield f"| {size} | {method} | {name} | {spread} | {middle[name] / best:.2f} |"
+    for pipe in pipes:
+        pipe.send(None)
+
+
+def answer(pipe: Any, request: Any) -> Any:
+    """What a process says to a request."""
+    pipe.send(request)
+    return pipe.recv()
 
 
 def differences(methods: list[str], sizes: list[str], device: torch.device) -> Iterator[str]:
@@ -78,10 +121,10 @@ def differences(methods: list[str], sizes: list[str], device: torch.device) -> I
     """
     for size in sizes:
         for method in methods:
-            others = {"compiled": (Compile.on, 1.0), "last bit": (Compile.off, 1.0 + LAST_BIT)}
-            for name, (how, factor) in others.items():
-                eager = rql(method, SIZES[size], device, Compile.off)
-                other = rql(method, SIZES[size], device, how, factor)
+            build = partial(rql, method, SIZES[size], device)
+            others = {"compiled": partial(build, Compile.on), "last bit": partial(build, Compile.off, factor=WITHIN)}
+            for name, other_of in others.items():
+                eager, other = build(Compile.off), other_of()
                 largest, found = 0.0, []
                 for number in range(1, STEPS[-1] + 1):
                     largest = max(largest, relative_difference(eager(), other()))

@@ -8,7 +8,6 @@ from rql.agents.statistics import Statistics
 from rql.data.batch import IDENTITY
 from rql.data.transitions import Transitions
 from rql.envs.spaces import Spaces
-from rql.optim.polyak import copied
 
 
 def first_state(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:
@@ -24,7 +23,7 @@ def opinionated(state: Any) -> Any:
         name: value if value.any() else torch.empty_like(value).uniform_(-0.125, 0.125, generator=draws)
         for name, value in state.critic.params.items()
     }
-    return state._replace(critic=state.critic._replace(params=params), target=copied(params))
+    return state._replace(critic=state.critic._replace(params=params), target=params)
 
 
 def started(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:

@@ -60,10 +60,3 @@ def test_files_and_functions_are_short(path: Path) -> None:
     functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     lengths = [(function.name, (function.end_lineno or 0) - function.lineno + 1) for function in functions]
     assert not [(name, length) for name, length in lengths if length > MAX_FUNCTION_LINES]
-
-
-@pytest.mark.parametrize(
-    "path", [path for path in MODULES if name_of(path).startswith(("agents.", "method."))], ids=name_of
-)
-def test_what_is_compiled_replaces_fields_in_the_way_that_every_torch_compiles(path: Path) -> None:
-    assert "._replace(" not in path.read_text(encoding="utf-8"), "rql.utils.tree.replaced is meant for this"

@@ -25,7 +25,7 @@ from rql.method.targets import td_target
 from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Learned, Loss, Metrics, descend, learned
-from rql.optim.polyak import copied, polyak
+from rql.optim.polyak import polyak
 
 LARGEST_WEIGHT = 20.0
 
@@ -81,7 +81,7 @@ class CRR:
         """The state before any update."""
         actor, critic = learned(parameters_of(self.actor)), learned(parameters_of(self.critics))
         updates = torch.zeros((), device=statistics.normalizer.mean.device)
-        return CRRState(statistics.normalizer, actor, critic, copied(critic.params), updates)
+        return CRRState(statistics.normalizer, actor, critic, critic.params, updates)
 
     def hparams(self, stage: str, step: int) -> CRRHyperparameters:
         """The hyper-parameters, constant over all steps."""

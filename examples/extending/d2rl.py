@@ -10,7 +10,7 @@ from torch.nn.functional import layer_norm, relu
 
 import rql
 from rql.config.networks import ActorNetworkConfig, CriticNetworkConfig
-from rql.nn.mlp import EnsembleLinear
+from rql.nn.linear import EnsembleLinear
 
 
 class D2RL(nn.Module):

@@ -19,7 +19,7 @@ from rql.method.targets import td_target
 from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Learned, Loss, Metrics, descend, learned
-from rql.optim.polyak import copied, polyak
+from rql.optim.polyak import polyak
 
 
 class AWACState(NamedTuple):
@@ -77,7 +77,7 @@ class AWAC:
         """The state before any update."""
         actor, critic = learned(parameters_of(self.actor)), learned(parameters_of(self.critics))
         updates = torch.zeros((), device=statistics.normalizer.mean.device)
-        return AWACState(statistics.normalizer, actor, critic, copied(critic.params), updates)
+        return AWACState(statistics.normalizer, actor, critic, critic.params, updates)
 
     def hparams(self, stage: str, step: int) -> AWACHyperparameters:
         """The hyper-parameters, constant over all steps."""

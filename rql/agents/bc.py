@@ -17,7 +17,6 @@ from rql.method.losses import bc_loss
 from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Learned, Loss, Metrics, descend, learned
-from rql.utils.tree import replaced
 
 
 class BCState(NamedTuple):
@@ -81,7 +80,7 @@ class BC:
             return value, {"loss": value}
 
         bc, metrics = descend(state.bc, loss, hparams.bc_learning_rate)
-        return replaced(state, bc=bc), metrics
+        return state._replace(bc=bc), metrics
 
     def act(self, state: BCState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """Actions (B,) or (B, d) at observations (B, obs_dim)."""

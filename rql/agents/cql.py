@@ -15,7 +15,6 @@ from rql.method.actions import sample_proposals
 from rql.method.losses import cql_loss
 from rql.nn.network import Params, apply
 from rql.optim.adam import Loss
-from rql.utils.tree import replaced
 
 
 class CQL(SAC):
@@ -36,7 +35,7 @@ class CQL(SAC):
 
     def hparams(self, stage: str, step: int) -> SACHyperparameters:
         """The hyper-parameters: all but α_CQL are the same in both stages."""
-        return replaced(self._hparams, penalty=self._penalty[stage])
+        return self._hparams._replace(penalty=self._penalty[stage])
 
     def update_noise(self, batch: int, hparams: SACHyperparameters, generator: torch.Generator) -> Noise:
         """The random numbers of one update: besides those of soft actor-critic, of the actions of L_CQL."""

@@ -15,7 +15,6 @@ from rql.envs.spaces import Spaces
 from rql.method.losses import likeness
 from rql.nn.network import Params, apply
 from rql.optim.adam import Loss
-from rql.utils.tree import replaced
 
 
 class EDAC(SAC):
@@ -30,7 +29,7 @@ class EDAC(SAC):
         super().__init__(config, spaces, device, learning_rate_scale)
         own: Any = config.agent
         assert isinstance(own, EDACConfig)
-        self._hparams: SACHyperparameters = replaced(self._hparams, penalty=scalars(device, own.diversity)[0])
+        self._hparams: SACHyperparameters = self._hparams._replace(penalty=scalars(device, own.diversity)[0])
 
     def critic_loss(
         self, params: Params, state: SACState, batch: Batch, target: Tensor, noise: Noise, hparams: SACHyperparameters

@@ -19,7 +19,7 @@ from rql.method.targets import td_target
 from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Learned, Loss, Metrics, descend, learned
-from rql.optim.polyak import copied, polyak
+from rql.optim.polyak import polyak
 
 
 class IQLState(NamedTuple):
@@ -81,7 +81,7 @@ class IQL:
         """The state before any update."""
         actor, critic, value = (learned(parameters_of(net)) for net in (self.actor, self.critics, self.value_net))
         updates = torch.zeros((), device=statistics.normalizer.mean.device)
-        return IQLState(statistics.normalizer, actor, critic, value, copied(critic.params), updates)
+        return IQLState(statistics.normalizer, actor, critic, value, critic.params, updates)
 
     def hparams(self, stage: str, step: int) -> IQLHyperparameters:
         """The hyper-parameters, constant over all steps."""

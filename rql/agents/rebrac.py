@@ -14,7 +14,6 @@ from rql.method.ensemble import minimum
 from rql.method.schedules import completed, linear
 from rql.nn.network import Params, apply
 from rql.optim.adam import Loss
-from rql.utils.tree import replaced
 
 
 class ReBRAC(TD3BC):
@@ -43,7 +42,7 @@ class ReBRAC(TD3BC):
             return self._hparams
         share = linear(1.0, self.online_share, completed(step, 0, self.last_step))
         fixed = self._hparams
-        return replaced(fixed, actor_weight=share * fixed.actor_weight, critic_weight=share * fixed.critic_weight)
+        return fixed._replace(actor_weight=share * fixed.actor_weight, critic_weight=share * fixed.critic_weight)
 
     def next_value(self, state: TD3BCState, batch: Batch, next_action: Tensor, hparams: TD3BCHyperparameters) -> Tensor:
         """min_e Q̄_e(s', ã) − β2 ‖ã − a'‖² (B,); nothing is paid where the data have no a'."""

@@ -20,8 +20,7 @@ from rql.method.targets import td_target
 from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Learned, Loss, Metrics, descend, learned
-from rql.optim.polyak import copied, polyak
-from rql.utils.tree import replaced
+from rql.optim.polyak import polyak
 
 
 class SACState(NamedTuple):
@@ -99,7 +98,7 @@ class SAC:
         device = statistics.normalizer.mean.device
         temperature = learned({"log": torch.tensor(math.log(self.first_temperature), device=device)})
         updates = torch.zeros((), device=device)
-        return SACState(statistics.normalizer, actor, critic, copied(critic.params), temperature, updates)
+        return SACState(statistics.normalizer, actor, critic, critic.params, temperature, updates)
 
     def hparams(self, stage: str, step: int) -> SACHyperparameters:
         """The hyper-parameters, constant over all steps."""
@@ -138,7 +137,7 @@ class SAC:
             return value, {"temperature_loss": value}
 
         temperature, of_temperature = descend(state.temperature, temperature_loss, hparams.temperature_learning_rate)
-        state = replaced(state, actor=actor, temperature=temperature)
+        state = state._replace(actor=actor, temperature=temperature)
         return state, metrics | of_actor | of_temperature | {"temperature": alpha}
 
     def update_critic(
@@ -153,7 +152,7 @@ class SAC:
 
         critic, metrics = descend(state.critic, loss, hparams.critic_learning_rate)
         bar = polyak(state.target, critic.params, hparams.tau)
-        state = replaced(state, critic=critic, target=bar, updates=state.updates + 1.0)
+        state = state._replace(critic=critic, target=bar, updates=state.updates + 1.0)
         return state, metrics | {"target": target.mean()}
 
     def next_value(self, state: SACState, batch: Batch, noise: Noise) -> Tensor:

@@ -20,8 +20,7 @@ from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
 from rql.nn.policies import DeterministicPolicy
 from rql.optim.adam import Learned, Loss, Metrics, descend, learned
-from rql.optim.polyak import copied, polyak
-from rql.utils.tree import replaced
+from rql.optim.polyak import polyak
 
 
 class TD3BCState(NamedTuple):
@@ -95,7 +94,7 @@ class TD3BC:
         """The state before any update."""
         actor, critic = learned(parameters_of(self.actor)), learned(parameters_of(self.critics))
         updates = torch.zeros((), device=statistics.normalizer.mean.device)
-        return TD3BCState(statistics.normalizer, actor, copied(actor.params), critic, copied(critic.params), updates)
+        return TD3BCState(statistics.normalizer, actor, actor.params, critic, critic.params, updates)
 
     def hparams(self, stage: str, step: int) -> TD3BCHyperparameters:
         """The hyper-parameters, constant over all steps."""
@@ -125,7 +124,7 @@ class TD3BC:
             return value, {"td_loss": value, "td_error": (values - target).abs().mean(), "q_data": values.mean()}
 
         critic, metrics = descend(state.critic, loss, hparams.critic_learning_rate)
-        return replaced(state, critic=critic, updates=state.updates + 1.0), metrics | {"target": target.mean()}
+        return state._replace(critic=critic, updates=state.updates + 1.0), metrics | {"target": target.mean()}
 
     def next_value(self, state: TD3BCState, batch: Batch, next_action: Tensor, hparams: TD3BCHyperparameters) -> Tensor:
         """min_e Q̄_e(s', ã) (B,) at actions ã (B, d)."""
@@ -150,8 +149,7 @@ class TD3BC:
             return self.policy_loss(params, state, batch, hparams)
 
         actor, of_actor = descend(state.actor, loss, hparams.actor_learning_rate)
-        state = replaced(
-            state,
+        state = state._replace(
             actor=actor,
             actor_target=polyak(state.actor_target, actor.params, hparams.tau),
             critic_target=polyak(state.critic_target, state.critic.params, hparams.tau),

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-import torch
 from gymnasium.vector import AutoresetMode
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,6 +17,7 @@ from rql.data.load import minari_root
 from rql.data.reference_scores import reference_score
 from rql.data.writing import begin_set, describe_set, finish_set, leave
 from rql.envs.make import inspect_env, make_vector_env, step_limit
+from rql.utils.processor import prepare_processor
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def run(config: CollectConfig) -> None:
     Raises:
         RQLError: for whatever the user can put right; finished episodes are kept.
     """
-    torch.set_num_threads(config.threads)
+    prepare_processor(config.threads)
     env_config = env_of(config)
     spaces, env = inspect_env(env_config)
     behaviour = build_behaviour(config.behaviour, env_config, spaces, env)

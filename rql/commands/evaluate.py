@@ -81,7 +81,6 @@ def _evaluate(options: argparse.Namespace) -> None:
     # --help and a wrong argument need not wait for torch
     from contextlib import closing
 
-    import torch
     from rich.console import Console
 
     from rql.agents.loading import open_agent
@@ -89,11 +88,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     from rql.evaluation.saved import Plan, compare, first_episode
     from rql.evaluation.video import check_format, open_camera, record
     from rql.reports.table import policies_table
+    from rql.utils.processor import prepare_processor
 
     if options.video:
         check_format(options.video)
     saved = open_agent(options.path)
-    torch.set_num_threads(saved.config.threads)
+    prepare_processor(saved.config.threads)
     plan = Plan.of(saved, options.policy, options.mode, options.episodes, options.num_envs, options.seed)
     if options.video:
         with closing(open_camera(saved.config.env)) as camera:

@@ -18,6 +18,14 @@ class Compile(Enum):
     off = "off"
 
 
+class Precision(Enum):
+    """In which hidden layers multiply when they learn; `auto` takes what is faster on this machine."""
+
+    auto = "auto"
+    float32 = "float32"
+    bf16 = "bf16"
+
+
 class PolicyClass(Enum):
     """The family of π_BC; `auto` takes what the action space asks for, `uniform` clones nothing."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from omegaconf import MISSING
 
 from rql.config.agents.base import AgentConfig
-from rql.config.choices import Compile
+from rql.config.choices import Compile, Precision
 from rql.config.data import DatasetConfig, EnvConfig, RewardConfig
 from rql.config.method import BaselineConfig, BetaConfig, CompositionConfig, CQLConfig, QConfig, TargetConfig
 from rql.config.networks import NetworkConfig, PolicyConfig
@@ -53,8 +53,13 @@ class Config:
     """CPU threads for torch. More pay for large networks on idle cores, and cost dearly on busy ones."""
     compile: Compile = setting(Compile.auto, Role.how)
     """Whether updates are compiled, which takes a C++ compiler, up to a minute at first and seconds later, and makes
-    those of small networks about two to four times as fast. `auto` does so in stages of 10,000 updates and more, `on`
+    those of small networks about three to six times as fast. `auto` does so in stages of 10,000 updates and more, `on`
     always, `off` never; in a YAML file the latter two are quoted.
+    """
+    precision: Precision = setting(Precision.auto, Role.how)
+    """Of hidden layers in updates: `float32`, or `bf16`, while weights, what networks take and give, losses and targets
+    stay in float32. `auto` takes bf16 where an update is compiled, its products are large and the machine is at least
+    twice as fast with it.
     """
     imports: list[str] = setting([], Role.how)
     """Modules of your own, imported before anything else, that register choices; on PYTHONPATH or right here."""

@@ -1,5 +1,6 @@
 """Adam (Kingma & Ba 2015) as a pure function over dictionaries of parameters."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,9 +13,7 @@ from rql.nn.network import Params
 Metrics = dict[str, Tensor]
 """Scalars, still tensors: nothing waits for them until they are logged."""
 Loss = tuple[Tensor, Metrics]
-"""What a loss function gives: its value, and metrics. It has a name, for torch.compile stops where the annotation of a
-nested function has a subscript.
-"""
+"""What a loss function gives: its value, and metrics."""
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -63,8 +62,9 @@ def clipped(gradients: Params, max_norm: Tensor) -> Params:
 def adam_step(state: Learned, gradients: Params, learning_rate: Tensor) -> Learned:
     """One step of Adam down `gradients`."""
     steps = state.steps + 1.0
-    size = learning_rate / (1.0 - BETA1**steps)
-    correction = (1.0 - BETA2**steps).rsqrt()
+    # by exp, for what has an exponential in it is computed once where this is compiled, and a power for every parameter
+    size = learning_rate / (1.0 - (steps * math.log(BETA1)).exp())
+    correction = (1.0 - (steps * math.log(BETA2)).exp()).rsqrt()
     params: Params = {}
     first: Params = {}
     second: Params = {}

@@ -46,8 +46,8 @@ from rql.runs.record import CHOICES, LocalRecord, Position, read_metrics, read_s
 from rql.runs.setup import Setup, build, reference_of
 from rql.tracking.display import Display
 from rql.tracking.wandb import RunEnd, WandbView
-from rql.training.execute import forget_compiled
 from rql.utils.errors import ConfigError, DivergenceError, Preempted, PrunedError, RQLError
+from rql.utils.processor import prepare_processor
 from rql.utils.random import stream_seed
 
 Summary = dict[str, Any]
@@ -71,7 +71,7 @@ def run(config: Config, directory: Path, command: Command, prune: Pruner | None 
     with Interruption() as interruption, ExitStack() as stack:
         folder = RunFolder(directory)
         stack.callback(folder.release)
-        torch.set_num_threads(config.threads)
+        prepare_processor(config.threads)
         config = replace(config, env=resolve_env(config.dataset, config.env))
         changes = _changes(config, folder, command)
         if folder.finished and not EXTENDING & changes.keys():
@@ -144,7 +144,6 @@ class Run:
             journal = open_journal(setup, identity.run_id, start)
             if journal:
                 stack.callback(leave, journal)
-            forget_compiled()
             agent = make_agent(setup, config.watchdog.learning_rate_factor**rollbacks)
             position = Position(*start.progress["callbacks"]["record"]["position"]) if start else Position()
             described = {CHOICES: identity.choices, **to_plain(config)}

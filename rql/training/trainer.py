@@ -44,7 +44,7 @@ class Trainer(ABC):
         self.agent, self.stage, self.info, self.state = agent, stage, stage.info, state
         self.total, self.step, self.updates = total, 0, 0
         self.means = MetricMeans(stage.info.name, config.watchdog.max_q)
-        self.executor = Executor(stage.cycle, config.compile, updates)
+        self.executor = Executor(stage.cycle, config.compile, config.precision, updates)
         self._every, self._log_every = every, config.tracking.log_every
         self._batch_size, device = config.batch_size, state.updates.device
         n_step = config.q.n_step if stage.n_step is None else stage.n_step

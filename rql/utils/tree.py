@@ -25,14 +25,11 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     return function(tree, *others)
 
 
-def replaced(tree: T, **fields: Any) -> T:
-    """A named tuple with other values in some fields. Its own `_replace`, compiled by torch 2.11, loses all fields."""
-    return type(tree)(**(tree._asdict() | fields))  # type: ignore[attr-defined]
-
-
 def leaves_of(tree: Any) -> list[Any]:
     """The leaves in their order."""
-    return list(named_leaves(tree).values())
+    if isinstance(tree, Mapping):
+        tree = tuple(tree.values())
+    return [leaf for part in tree for leaf in leaves_of(part)] if isinstance(tree, tuple) else [tree]
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:

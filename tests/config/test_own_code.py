@@ -20,6 +20,7 @@ from rql.utils.errors import RQLError
 
 MODULE = """
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from torch import nn
@@ -32,7 +33,8 @@ from rql.config.method import BetaConfig, TargetConfig
 from rql.config.networks import ActorNetworkConfig, CriticNetworkConfig
 from rql.config.settings import Role, positive, setting
 from rql.data.sources.demo import open_demo
-from rql.nn.mlp import EnsembleLinear, ensemble_mlp
+from rql.nn.linear import EnsembleLinear
+from rql.nn.mlp import mlp
 
 
 def power_beta(config, last_step):
@@ -61,7 +63,11 @@ class LinearActorConfig(ActorNetworkConfig):
     pass
 
 
-@rql.register("network/critic", "narrow", lambda config, size, i, o: ensemble_mlp(size, i, [config.width], o, False))
+def narrow(config, size, inputs, outputs):
+    return mlp(partial(EnsembleLinear, size), inputs, [config.width], outputs, layer_norm=False)
+
+
+@rql.register("network/critic", "narrow", narrow)
 @dataclass
 class NarrowCriticConfig(CriticNetworkConfig):
     width: int = positive(3)

@@ -42,6 +42,7 @@ HOW = [
         "threads=2",
         "resume=never",
         "compile=on",
+        "precision=float32",
         "imports=[json]",
         "tracking.mode=disabled",
         "checkpoint.steps=5",

@@ -24,8 +24,7 @@ from rql.method.schedules import adapt_beta
 from rql.method.targets import td_target
 from rql.nn.network import Params, apply, parameters_of
 from rql.optim.adam import Loss, Metrics, descend, learned
-from rql.optim.polyak import copied, polyak
-from rql.utils.tree import replaced
+from rql.optim.polyak import polyak
 
 NextValue = Callable[[Tensor, Tensor, Tensor], Tensor]
 """One of the functions of `rql.method.targets`: (q, log_weight, β) → the value of the next state."""
@@ -91,9 +90,9 @@ class RQL:
             baseline=learned(self.baseline.initial()),
             returns=self.baseline.returns(statistics),
             critic=critic,
-            target=copied(critic.params),
+            target=critic.params,
             actor=actor,
-            average=copied(actor.params),
+            average=actor.params,
             q_scale=torch.ones((), device=device),
             beta=torch.tensor(self.schedule.first_beta, device=device),
             updates=torch.zeros((), device=device),
@@ -105,7 +104,7 @@ class RQL:
 
     def scheduled(self, state: RQLState, hparams: RQLHyperparameters) -> RQLState:
         """The state with the β of the schedule."""
-        return state if self.adaptive_beta else replaced(state, beta=hparams.beta)
+        return state if self.adaptive_beta else state._replace(beta=hparams.beta)
 
     def clone(
         self, state: RQLState, batch: Batch, noise: Noise, hparams: RQLHyperparameters
@@ -118,13 +117,13 @@ class RQL:
             return value, {"loss": value}
 
         bc, metrics = descend(state.bc, loss, hparams.bc_learning_rate)
-        state, of_baseline = self.baseline.learn(replaced(state, bc=bc), batch, obs, hparams)
+        state, of_baseline = self.baseline.learn(state._replace(bc=bc), batch, obs, hparams)
         return state, metrics | of_baseline
 
     def start_residual(self, state: RQLState) -> RQLState:
         """The state as learning Q_R begins."""
         actor = self.composition.enter(state.bc, state.actor)
-        return replaced(state, actor=actor, average=copied(actor.params))
+        return state._replace(actor=actor, average=actor.params)
 
     def update_noise(self, batch: int, hparams: RQLHyperparameters, generator: torch.Generator) -> Noise:
         """The random numbers of one `update`."""
@@ -146,7 +145,7 @@ class RQL:
         metrics |= of_policy
         if self.adaptive_beta:
             adapted = adapt_beta(beta, metrics["kl"], hparams.kl_budget, hparams.kl_rate, hparams.kl_max_beta)
-            state = replaced(state, beta=adapted)
+            state = state._replace(beta=adapted)
         return state, metrics
 
     def update_residual(
@@ -160,7 +159,7 @@ class RQL:
         if self.residual.normalize_q:
             state = with_variance(state, self._variance(state, batch, noise))
             metrics["q_scale"] = state.q_scale
-        return replaced(state, updates=state.updates + 1.0), metrics
+        return state._replace(updates=state.updates + 1.0), metrics
 
     def act_bc(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """Actions (B,) or (B, d) of π_BC at observations (B, obs_dim)."""
@@ -246,4 +245,4 @@ class RQL:
             return td + alpha * cql, metrics | {"cql_loss": cql, "alpha": alpha}
 
         critic, metrics = descend(state.critic, loss, hparams.critic_learning_rate, hparams.max_gradient_norm)
-        return replaced(state, critic=critic, target=polyak(state.target, critic.params, hparams.tau)), metrics
+        return state._replace(critic=critic, target=polyak(state.target, critic.params, hparams.tau)), metrics

@@ -12,7 +12,6 @@ from rql.method.losses import explained_variance, value_loss
 from rql.method.targets import td_target
 from rql.nn.network import Params, apply, parameters_of
 from rql.optim.adam import Loss, Metrics, descend
-from rql.utils.tree import replaced
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class ValueBaseline(MeanBaseline):
             return error, {"value_loss": error, "explained_variance": explained_variance(value, returns)}
 
         baseline, metrics = descend(state.baseline, loss, hparams.baseline_learning_rate)
-        return replaced(state, baseline=baseline), metrics
+        return state._replace(baseline=baseline), metrics
 
     def _value(self, state: RQLState, params: Params, obs: Tensor) -> Tensor:
         value: Tensor = apply(self.net, params, obs)

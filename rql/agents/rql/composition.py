@@ -15,7 +15,6 @@ from rql.nn.distributions import Categorical, gumbel
 from rql.nn.network import Params, apply, parameters_of
 from rql.optim.adam import Learned, Loss, Metrics, descend, learned
 from rql.optim.polyak import polyak
-from rql.utils.tree import replaced
 
 AVERAGED = 0.1
 """The share of the updates of π_θ so far over which its weights are averaged at most: early ones are soon forgotten."""
@@ -124,7 +123,7 @@ class Amortized(Resampled):
         actor, metrics = descend(state.actor, loss, hparams.actor_learning_rate)
         rate = torch.maximum(hparams.average_rate, 1.0 / (1.0 + AVERAGED * actor.steps))
         average = polyak(state.average, actor.params, rate)
-        return replaced(state, actor=actor, average=average), metrics
+        return state._replace(actor=actor, average=average), metrics
 
     def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """The mode of π̄_θ, or a sample."""

@@ -13,7 +13,6 @@ from rql.method.targets import expected_value
 from rql.nn.network import Params, apply
 from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Learned, Metrics
-from rql.utils.tree import replaced
 
 SCALE_RATE = 0.005
 """Weight of a new batch in the running variance of Q; higher at first, so that the mean has no bias."""
@@ -108,4 +107,4 @@ class Residual:
 def with_variance(state: RQLState, variance: Tensor) -> RQLState:
     """The state with the scale of Q brought up to date by the variance of a batch."""
     rate = (1.0 / (state.updates + 1.0)).clamp_min(SCALE_RATE)
-    return replaced(state, q_scale=state.q_scale.square().lerp(variance, rate).sqrt())
+    return state._replace(q_scale=state.q_scale.square().lerp(variance, rate).sqrt())

@@ -11,7 +11,6 @@ from rql.config.schema import Config
 from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.method.schedules import Schedule, completed, linear
 from rql.utils.errors import RQLError
-from rql.utils.tree import replaced
 
 
 class RQLSchedule:
@@ -64,8 +63,7 @@ class RQLSchedule:
             RQLError: if the schedule gives what β cannot be.
         """
         share = completed(step, 0, self._budget_step)
-        return replaced(
-            self._fixed,
+        return self._fixed._replace(
             alpha=self._weight(self._alpha(step)),
             beta=self._scalar(self._beta_at(step)),
             kl_budget=self._scalar(linear(*self._budget, share)),
