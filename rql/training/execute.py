@@ -18,9 +18,10 @@ from rql.utils.errors import RQLError
 from rql.utils.files import user_cache
 from rql.utils.tree import leaves_of, map_leaves
 
-COMPILED_FROM = 10_000
-"""Updates of a stage from which `compile=auto` compiles them: from about here a minute of compiling repays, and less
-once the cache holds what was compiled. It knows neither clock nor cache, so that the same command gives the same run.
+COMPILED_FROM = 2_000
+"""Updates of a stage from which `compile=auto` compiles them: from about here twenty seconds of compiling repay, and
+from a few hundred on once the cache holds what was compiled. It knows neither clock nor cache, so that the same command
+gives the same run.
 """
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 DTYPES = {Precision.auto: None, Precision.float32: torch.float32, Precision.bf16: torch.bfloat16}
@@ -97,7 +98,7 @@ class Executor:
         from rql.training.precision import bfloat16_pays
 
         os.environ.setdefault(CACHE_VARIABLE, str(user_cache("rql-compiled")))
-        logger.info("compiling an update; it takes up to a minute, and seconds where it was compiled before")
+        logger.info("compiling an update; it takes about twenty seconds, and a few where it was compiled before")
         began = time.monotonic()
         with hidden_products_in(self.hidden or torch.bfloat16):
             traced = trace(update, *arguments)
