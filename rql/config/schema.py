@@ -52,9 +52,9 @@ class Config:
     threads: int = at_least(1, 1, Role.how)
     """CPU threads for torch. More pay for large networks on idle cores, and cost dearly on busy ones."""
     compile: Compile = setting(Compile.auto, Role.how)
-    """Whether updates are compiled, which takes a C++ compiler, about twenty seconds at first and a few later, and makes
-    those of small networks about three to six times as fast. `auto` does so in stages of 2,000 updates and more, `on`
-    always, `off` never; in a YAML file the latter two are quoted.
+    """Whether updates are compiled, which takes a C++ compiler, about 20 seconds at first and a few later, and makes
+    those of small networks three to six times as fast. `auto` does so in stages of 2,000 updates and more, `on` always,
+    `off` never; in a YAML file the latter two are quoted.
     """
     precision: Precision = setting(Precision.auto, Role.how)
     """Of hidden layers in updates: `float32`, or `bf16`, while weights, what networks take and give, losses and targets

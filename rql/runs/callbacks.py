@@ -258,6 +258,7 @@ class Record(Callback):
             self.summary |= {f"{info.name}/{key}": value for key, value in report.metrics.items()}
             seconds = max(self._seconds, 1e-9)
             self.summary[f"{info.name}/compile_seconds"] = round(self._compiling, 3)
+            self.summary[f"{info.name}/precision"] = report.trainer.executor.precision.name
             self.summary[f"{info.name}/updates_per_second"] = round(report.trainer.updates / seconds, 3)
             if info.online:
                 self.summary["env_steps_per_second"] = round(report.step / seconds, 3)

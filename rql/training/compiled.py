@@ -11,7 +11,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from rql.agents.base import Update
 from rql.utils.tree import leaves_of, map_leaves
 
-OPTIONS = {"cpp.enable_tiling_heuristics": False}  # else it leaves loops over three action dimensions to scalar code
+OPTIONS = {
+    "cpp.enable_tiling_heuristics": False,  # which leave loops over three action dimensions to scalar code
+    "cpp.enable_floating_point_contract_flag": "fast",  # a product and a sum in one instruction, rounded once
+}
 ON_CPU = {"cpp_wrapper": True}
 """Calls between kernels are C++ too. On a GPU they are recorded in any case."""
 

@@ -60,9 +60,9 @@ class Executor:
         place = number % len(self._cycle)
         if not self.compiled:
             return self._as_written(place, state, batch, noise, hparams)
-        others = [leaf.contiguous() for leaf in leaves_of((batch, noise, hparams)) if leaf is not None]
-        absent = tuple(value is None for value in hparams)  # as where a term of the loss is off by now
-        variant = place, *noise, *absent, *[tensor.shape for tensor in others]
+        present = [value for value in hparams if value is not None]  # a term of the loss may be off by now
+        others = [leaf.contiguous() for leaf in (*batch[:-1], *batch.extra.values(), *noise.values(), *present)]
+        variant = place, *noise, *(value is None for value in hparams), *[tensor.shape for tensor in others]
         self._hold(state)
         if variant not in self._ready:
             batch, hparams = map_leaves(lambda leaf: leaf if leaf is None else leaf.contiguous(), (batch, hparams))
@@ -73,6 +73,11 @@ class Executor:
         run, names = self._ready[variant]
         values = run(self._tensors, others)
         return self._state, {} if values is None else dict(zip(names, values.unbind(), strict=True))
+
+    @property
+    def precision(self) -> Precision:
+        """Of hidden layers, as far as it is known."""
+        return Precision.bf16 if self.hidden == torch.bfloat16 else Precision.float32
 
     def saved_state(self) -> dict[str, bool | None]:
         """Whether updates are compiled, and whether hidden layers multiply in bfloat16, where that is known."""

@@ -138,6 +138,7 @@ def test_a_compiled_run_has_the_numbers_of_one_that_is_not_and_goes_on_exactly(
     for one, other in zip(without_times(plain), without_times(compiled), strict=True):
         numbers = {key: value for key, value in one.items() if key not in ("stage", "step")}
         assert {key: other[key] for key in numbers} == pytest.approx(numbers, rel=1e-4 if hidden == "float32" else 0.2)
+    assert summary_of(directory)["bc/precision"] == hidden
     seconds = [summary_of(directory.parent / name)["bc/compile_seconds"] for name in ("plain", "compiled")]
     assert seconds[0] == 0.0 < seconds[1]
     checks = [0]
