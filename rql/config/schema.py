@@ -56,10 +56,10 @@ class Config:
     those of small networks three to six times as fast. `auto` does so in stages of 2,000 updates and more, `on` always,
     `off` never; in a YAML file the latter two are quoted.
     """
-    precision: Precision = setting(Precision.auto, Role.how)
+    precision: Precision = setting(Precision.float32, Role.how)
     """Of hidden layers in updates: `float32`, or `bf16`, while weights, what networks take and give, losses and targets
-    stay in float32. `auto` takes bf16 where an update is compiled, its products are large and the machine is at least
-    twice as fast with it.
+    stay in float32. It is fast on processors with units for it, and too coarse where Q differs little between actions.
+    `auto` takes bf16 where an update is compiled, its products are large and it makes them at least twice as fast.
     """
     imports: list[str] = setting([], Role.how)
     """Modules of your own, imported before anything else, that register choices; on PYTHONPATH or right here."""
