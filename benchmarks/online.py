@@ -8,6 +8,7 @@ ours with the settings of `python run.py` and each peer in a process as it comes
 """
 
 import argparse
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -71,11 +72,13 @@ def sb3(hidden: list[int], utd: int) -> Walk:
 
 def d3rlpy(hidden: list[int], utd: int) -> Walk:
     """d3rlpy, which counts the steps of each call anew."""
+    import structlog
     from d3rlpy.algos import SACConfig
     from d3rlpy.dataset import create_fifo_replay_buffer
     from d3rlpy.logging import NoopAdapterFactory
     from d3rlpy.models import VectorEncoderFactory
 
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     encoder = VectorEncoderFactory(hidden)
     how: Any = {"actor_encoder_factory": encoder, "critic_encoder_factory": encoder, "batch_size": BATCH}
     model, env = SACConfig(**how).create(device="cpu"), gymnasium.make("Hopper-v5")
