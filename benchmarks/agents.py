@@ -18,7 +18,7 @@ TASKS = {
     "hopper": [
         *("env=hopper", "dataset=minari", "budget=short", "batch_size=256", "evaluation.boundary_episodes=20"),
         *("network.actor.hidden=[128,128]", "network.critic.hidden=[128,128]", "online.eval_every=5000"),
-        *("offline.updates=10000", "offline.eval_every=5000", "online.env_steps=10000"),
+        *("offline.updates=50000", "offline.eval_every=10000", "online.env_steps=20000"),
     ],
 }
 OF_AGENT = {
