@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx
 from torch._inductor import compile as compile_graph
+from torch._inductor import config as inductor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from rql.agents.base import Update
 from rql.utils.tree import leaves_of, map_leaves
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "cpp.enable_tiling_heuristics": False,  # which leave loops over three action dimensions to scalar code
     "cpp.enable_floating_point_contract_flag": "fast",  # a product and a sum in one instruction, rounded once
 }
-ON_CPU = {"cpp_wrapper": True}
+ON_CPU: dict[str, Any] = {"cpp_wrapper": True}
 """Calls between kernels are C++ too. On a GPU they are recorded in any case."""
 
 
@@ -58,9 +59,12 @@ class CompiledUpdate:
 
     def __init__(self, traced: Traced, tensors: Sequence[Tensor]) -> None:
         """Compile what was traced with these tensors."""
-        on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
+        options = OPTIONS | (ON_CPU if all(tensor.device.type == "cpu" for tensor in tensors) else {})
+        known = inductor.get_config_copy()  # an option that another version of torch lacks would be an error
         with torch.no_grad():
-            self._run: Any = compile_graph(traced.graph, list(tensors), options=OPTIONS | (ON_CPU if on_cpu else {}))
+            self._run: Any = compile_graph(
+                traced.graph, list(tensors), options={name: options[name] for name in options if name in known}
+            )
 
     def __call__(self, state: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor | None:
         """Overwrite the tensors of the state; the metrics, (n,), if there are any."""

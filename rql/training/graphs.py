@@ -21,7 +21,6 @@ class CapturedUpdate:
     def __init__(self, update: CompiledUpdate, state: Sequence[Tensor], others: Sequence[Tensor]) -> None:
         """Record an update of the state that lies here."""
         self._others = [tensor.clone() for tensor in others]
-        self._copied: list[Tensor] = list(others)
         before = [tensor.clone() for tensor in state]
         aside: Any = torch.Stream("cuda")
         aside.wait_stream(torch.cuda.current_stream())
@@ -36,11 +35,6 @@ class CapturedUpdate:
 
     def __call__(self, state: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor | None:
         """Overwrite the tensors of the state; the metrics, (n,), if there are any."""
-        copies = zip(self._others, others, self._copied, strict=True)
-        changed = [(into, new) for into, new, old in copies if new is not old]
-        if changed:
-            into, new = zip(*changed, strict=True)
-            torch._foreach_copy_(into, new)
-        self._copied = list(others)
+        torch._foreach_copy_(self._others, list(others))
         self._graph.replay()
         return None if self._values is None else self._values.clone()

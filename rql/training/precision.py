@@ -8,8 +8,8 @@ from torch import Tensor, fx
 LARGE = 2**23
 """Multiplications in a product from which it is tried: 256 × 181 × 181. In smaller ones other work counts for more."""
 FASTER_BY = 2.0
-"""How much faster bfloat16 has to be. Units for it make it five times as fast, and without them it is slower, so that
-the choice is the same each time.
+"""How much faster bfloat16 has to be. Units for it make it several times as fast, and without them it is slower, so
+that the choice is the same each time.
 """
 ROUNDS = 5
 PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default}

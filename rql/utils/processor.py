@@ -14,8 +14,8 @@ LARGEST, KEPT = 32 << 20, 1 << 30
 def prepare_processor(threads: int) -> None:
     """Let this process work with so many threads, count numbers below 1e-38 as 0, and keep the memory it had.
 
-    The moments of weights that no longer get a gradient shrink to such numbers, with which processors are up to a
-    hundred times slower. Memory that goes back to the system after each update has to be cleared by it for the next.
+    The moments of weights that no longer get a gradient shrink to such numbers, with which processors are many
+    times slower. Memory that goes back to the system after each update has to be cleared by it for the next.
     """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
