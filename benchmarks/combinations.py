@@ -13,7 +13,7 @@ from pathlib import Path
 from runs import ROOT, summary
 
 AXES = {
-    "composition": ["resample", "amortized"],
+    "composition": ["resample", "amortized", "residual"],
     "target": ["max", "soft", "expected"],
     "beta": ["constant", "linear", "cosine", "exponential", "kl"],
     "cql": ["off", "seed", "light", "strong"],

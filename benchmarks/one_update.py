@@ -117,19 +117,16 @@ def population(method: str, hidden: list[int], device: torch.device, count: int)
         states, metrics = torch.vmap(update, (0, None, 0, None))(state, batch, noise, hparams)
         return states, {name: value.mean() for name, value in metrics.items()}
 
-    at_once = Executor([together], Compile.on, Precision.float32, 0)
-    single = [
-        Executor([update], Compile.on, Precision.float32, 0) for _ in range(count)
-    ]  # each with memory of its own on a GPU
-    here, alone = [stacked(*[with_.state] * count)], [with_.state] * count
+    at_once, single = (Executor([one], Compile.on, Precision.float32, 0) for one in (together, update))
+    here, alone = [stacked(*[with_.state] * count)], [with_.state]
 
     def all_at_once() -> None:
         noise = stacked(*(with_.noise() for _ in range(count)))
         here[0], _ = at_once.update(0, here[0], with_.batch, noise, with_.hparams)
 
     def one_by_one() -> None:
-        for place, state in enumerate(alone):
-            alone[place], _ = single[place].update(0, state, with_.batch, with_.noise(), with_.hparams)
+        for _ in range(count):  # of one agent, which takes as long as one of each
+            alone[0], _ = single.update(0, alone[0], with_.batch, with_.noise(), with_.hparams)
 
     return {f"{count} at once": all_at_once, f"{count} one by one": one_by_one}
 

@@ -94,6 +94,7 @@ def rows(methods: list[str], sizes: list[str], device: torch.device, count: int 
     for contestants in (ours, peers):
         here, there = context.Pipe()
         context.Process(target=serve, args=(there, contestants, device), daemon=True).start()
+        there.close()  # so that a process that fails ends the wait for its answer
         pipes.append(here)
     for size in sizes:
         for method in methods:

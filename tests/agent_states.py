@@ -18,12 +18,17 @@ def first_state(agent: Any, spaces: Spaces, data: Transitions | None = None) -> 
 
 def opinionated(state: Any) -> Any:
     """The state with critics, and their targets, that prefer some actions to others: at first Q_R is 0."""
-    draws = torch.Generator().manual_seed(7)
-    params = {
-        name: value if value.any() else torch.empty_like(value).uniform_(-0.125, 0.125, generator=draws)
-        for name, value in state.critic.params.items()
-    }
+    params = without_zeros(state.critic.params)
     return state._replace(critic=state.critic._replace(params=params), target=params)
+
+
+def without_zeros(params: Any) -> Any:
+    """Parameters with numbers where all of one are 0."""
+    draws = torch.Generator().manual_seed(7)
+    return {
+        name: value if value.any() else torch.empty_like(value).uniform_(-0.125, 0.125, generator=draws)
+        for name, value in params.items()
+    }
 
 
 def started(agent: Any, spaces: Spaces, data: Transitions | None = None) -> Any:

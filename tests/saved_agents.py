@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from agent_states import first_state, opinionated
+from agent_states import first_state, opinionated, without_zeros
 from conftest import compose_config
 from gymnasium import spaces as gym_spaces
 
@@ -59,6 +59,7 @@ SHAPED, NUMBERED = "env.id=RQLTestShaped-v0", "env.id=RQLTestNumbered-v0"
 AGENTS = {
     "amortized": [SHAPED],
     "resample": [SHAPED, *RESAMPLE],
+    "residual": [SHAPED, "composition=residual"],
     "uniform": [SHAPED, *RESAMPLE, *UNIFORM],
     "discrete": [NUMBERED],
     "discrete, uniform": [NUMBERED, *UNIFORM],
@@ -76,6 +77,8 @@ def save_random_agent(folder: Path, *overrides: str) -> Path:
     state = opinionated(first_state(agent, spaces))
     normalizer = state.normalizer._replace(mean=torch.rand(spaces.obs_dim), std=0.5 + torch.rand(spaces.obs_dim))
     drawn = state._replace(normalizer=normalizer, beta=torch.tensor(5.0), updates=torch.tensor(1.0))
+    if hasattr(state, "average"):
+        drawn = drawn._replace(average=without_zeros(state.average))
     save_agent(folder / "agent.pt", drawn, config, "online")
     return folder
 

@@ -12,7 +12,7 @@ from rql.config.schema import Config
 from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces
 from rql.method.ensemble import Ensemble
 from rql.nn.critics import ContinuousCritics, DiscreteCritics, StateValue
-from rql.nn.policies import CategoricalPolicy, GaussianPolicy, SquashedGaussianPolicy, UniformPolicy
+from rql.nn.policies import CategoricalPolicy, Correction, GaussianPolicy, SquashedGaussianPolicy, UniformPolicy
 from rql.utils.errors import ConfigError
 from rql.utils.memory import require_memory
 
@@ -35,6 +35,20 @@ def build_policy(policy: PolicyConfig, network: NetworkConfig, spaces: Spaces, d
         return SquashedGaussianPolicy(net, policy.log_std_min, policy.log_std_max)
 
     return fitting("network.actor.hidden", network.actor.hidden, build, device)
+
+
+def build_correction(network: ActorNetworkConfig, spaces: Spaces, scale: float, device: torch.device) -> nn.Module:
+    """A network that corrects actions by at most `scale`. Weights are drawn from torch's global generator.
+
+    Raises:
+        ConfigError: if it does not fit into memory.
+    """
+    width = spaces.action.count if isinstance(spaces.action, DiscreteSpec) else spaces.action.width
+
+    def build() -> nn.Module:
+        return Correction(actor_net(network, spaces.obs_dim + width, width), scale)
+
+    return fitting("network.actor.hidden", network.hidden, build, device)
 
 
 def build_plain_policy(

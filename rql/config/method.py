@@ -146,10 +146,9 @@ class ResampleConfig(CompositionConfig):
     """Actions drawn from π_BC, of which softmax(β Q) picks one."""
 
 
-@register("composition", "amortized")
 @dataclass
-class AmortizedConfig(CompositionConfig):
-    """A network π_θ, at first a copy of π_BC, that minimises KL(π_θ ‖ π_final)."""
+class NetworkCompositionConfig(CompositionConfig):
+    """A network π_θ that follows π_final."""
 
     learning_rate: float = positive(3e-4)
     """Of the network π_θ that follows π_final."""
@@ -157,6 +156,28 @@ class AmortizedConfig(CompositionConfig):
     """Running average of the weights of π_θ, which acts: π̄ ← (1−ρ) π̄ + ρ π_θ at each update of π_θ; 1 is π_θ itself.
     It reaches back over a tenth of the updates so far, and later over 1/ρ of them.
     """
+
+
+@register("composition", "amortized")
+@dataclass
+class AmortizedConfig(NetworkCompositionConfig):
+    """A network π_θ, at first a copy of π_BC, that minimises KL(π_θ ‖ π_final)."""
+
+
+@register("composition", "residual")
+@dataclass
+class ResidualConfig(NetworkCompositionConfig):
+    """A bounded correction of actions that π_BC proposes, π_θ = E_{b~π_BC} N(b + δ_θ(s,b), σ²), at first 0."""
+
+    scale: float = between(0.2, 0, 2)
+    """The largest correction of an action dimension, whose range is [−1, 1]."""
+    width: float = between(0.1, 0, 1)
+    """σ, by which π_BC is smoothed and π_θ explores; a correction by σ costs half a nat of KL."""
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Whether there is a clone to correct."""
+        cloned = config.policy.name is not PolicyClass.uniform
+        yield "composition", "residual", cloned, "amortized or resample where policy=uniform"
 
 
 @dataclass
@@ -191,10 +212,21 @@ class PriorTargetConfig(TargetConfig):
     """E_{a'~π_BC} Q̄(s',a'): the value of the clone, over which π_final is one step of improvement."""
 
 
+@dataclass
+class NetworkTargetConfig(TargetConfig):
+    """The value of the next state on actions of the network of the composition."""
+
+
 @register("target", "policy", "rql.method.targets:policy_value")
 @dataclass
-class PolicyTargetConfig(TargetConfig):
-    """E_{a'~π_θ} Q̄(s',a') − KL(π_θ ‖ π_BC)/β: what the network of `composition=amortized` itself is worth."""
+class PolicyTargetConfig(NetworkTargetConfig):
+    """E_{a'~π_θ} Q̄(s',a') − KL(π_θ ‖ π_BC)/β: what the network of the composition itself is worth."""
+
+
+@register("target", "return", "rql.method.targets:return_value")
+@dataclass
+class ReturnTargetConfig(NetworkTargetConfig):
+    """E_{a'~π_θ} Q̄(s',a'): the return of the network of the composition, whose KL costs nothing in later states."""
 
 
 @dataclass

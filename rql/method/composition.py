@@ -33,6 +33,14 @@ def sample_variance(q: Tensor, log_weight: Tensor) -> Tensor:
     return prior_variance(q, log_weight) / (1.0 - (2.0 * log_weight).exp().sum(-1)).clamp_min(1e-6)
 
 
+def correction_kl(correction: Tensor, width: float) -> Tensor:
+    """KL(N(b + δ, σ²) ‖ N(b, σ²)) = |δ|² / 2σ² in nats, of corrections δ (..., d) and a width σ: (...,).
+
+    Its mean over b ~ π_BC bounds that of the two mixtures over b, for the KL divergence is jointly convex.
+    """
+    return 0.5 * (correction / width).square().sum(-1)
+
+
 def effective_sample_share(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
     """1 / Σ_i p_i² / w_i ∈ (0, 1], where p is π_final: (B,). With equal weights, the effective sample size over N."""
     log_final = log_composed(q, log_weight, beta)

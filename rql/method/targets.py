@@ -53,6 +53,15 @@ def policy_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
     return torch.where(beta < SMALLEST_BETA, q.mean(-1), value)
 
 
+def return_value(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
+    """E_{a'~π_θ} Q̄(s',a') on actions drawn from π_θ: its return, without −KL(π_θ ‖ π_BC)/β.
+
+    Over an episode that price can exceed what a rare reward pays. Ball et al. 2023 leave the entropy out of the targets
+    of soft actor-critic for such tasks.
+    """
+    return q.mean(-1)
+
+
 def td_target(reward: Tensor, terminated: Tensor, next_value: Tensor, discount: Tensor) -> Tensor:
     """r + γ^k (1 − terminated) V(s'), where r is the discounted sum of k rewards and `discount` γ^k, (B,) or a scalar.
 

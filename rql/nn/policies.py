@@ -65,6 +65,20 @@ class DeterministicPolicy(nn.Module):
         return action
 
 
+class Correction(nn.Module):
+    """What is added to an action that another policy proposes: δ(s, b) in (−c, c)^d."""
+
+    def __init__(self, net: nn.Module, scale: float) -> None:
+        """`net` maps observations and actions side by side to d numbers; `scale` is c."""
+        super().__init__()
+        self.net, self.scale = net, scale
+
+    def forward(self, obs: Tensor, action: Tensor) -> Tensor:
+        """(..., obs_dim) and (..., d) → (..., d)."""
+        correction: Tensor = self.scale * self.net(torch.cat([obs, action], dim=-1)).tanh()
+        return correction
+
+
 class UniformPolicy(nn.Module):
     """The prior of whoever has no demonstrations: every action is as likely. It has no parameters."""
 

@@ -79,7 +79,7 @@ def test_an_adaptive_beta_grows_while_the_kl_is_within_the_budget() -> None:
 
 
 @pytest.mark.parametrize("policy", ["bc", "final"])
-@pytest.mark.parametrize("composition", ["resample", "amortized"])
+@pytest.mark.parametrize("composition", ["resample", "amortized", "residual"])
 @pytest.mark.parametrize("spaces", SPACES.values(), ids=SPACES)
 def test_actions_have_the_right_shape_and_range(spaces: Spaces, composition: str, policy: Any) -> None:
     setup = Setup(spaces, f"composition={composition}")

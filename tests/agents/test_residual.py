@@ -152,6 +152,28 @@ def test_one_action_of_the_policy_is_enough_for_its_own_target() -> None:
     assert updated(agent, state, drawn(dataset, 16, Draw(1, GAMMA)))[1]["q_scale"].item() > 0
 
 
+def test_a_network_of_its_own_is_worth_its_kl_more_without_its_price_and_all_actions_need_no_network() -> None:
+    values = {}
+    for target in ("policy", "return"):
+        fixed = f"target={target}", "target.num_samples=1", "beta=constant", "beta.value=2", "q.normalize=false"
+        agent, state, dataset = started(transitions(CONTINUOUS), *fixed, spaces=CONTINUOUS)
+        far = {name: value + 0.1 for name, value in state.actor.params.items()}
+        moved = state._replace(actor=state.actor._replace(params=far))
+        batch = drawn(dataset, 16, Draw(1, GAMMA))._replace(terminated=torch.zeros(16))
+        values[target] = updated(agent, moved, batch)[1]["target"].item()
+    obs = state.normalizer(batch.next_obs)
+    bc, actor = (functional_call(agent.residual.prior, params, (obs,)) for params in (state.bc.params, far))
+    noise = agent.update_noise(16, agent.hparams("offline", 1), torch.Generator().manual_seed(0))["prior"]
+    latent = actor.latent(noise.squeeze(1))
+    price = (actor.latent_log_density(latent) - bc.latent_log_density(latent)).mean() / 2.0
+    assert values["return"] - values["policy"] == pytest.approx((GAMMA * price * state.returns.std).item(), rel=1e-3)
+    exact = {}
+    for target in ("policy", "soft", "return", "expected"):
+        agent, state, dataset = started(transitions(SPACES["discrete"]), f"target={target}", spaces=SPACES["discrete"])
+        exact[target] = updated(agent, opinionated(state), drawn(dataset, 16, Draw(1, GAMMA)))[1]["target"].item()
+    assert exact["policy"] == exact["soft"] != exact["return"] == exact["expected"]
+
+
 def test_the_scale_of_q_is_recorded_where_beta_reads_it() -> None:
     agent, state, dataset = started(transitions(CONTINUOUS), "target=policy", "q.normalize=false", spaces=CONTINUOUS)
     after, metrics = updated(agent, state, drawn(dataset, 16, Draw(1, GAMMA)), times=2)

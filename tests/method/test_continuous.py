@@ -118,6 +118,8 @@ def test_the_value_of_the_policy_is_the_integral_and_a_lower_bound_of_the_soft_v
     assert value == pytest.approx(expected, abs=0.02) and value < soft
     mean = targets.policy_value(q_of(weighted.actions[..., 0]), weighted.log_weight, torch.zeros(()))
     assert mean.item() == pytest.approx((p * q_of(GRID)).sum().item() * STEP, abs=0.02)
+    return_ = targets.return_value(q_of(weighted.actions[..., 0]), weighted.log_weight, b)
+    assert return_.item() == mean.item()
     assert weighted.log_weight.logsumexp(-1).item() == pytest.approx(0.0, abs=0.1)
 
 

@@ -15,7 +15,7 @@ from gymnasium import spaces
 GRID = list(
     itertools.product(
         ("pendulum", "cartpole"),
-        ("resample", "amortized"),
+        ("resample", "amortized", "residual"),
         ("max", "soft", "expected", "prior"),
         ("constant", "linear", "cosine", "exponential", "kl"),
         ("off", "seed", "light", "strong"),

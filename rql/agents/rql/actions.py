@@ -113,11 +113,15 @@ class ContinuousActions:
         """The random numbers of one update; `conservative` asks for those of the CQL term too."""
         noise = {"prior": normal((batch, self.target_samples, self.dims), generator)}
         if self.normalized:
-            noise["scale"] = normal((-(-batch // SCALE_STATES), SCALE_SAMPLES, self.dims), generator)
+            noise["scale"] = normal(self.scale_shape(batch), generator)
         if conservative:
             noise["space_uniform"] = uniform((batch, self.cql_samples, self.dims), generator)
             noise["space_normal"] = normal((batch, self.cql_samples, self.dims), generator)
         return noise
+
+    def scale_shape(self, batch: int) -> tuple[int, int, int]:
+        """Of the actions on which the variance of Q is measured: (states, actions of each, d)."""
+        return -(-batch // SCALE_STATES), SCALE_SAMPLES, self.dims
 
     def diagnosis_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one `prior` with samples enough to tell something."""

@@ -69,10 +69,9 @@ class RQL:
     @property
     def policies(self) -> Mapping[str, AgentPolicy[RQLState]]:
         """π_BC and π_final."""
-        noise = self.actions.act_noise
         return {
-            "bc": AgentPolicy(self.act_bc, noise, ranking=self.rank_bc),
-            "final": AgentPolicy(self.act_final, noise, self.value, self.rank_final),
+            "bc": AgentPolicy(self.act_bc, self.actions.act_noise, ranking=self.rank_bc),
+            "final": AgentPolicy(self.act_final, self.composition.act_noise, self.value, self.rank_final),
         }
 
     @property
@@ -207,8 +206,7 @@ class RQL:
         y = r + γ^k (1−terminated) (V_BC(s') + V_R(s')) − V_BC(s), in the unit of Q_R.
         """
         next_obs = state.normalizer(batch.next_obs)
-        bc, actor = self.residual.bc(state, next_obs), self.composition.actor(state, next_obs)
-        weighted = self.actions.target(bc, actor, noise)
+        weighted = self.composition.target_actions(state, next_obs, noise)
         q = self.residual.ensemble.for_target(self.residual.values(state.target, next_obs, weighted.actions), noise)
         next_value = self.next_value(q, weighted.log_weight, self.residual.effective_beta(state))
         next_value = next_value + self.baseline.value(state, next_obs)
@@ -220,7 +218,7 @@ class RQL:
     def _variance(self, state: RQLState, batch: Batch, noise: Noise) -> Tensor:
         """The mean variance of Q_R(s,a) over a ~ π_BC at states of a batch."""
         obs = self.actions.states_for_scale(state.normalizer(batch.obs))
-        weighted = self.actions.for_scale(self.residual.bc(state, obs), noise)
+        weighted = self.composition.scale_actions(state, obs, noise)
         q = self.residual.q(state, obs, weighted.actions)
         return self.actions.variance(q, weighted.log_weight).mean()
 

@@ -5,16 +5,32 @@ import math
 import torch
 from torch import nn
 
-from rql.agents.networks import build_critics, build_policy, build_value, ensemble_of, uniform_policy
+from rql.agents.networks import (
+    build_correction,
+    build_critics,
+    build_policy,
+    build_value,
+    ensemble_of,
+    uniform_policy,
+)
 from rql.agents.rql.actions import ActionModel, ContinuousActions, DiscreteActions
 from rql.agents.rql.agent import RQL, NextValue
 from rql.agents.rql.baseline import NoBaseline, ValueBaseline
 from rql.agents.rql.composition import Amortized, Resampled
+from rql.agents.rql.correction import Corrected
 from rql.agents.rql.residual import Residual
 from rql.agents.rql.schedule import RQLSchedule, kl_budget
 from rql.config.choices import PolicyClass
-from rql.config.method import AmortizedConfig, KLBetaConfig, PolicyTargetConfig, ResampleConfig
-from rql.config.registry import implementation_of
+from rql.config.method import (
+    AmortizedConfig,
+    KLBetaConfig,
+    NetworkCompositionConfig,
+    NetworkTargetConfig,
+    PolicyTargetConfig,
+    ResampleConfig,
+    ResidualConfig,
+)
+from rql.config.registry import choice_of, implementation_of
 from rql.config.schema import Config
 from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.method import targets
@@ -38,14 +54,30 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
     prior = uniform_policy(spaces) if uniform else policy
     residual = Residual(prior, critics, ensemble_of(config.network.critic), config.q.normalize)
     actions = _actions(config, spaces)
-    composition: Resampled = Resampled(residual, actions)
-    if isinstance(config.composition, AmortizedConfig) and isinstance(actions, ContinuousActions):
-        composition = Amortized(residual, actions, policy)
+    composition = _composition(config, spaces, residual, actions, policy, device)
     baseline = _baseline(config, spaces, device)
     schedule = RQLSchedule(config, spaces, device, learning_rate_scale)
     adaptive, critic_updates = isinstance(config.beta, KLBetaConfig), max(1, int(config.online.utd))
     next_value = _next_value(config, spaces)
     return RQL(residual, baseline, actions, composition, next_value, adaptive, schedule, critic_updates)
+
+
+def _composition(
+    config: Config,
+    spaces: Spaces,
+    residual: Residual,
+    actions: ActionModel,
+    policy: nn.Module,
+    device: torch.device,
+) -> Resampled:
+    """How π_final is sampled; exactly where actions are discrete."""
+    how = config.composition
+    if isinstance(actions, ContinuousActions) and isinstance(how, AmortizedConfig):
+        return Amortized(residual, actions, policy)
+    if isinstance(actions, ContinuousActions) and isinstance(how, ResidualConfig):
+        correction = starting_at_zero(build_correction(config.network.actor, spaces, how.scale, device))
+        return Corrected(residual, actions, correction, how.width)
+    return Resampled(residual, actions)
 
 
 def _check_zero(critics: nn.Module, spaces: Spaces, device: torch.device) -> None:
@@ -58,14 +90,16 @@ def _check_zero(critics: nn.Module, spaces: Spaces, device: torch.device) -> Non
 
 
 def _next_value(config: Config, spaces: Spaces) -> NextValue:
-    """The value of the next state. For discrete actions π_final itself acts, whose value is the soft one."""
+    """The value of the next state. For discrete actions π_final itself acts, whose value needs no network."""
     next_value: NextValue = implementation_of("target", config.target)
-    if not isinstance(config.target, PolicyTargetConfig):
+    if not isinstance(config.target, NetworkTargetConfig):
         return next_value
+    with_kl = isinstance(config.target, PolicyTargetConfig)
     if isinstance(spaces.action, DiscreteSpec):
-        return targets.soft_value
-    if not isinstance(config.composition, AmortizedConfig):
-        raise ConfigError("target", "policy", "max, soft or expected, for composition=resample has no network π_θ")
+        return targets.soft_value if with_kl else targets.expected_value
+    if not isinstance(config.composition, NetworkCompositionConfig):
+        name, allowed = choice_of("target", config.target).name, "max, soft, expected or prior"
+        raise ConfigError("target", name, f"{allowed}, for composition=resample has no network π_θ")
     return next_value
 
 
@@ -94,9 +128,9 @@ def _actions(config: Config, spaces: Spaces) -> ActionModel:
     if isinstance(spaces.action, DiscreteSpec):
         return DiscreteActions(spaces.action.count)
     candidates = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else 0
-    on_policy = isinstance(config.target, PolicyTargetConfig)
-    if not candidates and not on_policy and config.target.num_samples < 2:
-        allowed = "at least 2, for one half is of π_BC and one of π_θ, unless target=policy or composition=resample"
+    on_policy = isinstance(config.target, NetworkTargetConfig)
+    if isinstance(config.composition, AmortizedConfig) and not on_policy and config.target.num_samples < 2:
+        allowed = "at least 2, for one half is of π_BC and one of π_θ, unless target=policy or return"
         raise ConfigError("target.num_samples", config.target.num_samples, allowed)
     samples = config.target.num_samples, config.cql.num_samples, candidates
     return ContinuousActions(spaces.action.width, *samples, on_policy, config.q.normalize)

@@ -46,6 +46,18 @@ class Resampled:
         """The random numbers of one `follow`: candidates, where the KL is measured on them."""
         return self.actions.candidate_noise(batch, generator) if measured else {}
 
+    def act_noise(self, batch: int, generator: torch.Generator) -> Noise:
+        """The random numbers of one action for each of `batch` states."""
+        return self.actions.act_noise(batch, generator)
+
+    def target_actions(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
+        """Actions that stand for π_BC, on which the TD target is computed."""
+        return self.actions.target(self.residual.bc(state, obs), self.actor(state, obs), noise)
+
+    def scale_actions(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
+        """Actions of π_BC, on which the variance of Q is measured."""
+        return self.actions.for_scale(self.residual.bc(state, obs), noise)
+
     def follow(
         self, state: RQLState, obs: Tensor, noise: Noise, hparams: RQLHyperparameters, measured: bool
     ) -> tuple[RQLState, Metrics]:
@@ -121,9 +133,7 @@ class Amortized(Resampled):
             return value, {"actor_loss": value, "kl": kl.mean()}
 
         actor, metrics = descend(state.actor, loss, hparams.actor_learning_rate)
-        rate = torch.maximum(hparams.average_rate, 1.0 / (1.0 + AVERAGED * actor.steps))
-        average = polyak(state.average, actor.params, rate)
-        return state._replace(actor=actor, average=average), metrics
+        return state._replace(actor=actor, average=averaged(state.average, actor, hparams)), metrics
 
     def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """The mode of π̄_θ, or a sample."""
@@ -147,6 +157,12 @@ class Amortized(Resampled):
     def _average(self, state: RQLState, obs: Tensor) -> Any:
         """π̄_θ(·|s)."""
         return apply(self.policy, state.average, obs)
+
+
+def averaged(average: Params, actor: Learned, hparams: RQLHyperparameters) -> Params:
+    """The running average of the weights of π_θ, brought up to date."""
+    rate = torch.maximum(hparams.average_rate, 1.0 / (1.0 + AVERAGED * actor.steps))
+    return polyak(average, actor.params, rate)
 
 
 def single_mode(distribution: Any, obs: Tensor) -> WeightedActions:

@@ -5,7 +5,7 @@ import math
 import torch
 
 from rql.agents.rql.residual import RQLHyperparameters
-from rql.config.method import AmortizedConfig, KLBetaConfig, ValueBaselineConfig
+from rql.config.method import KLBetaConfig, NetworkCompositionConfig, ValueBaselineConfig
 from rql.config.registry import implementation_of
 from rql.config.schema import Config
 from rql.envs.spaces import DiscreteSpec, Spaces
@@ -21,8 +21,7 @@ class RQLSchedule:
         self._last_step = config.online.steps_after_warmup
         self._beta: Schedule = implementation_of("beta", config.beta)(config.beta, self._last_step)
         kl = config.beta if isinstance(config.beta, KLBetaConfig) else None
-        composition = config.composition
-        amortized = composition if isinstance(composition, AmortizedConfig) else None
+        network = config.composition if isinstance(config.composition, NetworkCompositionConfig) else None
         baseline = config.baseline
         value_rate = baseline.learning_rate if isinstance(baseline, ValueBaselineConfig) else 0.0
         self._budget_step = kl.end_step if kl and kl.end_step is not None else self._last_step
@@ -31,8 +30,8 @@ class RQLSchedule:
             bc_learning_rate=self._scalar(learning_rate_scale * config.bc.learning_rate),
             baseline_learning_rate=self._scalar(learning_rate_scale * value_rate),
             critic_learning_rate=self._scalar(learning_rate_scale * config.q.learning_rate),
-            actor_learning_rate=self._scalar(learning_rate_scale * amortized.learning_rate if amortized else 0.0),
-            average_rate=self._scalar(amortized.average_rate if amortized else 0.0),
+            actor_learning_rate=self._scalar(learning_rate_scale * network.learning_rate if network else 0.0),
+            average_rate=self._scalar(network.average_rate if network else 0.0),
             max_gradient_norm=self._scalar(config.q.max_gradient_norm),
             discount=self._scalar(config.q.discount),
             tau=self._scalar(config.q.tau),
