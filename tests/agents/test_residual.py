@@ -169,7 +169,7 @@ def test_a_network_of_its_own_is_worth_its_kl_more_without_its_price_and_all_act
     assert values["return"] - values["policy"] == pytest.approx((GAMMA * price * state.returns.std).item(), rel=1e-3)
     exact = {}
     for target in ("policy", "soft", "return", "expected"):
-        agent, state, dataset = started(transitions(SPACES["discrete"]), f"target={target}", spaces=SPACES["discrete"])
+        agent, state, dataset = started(transitions(DISCRETE), f"target={target}")
         exact[target] = updated(agent, opinionated(state), drawn(dataset, 16, Draw(1, GAMMA)))[1]["target"].item()
     assert exact["policy"] == exact["soft"] != exact["return"] == exact["expected"]
 
