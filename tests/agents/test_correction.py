@@ -42,8 +42,9 @@ def test_the_bound_of_the_kl_holds_for_mixtures_and_is_the_kl_for_one_base_actio
     grid = torch.linspace(-4.0, 4.0, 80_001, dtype=torch.float64)
 
     def mixture(centers: Tensor) -> Tensor:
-        parts = torch.exp(-0.5 * ((grid[:, None] - centers) / WIDTH) ** 2) / (WIDTH * (2 * torch.pi) ** 0.5)
-        return parts.mean(1)
+        parts: Tensor = torch.exp(-0.5 * ((grid[:, None] - centers) / WIDTH) ** 2) / (WIDTH * (2 * torch.pi) ** 0.5)
+        density: Tensor = parts.mean(1)
+        return density
 
     def kl(base: Tensor, correction: Tensor) -> float:
         p, q = mixture(base + correction), mixture(base)
