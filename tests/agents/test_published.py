@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from agent_states import first_state
+from agent_states import first_state, without_zeros
 from conftest import box_spaces, with_agent
 from torch import Tensor
 from torch.distributions import Normal, TanhTransform, TransformedDistribution
+from torch.func import functional_call
 
 from rql.agents.build import build_agent
 from rql.config.choices import Aggregate
@@ -190,3 +191,43 @@ def test_a_policy_can_be_as_narrow_as_its_target_entropy_asks(name: str) -> None
     agent, _ = agent_of(name)
     narrowest = agent.actor.log_std_min + 0.5 * math.log(2 * math.pi * math.e)
     assert agent.dims * narrowest < agent.hparams("online", 0).target_entropy.item() - 1.0
+
+
+def test_resfit_corrects_the_mode_of_its_clone_and_its_losses_are_those_of_td3(batch: Batch) -> None:
+    drawing = ("network.critic.aggregate", Aggregate.random_min), ("network.critic.ensemble_size", 5)
+    agent, first = agent_of("resfit", *drawing, ("agent.scale", 0.4), ("agent.noise", 0.5), ("online.utd", 2.0))
+    _, online = agent.stages
+    assert [update.__name__ for update in online.cycle] == ["update_critic", "update"]
+    state = first._replace(actor=first.actor._replace(params=without_zeros(first.actor.params)))
+    state = state._replace(actor_target={name: 2.0 * value for name, value in state.actor.params.items()})
+    noise = online.noise(ROWS, agent.hparams("online", 0), torch.Generator().manual_seed(2))
+
+    def corrected(params: Any, obs: Tensor) -> Tensor:
+        base = agent.clone.policy(obs).mode()
+        action: Tensor = base + functional_call(agent.correction, params, (obs, base))
+        return action
+
+    action = corrected(state.actor_target, batch.next_obs) + (0.5 * noise["target"]).clamp(-0.3, 0.3)
+    q = agent.critics(batch.next_obs, action.clamp(-1.0, 1.0).unsqueeze(1)).squeeze(-1)
+    value = q[noise["subset"].argsort()[:2]].amin(0)
+    target = batch.reward + DISCOUNT**2 * (1.0 - batch.terminated) * value
+    error = agent.critics(batch.obs, batch.action.unsqueeze(1)).squeeze(-1) - target
+    after, metrics = agent.update(state, batch, noise, agent.hparams("online", 0))
+    assert metrics["td_loss"].item() == pytest.approx(error.square().mean(1).sum().item(), rel=1e-4)
+    chosen = corrected(state.actor.params, batch.obs).clamp(-1.0, 1.0).unsqueeze(1)
+    learned_q = functional_call(agent.critics, after.critic.params, (batch.obs, chosen)).mean()
+    assert metrics["actor_loss"].item() == pytest.approx(-learned_q.item(), rel=1e-4)
+    acted = agent.policies["policy"].act(state, batch.obs, {}, True)
+    assert torch.allclose(acted, corrected(state.actor.params, batch.obs).clamp(-1.0, 1.0))
+    assert torch.equal(agent.policies["policy"].act(first, batch.obs, {}, True), agent.clone.policy(batch.obs).mode())
+    assert all(torch.equal(after.bc.params[name], value) for name, value in state.bc.params.items())
+
+
+def test_resfit_lets_its_critics_learn_before_its_correction(batch: Batch) -> None:
+    agent, state = agent_of("resfit", ("agent.critic_steps", 100))
+    noise = agent.update_noise(ROWS, agent.hparams("online", 0), torch.Generator().manual_seed(2))
+    for step, moves in ((99, False), (100, True)):
+        after, _ = agent.update(state, batch, noise, agent.hparams("online", step))
+        changed = [not torch.equal(after.actor.params[name], value) for name, value in state.actor.params.items()]
+        assert any(changed) is moves
+        assert not torch.equal(after.critic_target["net.0.weight"], state.critic_target["net.0.weight"])

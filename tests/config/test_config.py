@@ -78,7 +78,7 @@ def test_every_published_setting_has_keys_of_its_agent_and_of_the_others() -> No
     for path in (ROOT / "conf/published").glob("*.yaml"):
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
         ((_, agent),) = plain.pop("defaults")[0].items()
-        OmegaConf.merge(OmegaConf.structured(choices()["agent"][agent].schema), plain.pop("agent"))
+        OmegaConf.merge(OmegaConf.structured(choices()["agent"][agent].schema), plain.pop("agent", {}))
         OmegaConf.merge(schema, plain)
 
 
