@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from rql.__main__ import main as rql_main
 from rql.config.data import MinariDatasetConfig
-from rql.config.method import KLBetaConfig, LinearBetaConfig
+from rql.config.method import KLBetaConfig
 from rql.config.registry import choices
 from rql.config.schema import Config
 
@@ -38,7 +38,7 @@ NEEDED = {
     "env=from_dataset": ["dataset=hopper_medium"],
     "env=metaworld": ["env.kwargs.env_name=hammer-v3"],
 }
-VALUES_OF = {"dataset": MinariDatasetConfig, "beta": KLBetaConfig, "beta=strong": LinearBetaConfig}
+VALUES_OF = {"dataset": MinariDatasetConfig, "beta": KLBetaConfig}
 """Of choices that are values for another one."""
 BRINGS = re.compile(r"override /dataset: (\w+)")
 """What an environment that comes with a data set says in its file."""

@@ -28,7 +28,7 @@ def test_a_run_leaves_a_whole_record(cli: Cli, capsys: pytest.CaptureFixture[str
     directory = cli(*TINY, "seed=3", "+env.kwargs.g=9.5")
     lines, summary = metrics_of(directory), summary_of(directory)
     config = yaml.safe_load((directory / "config.yaml").read_text())
-    assert config["seed"] == 3 and config["env"]["kwargs"]["g"] == 9.5 and config["beta"]["end"] == 1.0
+    assert config["seed"] == 3 and config["env"]["kwargs"]["g"] == 9.5 and config["beta"]["end"] == 3.0
     assert [stage for stage, _ in itertools.groupby(line["stage"] for line in lines)] == ["bc", "offline", "online"]
     assert [line["step"] for line in lines if line["stage"] == "online" and "return" in line] == [12, 24]
     for stage in ("bc", "offline", "online"):
