@@ -171,7 +171,7 @@ class ResidualConfig(NetworkCompositionConfig):
 
     scale: float = between(0.2, 0, 2)
     """The largest correction of an action dimension, whose range is [−1, 1]."""
-    width: float = between(0.1, 0, 1)
+    width: float = fraction(0.1)
     """σ, by which π_BC is smoothed and π_θ explores; a correction by σ costs half a nat of KL."""
 
     def check(self, config: WholeConfig) -> Iterator[Check]:
