@@ -64,7 +64,9 @@ def random_steps(stage: OnlineTrainer, count: int, rng: np.random.Generator) -> 
     fields = stage.replay.fields
     for number in range(count):
         columns = {name: random_column(field, 1, rng) for name, field in fields.items()}
-        yield EnvStep(columns, random_column(fields["obs"], 1, rng), np.array([number % EPISODE == EPISODE - 1]))
+        yield EnvStep(
+            columns, {"obs": random_column(fields["obs"], 1, rng)}, np.array([number % EPISODE == EPISODE - 1])
+        )
 
 
 def random_column(field: Field, count: int, rng: np.random.Generator) -> Any:

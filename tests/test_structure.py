@@ -7,7 +7,8 @@ import pytest
 from conftest import ROOT
 
 ORDER = [
-    *("utils", "config", "envs", "data", "nn", "method", "optim", "agents", "training", "evaluation"),
+    *("utils", "config", "envs", "data", "nn", "method", "optim"),
+    *("priors.base", "agents", "priors", "training", "evaluation"),
     *("runs.record", "runs.folder", "runs.interruption", "runs.checkpoints", "tracking", "reports", "runs"),
     *("collect", "sweep", "commands"),
 ]

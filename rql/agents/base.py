@@ -48,7 +48,8 @@ class AgentPolicy(Generic[S]):
     act: Callable[[S, Tensor, Noise, bool], Tensor]
     """(state, observations (B, obs_dim), noise, deterministic) → actions, (B,) indices or (B, d) in [−1, 1].
 
-    A deterministic policy gets no noise.
+    A deterministic policy gets no noise, but for what another policy proposes: `proposals` (B, K, d), where the agent
+    needs them.
     """
     noise: Callable[[int, torch.Generator], Noise]
     """The random numbers of one `act` at so many observations; where actions are continuous, those that `exploration`
@@ -56,7 +57,7 @@ class AgentPolicy(Generic[S]):
     """
     value: Callable[[S, Tensor, Tensor], Tensor] | None = None
     """What the agent expects of actions, as a discounted return: (state, obs, action) → (B,)."""
-    ranking: Callable[[S, Tensor], WeightedActions] | None = None
+    ranking: Callable[[S, Tensor, Noise], WeightedActions] | None = None
     """The actions of which the deterministic policy takes the one with the highest `log_weight`, where it chooses."""
 
 

@@ -164,7 +164,7 @@ def _disagreements(saved: SavedAgent, which: str, obs: Tensor, action: Tensor) -
     given = torch.from_numpy(np.asarray(saved.spaces.action.from_env(action.numpy())))
     right = _distance(policy.act(saved.state, obs, {}, True), given) <= TOLERANCE
     if policy.ranking is not None:
-        ranked = policy.ranking(saved.state, obs)
+        ranked = policy.ranking(saved.state, obs, {})
         best = ranked.log_weight.amax(-1, keepdim=True)
         slack = ROUNDING * (1.0 + ranked.log_weight.abs().amax(-1, keepdim=True))
         as_good = ranked.log_weight >= best - slack

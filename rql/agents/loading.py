@@ -1,20 +1,23 @@
 """A saved agent as a function from the environment's observations to its actions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from rql.agents.base import Agent
-from rql.agents.saving import find_agent, read_checkpoint, restore_agent
+from rql.agents.saving import SavedState, find_agent, read_checkpoint, restore_agent
 from rql.config.schema import Config
 from rql.envs.make import inspect_env
 from rql.envs.spaces import Spaces
+from rql.priors.base import EVALUATION, Prior, Proposer, count_of, open_prior
 from rql.utils.errors import ConfigError, RQLError
 from rql.utils.tree import map_leaves
 
@@ -27,11 +30,20 @@ class SavedAgent:
     agent: Agent[Any]
     state: Any
     spaces: Spaces
+    prior: Prior | None
+    """The policy that it finetunes, where that is not a clone of its own."""
 
     @property
     def main_policy(self) -> str:
         """The policy that the last stage trains."""
         return self.agent.stages[-1].info.policy
+
+    def policy(self, which: str, deterministic: bool, draws: torch.Generator, seed: int = 0) -> "Policy":
+        """One of its policies; `seed` is that of the random numbers of its prior, and `draws` of all others."""
+        asking = None
+        if self.prior is not None:
+            asking = Proposer(self.prior, self.spaces, count_of(self.config), seed, EVALUATION)
+        return Policy(self.agent, self.state, self.spaces, which, deterministic, draws, asking)
 
     def check_policy(self, name: str) -> None:
         """Refuse a policy that the agent does not have.
@@ -54,10 +66,18 @@ class Policy:
         which: str,
         deterministic: bool,
         draws: torch.Generator,
+        asking: Proposer | None = None,
     ) -> None:
-        """`draws` lies on the device of `state`, and is not used where the policy is deterministic."""
+        """`draws` lies on the device of `state`, and is not used where the policy is deterministic. `asking` is for the
+        prior of an agent that finetunes another policy.
+        """
         self._policy, self._state, self._spaces = agent.policies[which], state, spaces
-        self._deterministic, self._draws = deterministic, draws
+        self._deterministic, self._draws, self._asking = deterministic, draws, asking
+
+    def begin(self, which: Sequence[int] | NDArray[np.int64] = (0,)) -> None:
+        """Episodes begin at these places of a batch; a policy needs to know where its prior remembers the last one."""
+        if self._asking is not None:
+            self._asking.begin(np.asarray(which, dtype=np.int64))
 
     def __call__(self, obs: Any) -> Any:
         """The environment's action for one of its observations.
@@ -87,6 +107,8 @@ class Policy:
         """Flat observations (n, obs_dim) → the agent's actions: indices (n,), or (n, d) in [−1, 1]."""
         with torch.inference_mode():
             noise = {} if self._deterministic else self._policy.noise(len(obs), self._draws)
+            if self._asking is not None:
+                noise |= self._asking.given(obs)
             return self._policy.act(self._state, obs, noise, self._deterministic)
 
 
@@ -107,8 +129,7 @@ def load_policy(
     saved = open_agent(Path(path))
     which = saved.main_policy if which is None else which
     saved.check_policy(which)
-    draws = torch.Generator().manual_seed(seed)
-    return Policy(saved.agent, saved.state, saved.spaces, which, deterministic, draws)
+    return saved.policy(which, deterministic, torch.Generator().manual_seed(seed), seed)
 
 
 def open_agent(path: Path) -> SavedAgent:
@@ -119,6 +140,17 @@ def open_agent(path: Path) -> SavedAgent:
     """
     saved = read_checkpoint(find_agent(path))
     spaces, env = inspect_env(saved.config.env)
-    env.close()
+    try:
+        return opened(saved, spaces, env)
+    finally:
+        env.close()
+
+
+def opened(saved: SavedState, spaces: Spaces, env: gymnasium.Env[Any, Any]) -> SavedAgent:
+    """The agent that was saved, for an environment with these spaces.
+
+    Raises:
+        RQLError: if it does not fit them, or the policy that it finetunes cannot be opened.
+    """
     agent, state = restore_agent(saved, spaces)
-    return SavedAgent(saved.config, agent, state, spaces)
+    return SavedAgent(saved.config, agent, state, spaces, open_prior(saved.config, spaces, env))

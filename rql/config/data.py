@@ -16,7 +16,7 @@ from rql.config.choices import (
     Unfinished,
     Vectorization,
 )
-from rql.config.registry import register
+from rql.config.registry import choice_of, register
 from rql.config.settings import Check, Role, WholeConfig, at_least, finite, fraction, positive, section, setting
 
 
@@ -195,8 +195,9 @@ class NoDatasetConfig(DatasetConfig):
     def check(self, config: WholeConfig) -> Iterator[Check]:
         """Whether nothing needs data, and the first update need not wait for ever."""
         without = "without a data set (dataset=none)"
-        uniform = config.policy.name is PolicyClass.uniform
-        yield "policy.name", config.policy.name.name, uniform, f"policy=uniform {without}"
+        uniform, given = config.policy.name is PolicyClass.uniform, choice_of("prior", config.prior).name != "bc"
+        allowed = f"policy=uniform, or a prior that is there already such as prior=run, {without}"
+        yield "policy.name", config.policy.name.name, uniform or given, allowed
         yield "offline.updates", config.offline.updates, config.offline.updates == 0, f"0 {without}"
         share, end = config.replay.offline_fraction, config.replay.offline_fraction_end
         yield "replay.offline_fraction", share, share == 0.0, f"0 {without}; replay=online_only sets it"

@@ -13,6 +13,7 @@ from rql.config.choices import Compile, Precision
 from rql.config.data import DatasetConfig, EnvConfig, RewardConfig
 from rql.config.method import BaselineConfig, BetaConfig, CompositionConfig, CQLConfig, QConfig, TargetConfig
 from rql.config.networks import NetworkConfig, PolicyConfig
+from rql.config.priors import PriorConfig
 from rql.config.running import CheckpointConfig, EvaluationConfig, JobsConfig, TrackingConfig, WatchdogConfig
 from rql.config.settings import Role, at_least, section, setting
 from rql.config.stages import BCConfig, OfflineConfig, OnlineConfig, ReplayConfig
@@ -26,6 +27,7 @@ class Config:
     env: EnvConfig = section(EnvConfig)
     dataset: DatasetConfig = MISSING
     reward: RewardConfig = section(RewardConfig)
+    prior: PriorConfig = MISSING
     policy: PolicyConfig = section(PolicyConfig)
     network: NetworkConfig = section(NetworkConfig)
     bc: BCConfig = section(BCConfig)

@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any
 
 from rql.config.choices import Headline, PolicyClass
+from rql.config.registry import choice_of
 from rql.config.roles import reads
 from rql.config.schema import Config
 from rql.config.settings import Check, checks_of
@@ -49,6 +50,9 @@ def _of_section(section: Any, config: Config) -> Iterator[Check]:
 def _of_several(config: Config) -> Iterator[Check]:
     """What concerns sections that know nothing of each other."""
     envs, steps = config.env.num_envs, config.online.env_steps
+    prior, agent = choice_of("prior", config.prior).name, choice_of("agent", config.agent).name
+    reading = reads(type(config.agent), "prior")
+    yield "prior", prior, prior == "bc" or reading, f"bc with agent={agent}, which finetunes its own clone or none"
     if config.policy.name is PolicyClass.uniform:
         yield "bc.updates", config.bc.updates, config.bc.updates == 0, "0, for policy=uniform clones nothing"
     capacity, least = config.replay.capacity, envs * max(1, config.q.n_step)

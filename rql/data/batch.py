@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rql.data.columns import Field
 
-MC_RETURN, NEXT_ACTION = "mc_return", "next_action"
+MC_RETURN, NEXT_ACTION, NEXT_PROPOSALS = "mc_return", "next_action", "next_proposals"
 TO_END = 1 << 40
 """Steps of a transition that goes on to the end of its episode."""
 
@@ -65,6 +65,7 @@ class Draw:
     - `mc_return`: Σ γ^i r_i up to the end of the episode, or up to its newest step where it goes on; nothing is
       bootstrapped there;
     - `next_action`: the action at `next_obs`, and `next_action_mask`, 0 where the episode ended before it.
+    - `next_proposals`: what stands beside `next_obs` in the column `proposals`.
     """
     reward: RewardTransform = IDENTITY
     """What is done to each reward before they are summed."""

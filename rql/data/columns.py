@@ -3,7 +3,8 @@
 An episode of T steps has T + 1 rows. The row of step t holds its observation, action, reward and whatever else belongs
 to the step; the last row holds the last observation alone. What belongs to the outcome of step t stands in the row
 after it, beside the observation that it led to: `terminated` and `truncated`. So the next observation of a row is the
-observation of the next row, and nothing is stored twice.
+observation of the next row, and nothing is stored twice. `proposals` belong to an observation: what the prior of a run
+proposes there, where that is another policy than its own clone.
 
 Should the observation after a step not be that of the next step, `next_obs` is a column too: in the row after the step.
 """
@@ -20,6 +21,9 @@ Column = NDArray[Any]
 Columns = Mapping[str, Column]
 
 OBS, ACTION, REWARD, TERMINATED, TRUNCATED, NEXT_OBS = "obs", "action", "reward", "terminated", "truncated", "next_obs"
+PROPOSALS = "proposals"
+OF_STATES = (OBS, PROPOSALS)
+"""Columns that the last row of an episode has too."""
 OUTCOMES = (TERMINATED, TRUNCATED, NEXT_OBS)
 """Columns that stand in the row after the step."""
 
@@ -41,16 +45,20 @@ def fields_of(columns: Columns) -> dict[str, Field]:
     return {name: Field(column.shape[1:], column.dtype) for name, column in columns.items()}
 
 
-def collected_fields(spaces: Spaces) -> dict[str, Field]:
-    """The columns of what is collected in an environment; rewards are kept as exactly as they are paid."""
+def collected_fields(spaces: Spaces, proposals: int = 0) -> dict[str, Field]:
+    """The columns of what is collected in an environment, where a prior proposes so many actions at each observation.
+
+    Rewards are kept as exactly as they are paid.
+    """
     discrete = isinstance(spaces.action, DiscreteSpec)
     action = Field((), np.dtype(np.int64)) if discrete else Field((spaces.action.width,), np.dtype(np.float32))
-    return {
+    fields = {
         OBS: Field(*spaces.observation.stored_form),
         ACTION: action,
         REWARD: Field((), np.dtype(np.float64)),
         TERMINATED: Field((), np.dtype(np.bool_)),
     }
+    return fields | ({PROPOSALS: Field((proposals, *action.shape), action.dtype)} if proposals else {})
 
 
 def first_rows(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rql.data.columns import OBS, TERMINATED, Column, Field
+from rql.data.columns import OBS, OF_STATES, TERMINATED, Column, Columns, Field
 from rql.data.rows import FLOAT32, Array, Rows, as_numpy, on_device, put, row_bytes, take, within, zeros
 from rql.data.sampling import FIRST, INDEX, EpisodeSampler, uniform_numbers
 from rql.data.transitions import seen
@@ -18,7 +18,8 @@ ENDLESS = 1 << 30
 """Steps that an episode has left while it goes on."""
 SPARE = 64
 """One row in so many is kept for the last observations of episodes; where they are shorter, the buffer grows."""
-BEGINS, LAST_OBS = "begins", "last_obs"
+BEGINS, LAST_ROW = "begins", "last_"
+"""Of the steps on disk: where episodes begin, and the prefix of the columns of `OF_STATES` in last rows."""
 
 Numbers = NDArray[np.int64]
 
@@ -26,10 +27,10 @@ Numbers = NDArray[np.int64]
 class EnvStep(NamedTuple):
     """One step of N environments."""
 
-    columns: Mapping[str, Column]
+    columns: Columns
     """(N, …) each, with the observation that the step was made at."""
-    next_obs: Column
-    """(N, …): the observations that it led to, where an episode ended its own last one."""
+    following: Columns
+    """(N, …) each: those of `OF_STATES` that it led to, where an episode ended those of its own last observation."""
     ended: np.ndarray[Any, np.dtype[np.bool_]]
     """(N,): whether an episode ended, for good or by a time limit."""
 
@@ -58,7 +59,7 @@ class ReplayBuffer(EpisodeSampler):
             ConfigError: if they do not fit into memory.
         """
         self.fields, self.capacity, self.num_envs, self.n_step = fields, capacity, num_envs, n_step
-        self._device = device
+        self._device, self._of_states = device, [name for name in OF_STATES if name in fields]
         self._kept = num_envs * (-(-capacity // num_envs) + n_step - 1)
         slots = self._kept // num_envs
         self._allocate(slots + slots // SPARE + 2)
@@ -95,7 +96,8 @@ class ReplayBuffer(EpisodeSampler):
         following = self._after(rows, 1)
         for name, values in step.columns.items():
             self.rows.write(name, following if name == TERMINATED else rows, values)
-        self.rows.write(OBS, following, step.next_obs)
+        for name, values in step.following.items():
+            self.rows.write(name, following, values)
         put(self._left, rows, ENDLESS)
         self._run = np.where(fresh, 1, self._run + 1)
         for back in range(min(self.n_step, int(self._run.max()))):
@@ -149,8 +151,8 @@ class ReplayBuffer(EpisodeSampler):
     def since(self, appended: int) -> dict[str, Column]:
         """The steps, oldest first, that came after the first `appended` transitions, as far as they are kept.
 
-        Beside the columns (n, …), `begins` (n,) says where an episode begins, and `last_obs` holds for each of these
-        the last observation of the episode before, in the same environment.
+        Beside the columns (n, …), `begins` (n,) says where an episode begins, and for each of these `last_obs` holds
+        the last observation of the episode before, in the same environment; `last_proposals` what was proposed there.
         """
         numbers = np.arange(max(appended, self.appended - self._kept, 0), self.appended)
         rows = self._rows_of(numbers)
@@ -158,42 +160,48 @@ class ReplayBuffer(EpisodeSampler):
         reached = self._after(self._rows_of(np.maximum(before - self.num_envs, 0)), 1)
         begins = (before < 0) | (reached != rows)
         found = {name: self._read(name, self._after(rows, 1) if name == TERMINATED else rows) for name in self.fields}
-        last_obs = self._read(OBS, reached[begins])
-        last_obs[before[begins] < 0] = 0
-        return {**found, BEGINS: begins, LAST_OBS: last_obs}
+        for name in self._of_states:
+            last = self._read(name, reached[begins])
+            last[before[begins] < 0] = 0
+            found[f"{LAST_ROW}{name}"] = last
+        return {**found, BEGINS: begins}
 
     def saved_state(self) -> dict[str, Any]:
         """What `restore` needs beside the steps."""
-        return {"appended": self.appended, "running": self._running, "obs": self._read(OBS, self._head)}
+        newest = {name: self._read(name, self._head) for name in self._of_states}
+        return {"appended": self.appended, "running": self._running, "newest": newest}
 
     def restore(self, steps: Mapping[str, Column], saved: dict[str, Any]) -> None:
         """Hold the newest steps, as `since` gave them, and go on from `saved_state`."""
         count = len(steps[BEGINS])
         self.appended, self._run = saved["appended"] - count, np.zeros(self.num_envs, np.int64)
-        last_obs = np.zeros((count, *steps[LAST_OBS].shape[1:]), steps[LAST_OBS].dtype)
-        last_obs[steps[BEGINS]] = steps[LAST_OBS]
-        parts = {**steps, LAST_OBS: last_obs}
+        parts = dict(steps)
+        for name in (f"{LAST_ROW}{name}" for name in self._of_states):
+            parts[name] = np.zeros((count, *steps[name].shape[1:]), steps[name].dtype)
+            parts[name][steps[BEGINS]] = steps[name]
         needed = max((1 + int(steps[BEGINS][env :: self.num_envs].sum()) for env in range(self.num_envs)), default=0)
         if self._slots < count // self.num_envs + needed + 2:
             self._allocate(count // self.num_envs + needed + 2)
         self._head = self._first_head()
         for env in range(self.num_envs if count else 0):
             lane = {name: part[env :: self.num_envs] for name, part in parts.items()}
-            self._restore_lane(env, lane, saved["obs"][env], bool(saved["running"][env]))
+            newest = {name: column[env] for name, column in saved["newest"].items()}
+            self._restore_lane(env, lane, newest, bool(saved["running"][env]))
         self.appended = saved["appended"]
         self._running = np.array(saved["running"])
         self._count_whole()
 
-    def _restore_lane(self, env: int, steps: Mapping[str, Column], obs: Column, running: bool) -> None:
-        """The steps (n, …) of one environment; `obs` is what they led to."""
+    def _restore_lane(self, env: int, steps: Columns, newest: Columns, running: bool) -> None:
+        """The steps (n, …) of one environment; `newest` is what they led to."""
         begins = np.array(steps[BEGINS])
         begins[0] = False
         slots = np.arange(len(begins)) + np.cumsum(begins)
         rows, following = slots * self.num_envs + env, (slots + 1) * self.num_envs + env
         for name in self.fields:
             self.rows.write(name, following if name == TERMINATED else rows, steps[name])
-        self.rows.write(OBS, rows[begins] - self.num_envs, steps[LAST_OBS][begins])
-        self.rows.write(OBS, following[-1:], obs[None])
+        for name in self._of_states:
+            self.rows.write(name, rows[begins] - self.num_envs, steps[f"{LAST_ROW}{name}"][begins])
+            self.rows.write(name, following[-1:], newest[name][None])
         ends = np.append(np.flatnonzero(np.append(begins[1:], not running)), len(begins) - 1 + ENDLESS)
         index = np.arange(len(begins))
         left = ends[np.searchsorted(ends, index)] - index + 1

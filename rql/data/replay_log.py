@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rql.data.replay import BEGINS, LAST_OBS
+from rql.data.replay import BEGINS, LAST_ROW
 from rql.utils.store import Arrays, Store
 
 
@@ -89,4 +89,4 @@ def _from(steps: Arrays, place: int) -> Arrays:
     if place <= 0:
         return steps
     before = int(steps[BEGINS][:place].sum())
-    return {name: part[before:] if name == LAST_OBS else part[place:] for name, part in steps.items()}
+    return {name: part[before:] if name.startswith(LAST_ROW) else part[place:] for name, part in steps.items()}

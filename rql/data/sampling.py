@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rql.data.batch import MC_RETURN, NEXT_ACTION, TO_END, Batch, Draw, Sampler
-from rql.data.columns import ACTION, NEXT_OBS, OBS, REWARD, TERMINATED, Field
+from rql.data.batch import MC_RETURN, NEXT_ACTION, NEXT_PROPOSALS, TO_END, Batch, Draw, Sampler
+from rql.data.columns import ACTION, NEXT_OBS, OBS, PROPOSALS, REWARD, TERMINATED, Field
 from rql.data.rows import FLOAT32, FLOAT64, Array, Rows, as_tensor, cast, join, take
 from rql.utils.errors import RQLError
 from rql.utils.tree import map_leaves
@@ -137,6 +137,9 @@ class EpisodeSampler(ABC):
             elif name == NEXT_ACTION:
                 actions, mask = self._ahead(first, self.steps_between(first, entries[:, LAST])[:, None])
                 found[name], found[f"{name}_mask"] = actions[:, 0], mask[:, 0]
+            elif name == NEXT_PROPOSALS:
+                apart = name in self.rows.columns
+                found[name] = self._column(name if apart else PROPOSALS, entries[:, LAST])
             elif name in self.rows.columns:
                 found[name] = self._column(name, first)
             else:

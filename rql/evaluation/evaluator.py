@@ -24,6 +24,7 @@ from rql.envs.spaces import Spaces
 from rql.evaluation.contact_sheet import STARTS, Strip, strip
 from rql.evaluation.rollout import Episode, EpisodeResults, play
 from rql.evaluation.video import Act, Camera, record
+from rql.priors.base import EVALUATION, FILM, Prior, Proposer, count_of
 from rql.utils.errors import EvaluationError
 from rql.utils.random import generator, stream_seed
 
@@ -49,9 +50,12 @@ class Evaluator:
         reference: Reference | None,
         device: torch.device,
         check: Callable[[], None] = lambda: None,
+        prior: Prior | None = None,
     ) -> None:
-        """`check` is called before every step, and may raise to give an evaluation up."""
-        self._check = check
+        """`check` is called before every step, and may raise to give an evaluation up. `prior` is what the agent
+        finetunes, where that is not a clone of its own.
+        """
+        self._check, self._prior = check, prior
         self._agent, self._spaces, self._config, self._reward = agent, spaces, config, reward
         self._reference, self._device = reference, device
         most = max(config.evaluation.episodes, config.evaluation.boundary_episodes)
@@ -84,9 +88,9 @@ class Evaluator:
         how = (self._reward, discount, self._device, self._config.evaluation.max_episode_steps, self._check)
         while True:
             draws = generator(self._config.seed, "evaluation", self._device)
-            act = Policy(self._agent, state, self._spaces, policy, mode is ActionMode.mode, draws).choose
+            acting = self._policy(state, policy, mode, draws, EVALUATION)
             try:
-                results = play(act, self._envs, self._spaces, episodes, seed, *how)
+                results = play(acting.choose, self._envs, self._spaces, episodes, seed, *how, acting.begin)
             except EnvFailedError as error:
                 self._restart(error)
                 continue
@@ -125,14 +129,20 @@ class Evaluator:
     def _acting(self, state: Any, policy: str) -> Act:
         """A policy for one environment, in the mode `evaluation.mode` and always with the same random numbers."""
         draws = generator(self._config.seed, "evaluation", self._device)
-        deterministic = self._config.evaluation.mode is ActionMode.mode
-        filmed = Policy(self._agent, state, self._spaces, policy, deterministic, draws)
+        filmed = self._policy(state, policy, self._config.evaluation.mode, draws, FILM)
 
         def act(obs: Any) -> Any:
             self._check()
             return filmed(obs)
 
         return act
+
+    def _policy(self, state: Any, which: str, mode: ActionMode, draws: torch.Generator, first: int) -> Policy:
+        """A policy that acts in environments whose slots are those from `first` on, as if none had acted before."""
+        asking = None
+        if self._prior is not None:
+            asking = Proposer(self._prior, self._spaces, count_of(self._config), self._config.seed, first)
+        return Policy(self._agent, state, self._spaces, which, mode is ActionMode.mode, draws, asking)
 
     def _say_cut(self, results: EpisodeResults) -> None:
         if results.cut and not self._warned:

@@ -17,6 +17,8 @@ from rql.envs.vector import reported_success
 
 Policy = Callable[[Tensor], Tensor]
 """Observations (n, obs_dim) → actions (n,) or (n, d)."""
+Begin = Callable[[NDArray[np.int64]], None]
+"""Told in which environments episodes begin."""
 
 
 EPISODE_COLUMNS = ("mode", "seed", "return", "length", "success")
@@ -113,16 +115,17 @@ def play(
     device: torch.device,
     step_limit: int,
     check: Callable[[], None] = lambda: None,
+    begin: Begin = lambda which: None,
 ) -> EpisodeResults:
     """Play episodes 0, 1, …, `episodes` − 1, episode i from the start state of seed `seed` + i.
 
     An environment that finishes takes the next episode that no other has begun, so that every episode counts,
     however long it is, up to `step_limit` steps. `envs` must not reset by themselves. `check` is called before every
-    step, and may raise.
+    step, and may raise; `begin` is told of each episode that begins, by its environment.
     """
     count = envs.num_envs
     episode, following = np.arange(count), count
-    obs = _reset(envs, episode, seed, np.ones(count, dtype=np.bool_))
+    obs = _reset(envs, episode, seed, np.ones(count, dtype=np.bool_), begin)
     results: EpisodeResults | None = None
     while (episode < episodes).any():
         check()
@@ -143,13 +146,16 @@ def play(
         if done.any():
             for index in np.flatnonzero(done):
                 episode[index], following = following, following + 1
-            obs = _reset(envs, episode, seed, done)
+            obs = _reset(envs, episode, seed, done, begin)
     assert results is not None
     return results
 
 
-def _reset(envs: AnyVectorEnv | GuardedEnvs, episode: NDArray[np.int64], seed: int, mask: NDArray[np.bool_]) -> Any:
+def _reset(
+    envs: AnyVectorEnv | GuardedEnvs, episode: NDArray[np.int64], seed: int, mask: NDArray[np.bool_], begin: Begin
+) -> Any:
     """Begin the episodes of the environments in `mask`; the others keep their observation."""
+    begin(np.flatnonzero(mask))
     seeds = [seed + int(index) for index in episode]
     # the base class knows a single seed only; the synchronous and the asynchronous one take a list
     return envs.reset(seed=seeds, options={"reset_mask": mask})[0]  # type: ignore[arg-type]

@@ -61,7 +61,7 @@ def compare(saved: SavedAgent, plan: Plan) -> list[Figures]:
     config = replace(saved.config, evaluation=played, seed=plan.seed)
     reference = reference_of(config)
     figures = []
-    evaluator = Evaluator(saved.agent, saved.spaces, config, RewardTransform(), reference, CPU)
+    evaluator = Evaluator(saved.agent, saved.spaces, config, RewardTransform(), reference, CPU, prior=saved.prior)
     with closing(evaluator):
         for policy in plan.policies:
             for mode in plan.modes:
@@ -77,8 +77,7 @@ def first_episode(saved: SavedAgent, plan: Plan) -> tuple[Policy, int]:
     """The policy that is shown, the last one of the plan, and the seed of its environment."""
     deterministic = plan.modes[0] is ActionMode.mode
     draws = generator(plan.seed, "evaluation", CPU)
-    policy = Policy(saved.agent, saved.state, saved.spaces, plan.policies[-1], deterministic, draws)
-    return policy, first_episode_seed(plan.seed)
+    return saved.policy(plan.policies[-1], deterministic, draws, plan.seed), first_episode_seed(plan.seed)
 
 
 def reference_of(config: Config) -> Reference | None:

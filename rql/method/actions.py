@@ -9,6 +9,9 @@ from torch import Tensor
 
 from rql.nn.distributions import Categorical, ContinuousDistribution, SquashedGaussian
 
+OUTSIDE = -1e6
+"""The logarithm of a weight of nothing, which arithmetic can go on with."""
+
 
 class WeightedActions(NamedTuple):
     """N actions for each of B states, and the logarithm of the weight of each."""
@@ -80,6 +83,23 @@ def sample_actions(policy: ContinuousDistribution, uniform: Tensor, noise: Tenso
     latent = torch.cat([flat, wide.latent(noise)], dim=-2)
     log_density = torch.logaddexp(wide.log_density(latent), torch.full_like(latent[..., 0], -dims * math.log(2.0)))
     return WeightedActions(latent.tanh(), -log_density + math.log(2.0) - math.log(2 * half))
+
+
+def sample_smoothed(base: Tensor, width: float, uniform: Tensor, noise: Tensor) -> WeightedActions:
+    """As `sample_actions`, with M actions of π_σ(a) = (1/K) Σ_k N(a; b_k, σ²) for K actions b_k, `base` (B, K, d).
+
+    Those that fall outside of [−1, 1]^d count for nothing: the integral does not reach there.
+    """
+    half, dims = noise.shape[-2:]
+    chosen = base[..., torch.arange(half, device=base.device) % base.shape[-2], :]
+    actions = torch.cat([2.0 * uniform - 1.0, chosen + width * noise], dim=-2)
+    distance = (actions.unsqueeze(-2) - base.unsqueeze(-3)).square().sum(-1) / (2.0 * width**2)
+    normaliser = dims * math.log(width * math.sqrt(2.0 * math.pi)) + math.log(base.shape[-2])
+    smoothed = (-distance).logsumexp(-1) - normaliser
+    log_density = torch.logaddexp(smoothed, torch.full_like(smoothed, -dims * math.log(2.0)))
+    inside = (actions.abs() <= 1.0).all(-1)
+    log_weight = torch.where(inside, -log_density + math.log(2.0) - math.log(2 * half), OUTSIDE)
+    return WeightedActions(actions.clamp(-1.0, 1.0), log_weight)
 
 
 def sample_proposals(policies: Sequence[SquashedGaussian], uniform: Tensor, noise: Tensor) -> WeightedActions:

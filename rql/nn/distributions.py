@@ -150,6 +150,31 @@ class Uniform(NamedTuple):
         return Uniform(self.center.unsqueeze(-2))
 
 
+class Proposals(NamedTuple):
+    """K samples of a policy that is known by them alone."""
+
+    actions: Tensor
+    """(B, K, d) in [−1, 1]."""
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """The first of the samples for `noise` (B, d), or N of them for (B, N, d): in their order, and over again.
+
+        They are random already, so that `noise` is not read.
+        """
+        if noise.ndim < self.actions.ndim:
+            return self.mode()
+        chosen = torch.arange(noise.shape[-2], device=self.actions.device) % self.actions.shape[-2]
+        return self.actions[..., chosen, :]
+
+    def mode(self) -> Tensor:
+        """The first of the samples: (B, d)."""
+        return self.actions[..., 0, :]
+
+    def unsqueeze(self) -> "Proposals":
+        """The samples, several a state as they are."""
+        return self
+
+
 def log_slope(latent: Tensor) -> Tensor:
     """log |da/du| = Σ log(1 − tanh² u) of a = tanh(u): (..., d) → (...,)."""
     return 2.0 * (math.log(2.0) - latent - softplus(-2.0 * latent)).sum(-1)

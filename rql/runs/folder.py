@@ -141,7 +141,7 @@ class RunFolder:
         headline: HeadlineInfo,
         changes: Changes,
         resumed_from: str | None,
-        data: dict[str, int],
+        data: dict[str, int | str],
     ) -> Identity:
         """Record that an attempt begins.
 
@@ -151,7 +151,7 @@ class RunFolder:
             headline: by what its policies are compared.
             changes: what is another value than in the attempt before.
             resumed_from: the name of the checkpoint, if it goes on from one.
-            data: the checksums of its data sets.
+            data: the checksums of its data sets, and the digest of its prior.
 
         Raises:
             RQLError: if they were others when the run began, or nothing can be written.

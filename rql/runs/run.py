@@ -113,7 +113,10 @@ class Run:
         """Train; where that diverges, and the watchdog is told to, again from an earlier checkpoint."""
         watchdog, rolled_back_to = self.setup.config.watchdog, None
         checkpoints = Checkpoints(self.folder.directory, self.setup.config)
-        data = {one.name: one.checksum for one in (self.setup.offline, self.setup.demonstrations) if one}
+        data: dict[str, int | str] = {}
+        data |= {one.name: one.checksum for one in (self.setup.offline, self.setup.demonstrations) if one}
+        if self.setup.prior:
+            data[f"prior {self.setup.prior.name}"] = self.setup.prior.digest
         table, rollbacks = AgentTable.of(self.setup.config.agent), 0
         while True:
             start = checkpoints.newest()
@@ -172,7 +175,8 @@ class Run:
         """The callbacks by name, in the order in which they see a report."""
         setup, config, directory, headline = self.setup, self.setup.config, self.folder.directory, self.headline
         check = self.interruption.check
-        evaluator = Evaluator(agent, setup.spaces, config, setup.reward, setup.reference, setup.device, check)
+        known = setup.reward, setup.reference, setup.device
+        evaluator = Evaluator(agent, setup.spaces, config, *known, check, setup.prior)
         stack.callback(evaluator.close)
         found: dict[str, Callback] = {"evaluate": Evaluate(evaluator, goals_of(config), display)}
         if setup.camera is not None:

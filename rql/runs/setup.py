@@ -15,6 +15,8 @@ from rql.data.transitions import Reference, Transitions
 from rql.envs.make import inspect_env
 from rql.envs.spaces import DiscreteSpec, Spaces
 from rql.evaluation.video import Camera, open_camera
+from rql.priors.base import Prior, open_prior
+from rql.priors.filling import with_proposals
 from rql.utils.errors import ConfigError
 
 
@@ -36,11 +38,16 @@ class Setup:
     """The returns of a normalised score of 0 and of 100."""
     camera: Camera | None
     """Films the end of each stage."""
+    prior: Prior | None
+    """The policy that is finetuned, where that is not a clone of the run's own."""
 
     @property
     def introduction(self) -> str:
         """A line that says what is about to happen."""
         task, offline, cloned = self.config.env.task, self.offline, self.demonstrations
+        if self.prior is not None:
+            data = f"{len(offline):,} transitions" if offline is not None else "no data"
+            return f"{task}: {data}, finetuning {self.prior.name}"
         if offline is None or cloned is None:
             return f"{task}: no data, a uniform prior"
         returns = offline.returns()
@@ -62,12 +69,17 @@ def build(config: Config, stack: ExitStack) -> Setup:
     with env:
         _check_noise(config, spaces)
         datasets = load_datasets(config.dataset, config.env, spaces, env)
+        prior = open_prior(config, spaces, env)
     offline, demonstrations = datasets or (None, None)
+    if prior is not None:
+        stack.callback(prior.close)
+        if offline is not None:
+            offline = with_proposals(offline, prior, spaces, config)
     _check_batch(config, *(datasets or ()))
     reward = _reward(config, offline)
     camera = stack.enter_context(open_camera(config.env)) if config.tracking.log_video else None
     reference = reference_of(config, offline)
-    return Setup(config, device, spaces, env, offline, demonstrations, reward, reference, camera)
+    return Setup(config, device, spaces, env, offline, demonstrations, reward, reference, camera, prior)
 
 
 def find_device(name: str) -> torch.device:

@@ -8,13 +8,14 @@ import torch
 from numpy.typing import NDArray
 
 from rql.agents.base import Agent
-from rql.data.columns import ACTION, OBS, REWARD, TERMINATED
+from rql.data.columns import ACTION, OBS, PROPOSALS, REWARD, TERMINATED
 from rql.data.recorder import EpisodeRecorder
 from rql.data.replay import EnvStep
 from rql.data.transitions import seen
 from rql.envs.spaces import Spaces
 from rql.envs.training import RestartError, TrainingEnvs
 from rql.envs.vector import last_observations
+from rql.priors.base import Proposer
 from rql.training.exploration import CorrelatedNoise
 
 DROPPED = "the state of these environments cannot be saved: the running episodes are dropped and new ones begin"
@@ -41,8 +42,12 @@ class Collector:
         generator: torch.Generator,
         recorder: EpisodeRecorder | None,
         correlation: float = 0.0,
+        proposer: Proposer | None = None,
     ) -> None:
-        """`correlation` is that of the noise of a continuous action with the one before."""
+        """`correlation` is that of the noise of a continuous action with the one before; `proposer` asks the prior of
+        an agent that finetunes another policy.
+        """
+        self._proposer, self._proposals = proposer, np.zeros(0, np.float32)
         self._exploration = CorrelatedNoise(correlation)
         self._agent, self._envs, self._spaces = agent, envs, spaces
         self._generator, self._recorder = generator, recorder
@@ -58,6 +63,8 @@ class Collector:
         acting = self._agent.policies[policy]
         noise = self._exploration(acting.noise(self._envs.num_envs, self._generator))
         obs = torch.from_numpy(seen(self._obs)).to(self._generator.device)
+        if self._proposer:
+            noise |= {PROPOSALS: torch.from_numpy(self._proposals).to(obs.device)}
         action = acting.act(state, obs, noise, False).cpu().numpy()
         native_action = self._spaces.action.to_env(action)
         try:
@@ -73,7 +80,8 @@ class Collector:
         next_obs = last_observations(self._spaces.observation, following, done, infos)
         columns = {OBS: self._obs, ACTION: action, REWARD: reward, TERMINATED: terminated}
         self._obs = np.array(following)
-        return Collected(EnvStep(columns, next_obs, done), self._finished(reward, done))
+        brought = EnvStep(columns, {OBS: next_obs}, done)
+        return Collected(self._with_proposals(brought) if self._proposer else brought, self._finished(reward, done))
 
     def saved_state(self) -> dict[str, Any]:
         """All that decides how the collection goes on."""
@@ -84,6 +92,8 @@ class Collector:
             "exploration": self._exploration.last,
             "envs": self._envs.saved_state(),
             "recorder": self._recorder.saved_state() if self._recorder else None,
+            "proposals": self._proposals,
+            "proposer": self._proposer.saved_state() if self._proposer else None,
         }
 
     def load(self, saved: dict[str, Any], drop_seed: int) -> bool:
@@ -96,8 +106,14 @@ class Collector:
         self._exploration.last = None if last is None else last.to(self._generator.device)
         if self._recorder and saved["recorder"]:
             self._recorder.load(saved["recorder"])
-        first = self._envs.load(saved["envs"], drop_seed)
+        envs = saved["envs"]
+        if self._proposer:
+            self._proposer.load(saved["proposer"])
+            if self._proposer.stateful:  # what the prior remembers of the running episodes is lost
+                envs = envs | {"envs": None}
+        first = self._envs.load(envs, drop_seed)
         if first is None:
+            self._proposals = saved["proposals"]
             self._obs, self._returns = saved["obs"], saved["returns"]
             return True
         logger.warning(DROPPED)
@@ -107,12 +123,26 @@ class Collector:
     def _begin(self, native: Any) -> None:
         """Every environment is at the start of an episode; what it was in the middle of is dropped."""
         self._obs = np.array(self._spaces.observation.stored(native))
+        if self._proposer:
+            self._proposer.begin(np.arange(self._envs.num_envs))
+            self._proposals = self._proposer.propose(seen(self._obs))
         self._returns[:] = 0.0
         self._exploration.last = None
         if self._recorder:
             self._recorder.drop()
             for index in range(self._envs.num_envs):
                 self._recorder.begin(index, native)
+
+    def _with_proposals(self, step: EnvStep) -> EnvStep:
+        """The step with what the prior proposed at it and at what it led to, also where that was an episode's last."""
+        assert self._proposer is not None and self._obs is not None
+        before, after = self._proposals, self._proposer.propose(seen(step.following[OBS]))
+        ended = np.flatnonzero(step.ended)
+        self._proposals = after.copy()
+        if len(ended):
+            self._proposer.begin(ended)
+            self._proposals[ended] = self._proposer.propose(seen(self._obs[ended]), ended)
+        return EnvStep({**step.columns, PROPOSALS: before}, {**step.following, PROPOSALS: after}, step.ended)
 
     def _finished(self, reward: NDArray[Any], done: NDArray[np.bool_]) -> list[float]:
         self._returns += reward

@@ -17,6 +17,7 @@ from rql.envs.spaces import Spaces
 from rql.envs.training import TrainingEnvs
 from rql.method.schedules import completed, linear
 from rql.nn.normalizer import Normalizer
+from rql.priors.base import TRAINING, Prior, Proposer, count_of
 from rql.training.collector import Collector
 from rql.training.progress import Progress
 from rql.training.trainer import Trainer
@@ -42,17 +43,22 @@ class OnlineTrainer(Trainer):
         reward: RewardTransform,
         journal: Journal | None,
         config: Config,
+        prior: Prior | None = None,
     ) -> None:
+        """`prior` is what the agent finetunes, where that is not a clone of its own."""
         steps, updates = config.online.env_steps, config.online.env_steps * config.online.utd
         super().__init__(agent, stage, state, steps, config.online.eval_every, updates, reward, config)
         device = state.updates.device
         self._data, self._config = data, config
         capacity = min(config.replay.capacity, self.total + envs.num_envs * config.q.n_step)
-        self.replay = ReplayBuffer(collected_fields(spaces), capacity, envs.num_envs, config.q.n_step, device)
+        proposer = Proposer(prior, spaces, count_of(config), config.seed, TRAINING) if prior else None
+        fields = collected_fields(spaces, count_of(config) if prior else 0)
+        self.replay = ReplayBuffer(fields, capacity, envs.num_envs, config.q.n_step, device)
         self.envs = envs
         recorder = EpisodeRecorder(journal, envs.num_envs) if journal else None
         collect = generator(config.seed, "collect", device)
-        self._collector = Collector(agent, envs, spaces, collect, recorder, config.online.noise_correlation)
+        correlation = config.online.noise_correlation
+        self._collector = Collector(agent, envs, spaces, collect, recorder, correlation, proposer)
         self._fresh = not float(state.updates)
         self._warm_until, self._owed, self._returns = config.online.first_update, 0.0, list[float]()
         self._normalized = 0

@@ -114,12 +114,13 @@ def test_other_targets_and_the_scale_of_q_are_of_the_smoothed_clone() -> None:
     obs, noise = state.normalizer(setup.batch.obs), setup.noise
     bc = functional_call(setup.policy, state.bc.params, (obs,))
     wide = bc.unsqueeze().sample(noise["prior"]) + WIDTH * noise["width"]
-    found = setup.agent.composition.target_actions(state, obs, noise)
+    found = setup.agent.composition.target_actions(state, obs, bc, noise)
     torch.testing.assert_close(found.actions, wide.clamp(-1.0, 1.0))
     assert found.log_weight.exp().sum(-1).tolist() == pytest.approx([1.0] * BATCH)
     few = setup.agent.actions.states_for_scale(obs)
-    scale = functional_call(setup.policy, state.bc.params, (few,)).unsqueeze().sample(noise["scale"])
-    found = setup.agent.composition.scale_actions(state, few, noise)
+    bc = functional_call(setup.policy, state.bc.params, (few,))
+    found = setup.agent.composition.scale_actions(bc, noise)
+    scale = bc.unsqueeze().sample(noise["scale"])
     torch.testing.assert_close(found.actions, (scale + WIDTH * noise["scale_width"]).clamp(-1.0, 1.0))
 
 

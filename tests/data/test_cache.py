@@ -138,7 +138,7 @@ def test_a_further_column_is_drawn_from_the_data_set_the_replay_buffer_and_after
     replay, restored = (ReplayBuffer(fields, 10, 1, 1, CPU) for _ in range(2))
     for row, end in zip(data.rows, data.terminated, strict=True):
         columns = {name: data.columns[name][row + (name == "terminated")][None] for name in fields}
-        replay.append(EnvStep(columns, data.columns["obs"][row + 1][None], np.array([end])))
+        replay.append(EnvStep(columns, {"obs": data.columns["obs"][row + 1][None]}, np.array([end])))
     log = ReplayLog(tmp_path / "log")
     log.append(replay.since(0), replay.appended)
     saved = from_storable(to_storable({"files": log.described(), "state": replay.saved_state()}))

@@ -38,7 +38,7 @@ def steps_of(sets: list[Transitions]) -> Iterator[EnvStep]:
             for name in ("obs", "action", "reward", "terminated")
         }
         ended = np.array([one.terminated[t] or one.truncated[t] for one in sets])
-        yield EnvStep(columns, np.stack([one.next_obs[t] for one in sets]), ended)
+        yield EnvStep(columns, {"obs": np.stack([one.next_obs[t] for one in sets])}, ended)
 
 
 @pytest.mark.parametrize("num_envs", [1, 3])
@@ -118,7 +118,7 @@ def filled(capacity: int, appended: int, num_envs: int = 4, n_step: int = 1) -> 
 def numbered_step(first: int, num_envs: int = 4) -> EnvStep:
     n = np.arange(first, first + num_envs, dtype=np.float32)
     columns = {"obs": np.stack([n, n], 1), "action": n[:, None] / 5000, "reward": n, "terminated": n % 2 == 1}
-    return EnvStep(columns, np.stack([n, n], 1) + num_envs, np.full(num_envs, first // num_envs % 5 == 4))
+    return EnvStep(columns, {"obs": np.stack([n, n], 1) + num_envs}, np.full(num_envs, first // num_envs % 5 == 4))
 
 
 def test_the_replay_buffer_keeps_the_newest_and_a_mixture_has_the_share_it_is_told() -> None:

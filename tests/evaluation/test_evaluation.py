@@ -144,7 +144,7 @@ def test_collected_transitions_are_whole_and_their_flags_survive(num_envs: int) 
         steps = [collector.step(state, "final") for _ in range(60)]
     made = [one.step for one in steps if one.step is not None]
     obs, reward, terminated = (np.concatenate([s.columns[n] for s in made]) for n in ("obs", "reward", "terminated"))
-    next_obs, length, step = np.concatenate([s.next_obs for s in made]), obs[:, 0], obs[:, 1]
+    next_obs, length, step = np.concatenate([s.following["obs"] for s in made]), obs[:, 0], obs[:, 1]
     assert np.array_equal(next_obs[:, 0], length) and np.array_equal(next_obs[:, 1], step + 1)
     assert np.array_equal(reward, length)
     last = step + 1 == length

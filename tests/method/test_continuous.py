@@ -14,6 +14,7 @@ from rql.method.actions import (
     sample_policy,
     sample_prior,
     sample_proposals,
+    sample_smoothed,
 )
 from rql.method.composition import kl_from_prior
 from rql.method.losses import amortized_loss, bc_loss, cql_loss
@@ -227,3 +228,13 @@ def test_an_adaptive_beta_settles_where_the_kl_meets_the_budget() -> None:
         beta = adapt_beta(beta, kl, budget, torch.tensor(0.01), torch.tensor(100.0))
     assert (0.5 * beta.square()).item() == pytest.approx(0.5, abs=0.01)
     assert adapt_beta(torch.tensor(99.9), torch.tensor(0.0), budget, torch.tensor(1.0), torch.tensor(100.0)) == 100.0
+
+
+def test_smoothed_actions_give_the_integral_over_the_actions_that_there_are() -> None:
+    base = torch.tensor([[[-0.9], [0.2]]], dtype=torch.float64)
+    uniform = torch.rand((1, SAMPLES, 1), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    weighted = sample_smoothed(base, 0.15, uniform, normal(SAMPLES))
+    found = (q_of(weighted.actions[..., 0]) + weighted.log_weight).logsumexp(-1).item()
+    expected = math.log(q_of(GRID).exp().sum().item() * STEP)
+    assert found == pytest.approx(expected, abs=0.005)
+    assert (weighted.log_weight < -1e5).any() and (weighted.actions.abs() <= 1.0).all()

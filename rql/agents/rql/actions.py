@@ -1,6 +1,7 @@
 """What differs between discrete and continuous actions: which actions stand for an expectation, and their noise."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from rql.method.actions import (
     sample_mixture,
     sample_policy,
     sample_prior,
+    sample_smoothed,
 )
 from rql.method.composition import prior_variance, sample_variance
 from rql.nn.distributions import Categorical, ContinuousDistribution, SquashedGaussian
@@ -191,6 +193,23 @@ class ContinuousActions:
     def choose(self, policy: ContinuousDistribution, noise: Noise, deterministic: bool) -> Tensor:
         """The mode of `policy` for each state, or a sample."""
         return policy.mode() if deterministic else policy.sample(noise["action"])
+
+
+class ProposedActions(ContinuousActions):
+    """Actions in [−1, 1]^d where π_BC is known by what it proposes."""
+
+    def __init__(self, width: float, *arguments: Any) -> None:
+        """`width` is that of the smoothed π_BC; the other arguments are those of `ContinuousActions`."""
+        super().__init__(*arguments)
+        self._width = width
+
+    def space(self, policy: Any, noise: Noise) -> WeightedActions:
+        """Actions that stand for the whole action space at the states of a batch."""
+        return sample_smoothed(policy.actions, self._width, noise["space_uniform"], noise["space_normal"])
+
+    def mode(self, bc: Any, score: Score) -> WeightedActions:
+        """What is proposed: the mode of π_final is the best of it. The mean of several ways is none of them."""
+        return WeightedActions(bc.actions, score(bc.actions))
 
 
 ActionModel = DiscreteActions | ContinuousActions

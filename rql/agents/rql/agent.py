@@ -17,7 +17,8 @@ from rql.agents.rql.residual import Residual, RQLHyperparameters, RQLState, with
 from rql.agents.rql.schedule import RQLSchedule
 from rql.agents.statistics import Statistics
 from rql.config.agents.rql import RQLConfig
-from rql.data.batch import Batch
+from rql.data.batch import NEXT_PROPOSALS, Batch
+from rql.data.columns import PROPOSALS
 from rql.method.actions import WeightedActions
 from rql.method.losses import bc_loss, cql_loss, td_loss
 from rql.method.schedules import adapt_beta
@@ -32,8 +33,6 @@ NextValue = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 class RQL:
     """The agent of residual Q-learning."""
-
-    needs: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -50,6 +49,7 @@ class RQL:
         `critic_updates` is one of π_θ and β too.
         """
         self.critic_updates = critic_updates
+        self.needs: frozenset[str] = frozenset() if residual.cloned else frozenset({PROPOSALS, NEXT_PROPOSALS})
         self.residual, self.baseline = residual, baseline
         self.actions, self.composition = actions, composition
         self.next_value, self.adaptive_beta, self.schedule = next_value, adaptive_beta, schedule
@@ -85,7 +85,7 @@ class RQL:
         device = statistics.normalizer.mean.device
         return RQLState(
             normalizer=statistics.normalizer,
-            bc=learned(parameters_of(self.residual.prior)),
+            bc=learned(parameters_of(self.residual.prior)) if self.residual.cloned else learned({}),
             baseline=learned(self.baseline.initial()),
             returns=self.baseline.returns(statistics),
             critic=critic,
@@ -140,7 +140,8 @@ class RQL:
         beta = self.scheduled(state, hparams).beta
         state, metrics = self.update_residual(state, batch, noise, hparams)
         obs = state.normalizer(batch.obs)
-        state, of_policy = self.composition.follow(state, obs, noise, hparams, measured=self.adaptive_beta)
+        bc = self.residual.bc(state, obs, batch.extra.get(PROPOSALS))
+        state, of_policy = self.composition.follow(state, obs, bc, noise, hparams, measured=self.adaptive_beta)
         metrics |= of_policy
         if self.adaptive_beta:
             adapted = adapt_beta(beta, metrics["kl"], hparams.kl_budget, hparams.kl_rate, hparams.kl_max_beta)
@@ -162,21 +163,24 @@ class RQL:
 
     def act_bc(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """Actions (B,) or (B, d) of π_BC at observations (B, obs_dim)."""
-        bc = self.residual.bc(state, state.normalizer(obs))
+        bc = self.residual.bc(state, state.normalizer(obs), noise.get(PROPOSALS))
         return self.actions.choose(bc, noise, deterministic)
 
     def act_final(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """Actions (B,) or (B, d) of π_final at observations (B, obs_dim)."""
-        return self.composition.act(state, state.normalizer(obs), noise, deterministic)
+        obs = state.normalizer(obs)
+        bc = self.residual.bc(state, obs, noise.get(PROPOSALS))
+        return self.composition.act(state, obs, bc, noise, deterministic)
 
-    def rank_bc(self, state: RQLState, obs: Tensor) -> WeightedActions:
+    def rank_bc(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
         """The actions among which the mode of π_BC is."""
         obs = state.normalizer(obs)
-        return single_mode(self.residual.bc(state, obs), obs)
+        return single_mode(self.residual.bc(state, obs, noise.get(PROPOSALS)), obs)
 
-    def rank_final(self, state: RQLState, obs: Tensor) -> WeightedActions:
+    def rank_final(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
         """The actions among which the mode of π_final is."""
-        return self.composition.ranking(state, state.normalizer(obs))
+        obs = state.normalizer(obs)
+        return self.composition.ranking(state, obs, self.residual.bc(state, obs, noise.get(PROPOSALS)))
 
     def value(self, state: RQLState, obs: Tensor, action: Tensor) -> Tensor:
         """Q = V_BC + Q_R (B,) at observations (B, obs_dim) and actions (B,) or (B, d), a discounted return.
@@ -190,12 +194,14 @@ class RQL:
     def diagnose(self, state: RQLState, batch: Batch, noise: Noise) -> Metrics:
         """Metrics of π_final and Q_R at the states of a batch."""
         obs = state.normalizer(batch.obs)
-        metrics = self.composition.diagnose(state, obs, noise)
+        bc = self.residual.bc(state, obs, batch.extra.get(PROPOSALS))
+        metrics = self.composition.diagnose(state, obs, bc, noise)
         if self.adaptive_beta:
             metrics.pop("kl", None)  # every update measures it
         metrics["q_policy"] = state.returns.std * (self.baseline.value(state, obs).mean() + metrics["q_policy"])
         metrics["q_data"] = self.value(state, batch.obs, batch.action).mean()
-        metrics["bc_log_prob"] = self.residual.bc(state, obs).log_prob(batch.action).mean()
+        if self.residual.cloned:
+            metrics["bc_log_prob"] = bc.log_prob(batch.action).mean()
         return metrics
 
     def _target(
@@ -206,7 +212,8 @@ class RQL:
         y = r + γ^k (1−terminated) (V_BC(s') + V_R(s')) − V_BC(s), in the unit of Q_R.
         """
         next_obs = state.normalizer(batch.next_obs)
-        weighted = self.composition.target_actions(state, next_obs, noise)
+        bc = self.residual.bc(state, next_obs, batch.extra.get(NEXT_PROPOSALS))
+        weighted = self.composition.target_actions(state, next_obs, bc, noise)
         q = self.residual.ensemble.for_target(self.residual.values(state.target, next_obs, weighted.actions), noise)
         next_value = self.next_value(q, weighted.log_weight, self.residual.effective_beta(state))
         next_value = next_value + self.baseline.value(state, next_obs)
@@ -217,8 +224,10 @@ class RQL:
 
     def _variance(self, state: RQLState, batch: Batch, noise: Noise) -> Tensor:
         """The mean variance of Q_R(s,a) over a ~ π_BC at states of a batch."""
-        obs = self.actions.states_for_scale(state.normalizer(batch.obs))
-        weighted = self.composition.scale_actions(state, obs, noise)
+        obs, proposals = self.actions.states_for_scale(state.normalizer(batch.obs)), batch.extra.get(PROPOSALS)
+        if proposals is not None:
+            proposals = self.actions.states_for_scale(proposals)
+        weighted = self.composition.scale_actions(self.residual.bc(state, obs, proposals), noise)
         q = self.residual.q(state, obs, weighted.actions)
         return self.actions.variance(q, weighted.log_weight).mean()
 
@@ -230,7 +239,8 @@ class RQL:
         action, space = batch.action.unsqueeze(1), None
         if alpha is not None:
             actor = self.composition.actor(state, obs)
-            space = self.actions.space(self.residual.bc(state, obs) if actor is None else actor, noise)
+            bc = self.residual.bc(state, obs, batch.extra.get(PROPOSALS))
+            space = self.actions.space(bc if actor is None else actor, noise)
             action = torch.cat([action, space.actions], dim=1)
 
         def loss(params: Params) -> Loss:

@@ -13,7 +13,7 @@ from rql.agents.networks import (
     ensemble_of,
     uniform_policy,
 )
-from rql.agents.rql.actions import ActionModel, ContinuousActions, DiscreteActions
+from rql.agents.rql.actions import ActionModel, ContinuousActions, DiscreteActions, ProposedActions
 from rql.agents.rql.agent import RQL, NextValue
 from rql.agents.rql.baseline import NoBaseline, ValueBaseline
 from rql.agents.rql.composition import Amortized, Resampled
@@ -30,6 +30,7 @@ from rql.config.method import (
     ResampleConfig,
     ResidualConfig,
 )
+from rql.config.priors import ClonedPriorConfig
 from rql.config.registry import choice_of, implementation_of
 from rql.config.schema import Config
 from rql.envs.spaces import DiscreteSpec, Spaces
@@ -52,7 +53,8 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
     _check_zero(critics, spaces, device)
     uniform = config.policy.name is PolicyClass.uniform
     prior = uniform_policy(spaces) if uniform else policy
-    residual = Residual(prior, critics, ensemble_of(config.network.critic), config.q.normalize)
+    cloned = isinstance(config.prior, ClonedPriorConfig)
+    residual = Residual(prior, cloned, critics, ensemble_of(config.network.critic), config.q.normalize)
     actions = _actions(config, spaces)
     composition = _composition(config, spaces, residual, actions, policy, device)
     baseline = _baseline(config, spaces, device)
@@ -133,4 +135,8 @@ def _actions(config: Config, spaces: Spaces) -> ActionModel:
         allowed = "at least 2, for one half is of π_BC and one of π_θ, unless target=policy or return"
         raise ConfigError("target.num_samples", config.target.num_samples, allowed)
     samples = config.target.num_samples, config.cql.num_samples, candidates
-    return ContinuousActions(spaces.action.width, *samples, on_policy, config.q.normalize)
+    chosen = spaces.action.width, *samples, on_policy, config.q.normalize
+    if isinstance(config.prior, ClonedPriorConfig):
+        return ContinuousActions(*chosen)
+    width = config.composition.width if isinstance(config.composition, ResidualConfig) else 0.0
+    return ProposedActions(width, *chosen)

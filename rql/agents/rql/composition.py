@@ -24,7 +24,7 @@ AVERAGED = 0.1
 class Resampled:
     """Candidates of π_BC, of which softmax(log π_BC + β Q_R) takes one. With discrete actions, all are there.
 
-    Observations are normalised ones everywhere in this module.
+    Observations are normalised ones everywhere in this module, and `bc` is π_BC(·|s) at them.
     """
 
     residual: Residual
@@ -50,43 +50,43 @@ class Resampled:
         """The random numbers of one action for each of `batch` states."""
         return self.actions.act_noise(batch, generator)
 
-    def target_actions(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
+    def target_actions(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise) -> WeightedActions:
         """Actions that stand for π_BC, on which the TD target is computed."""
-        return self.actions.target(self.residual.bc(state, obs), self.actor(state, obs), noise)
+        return self.actions.target(bc, self.actor(state, obs), noise)
 
-    def scale_actions(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
+    def scale_actions(self, bc: Any, noise: Noise) -> WeightedActions:
         """Actions of π_BC, on which the variance of Q is measured."""
-        return self.actions.for_scale(self.residual.bc(state, obs), noise)
+        return self.actions.for_scale(bc, noise)
 
     def follow(
-        self, state: RQLState, obs: Tensor, noise: Noise, hparams: RQLHyperparameters, measured: bool
+        self, state: RQLState, obs: Tensor, bc: Any, noise: Noise, hparams: RQLHyperparameters, measured: bool
     ) -> tuple[RQLState, Metrics]:
         """What follows an update of Q_R: nothing, or the metric `kl` where it is `measured`."""
-        return state, {"kl": self.diagnose(state, obs, noise)["kl"]} if measured else {}
+        return state, {"kl": self.diagnose(state, obs, bc, noise)["kl"]} if measured else {}
 
-    def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
+    def act(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise, deterministic: bool) -> Tensor:
         """Actions of π_final: the best candidate by its score, which for a sample has Gumbel noise."""
-        weighted = self.ranking(state, obs) if deterministic else self._scored(state, obs, noise)
+        weighted = self.ranking(state, obs, bc) if deterministic else self._scored(state, obs, bc, noise)
         best = weighted.log_weight.argmax(-1)
         # a shape, where `len` would fix the size of the batch in an exported policy
         return weighted.actions[torch.arange(obs.shape[0], device=obs.device), best]
 
-    def ranking(self, state: RQLState, obs: Tensor) -> WeightedActions:
+    def ranking(self, state: RQLState, obs: Tensor, bc: Any) -> WeightedActions:
         """The actions of which the mode of π_final is the one with the highest `log_weight`."""
-        bc, beta = self.residual.bc(state, obs), self.residual.effective_beta(state)
+        beta = self.residual.effective_beta(state)
         return self.actions.mode(bc, lambda actions: beta * self.residual.q(state, obs, actions))
 
     def diagnosis_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one `diagnose`: candidates."""
         return self.actions.candidate_noise(batch, generator)
 
-    def diagnose(self, state: RQLState, obs: Tensor, noise: Noise) -> Metrics:
+    def diagnose(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise) -> Metrics:
         """The metrics `kl`, `ess` and `q_policy`, on candidates."""
-        return self.residual.measure(state, obs, self.actions.candidates(self.residual.bc(state, obs), noise))
+        return self.residual.measure(state, obs, self.actions.candidates(bc, noise))
 
-    def _scored(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
+    def _scored(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise) -> WeightedActions:
         """Candidates with their scores, of which the highest is a sample of π_final."""
-        weighted = self.actions.candidates(self.residual.bc(state, obs), noise)
+        weighted = self.actions.candidates(bc, noise)
         q = self.residual.q(state, obs, weighted.actions)
         score = weighted.log_weight + self.residual.effective_beta(state) * q
         return WeightedActions(weighted.actions, score + gumbel(noise["uniform"]))
@@ -120,10 +120,10 @@ class Amortized(Resampled):
         return {"actor": normal((batch, 1, self.actions.dims), generator)}
 
     def follow(
-        self, state: RQLState, obs: Tensor, noise: Noise, hparams: RQLHyperparameters, measured: bool
+        self, state: RQLState, obs: Tensor, bc: Any, noise: Noise, hparams: RQLHyperparameters, measured: bool
     ) -> tuple[RQLState, Metrics]:
         """One step of π_θ towards π_final; `kl` is KL(π_θ ‖ π_BC)."""
-        bc, beta = self.residual.bc(state, obs), self.residual.effective_beta(state)
+        beta = self.residual.effective_beta(state)
 
         def loss(params: Params) -> Loss:
             actor = apply(self.policy, params, obs)
@@ -135,11 +135,11 @@ class Amortized(Resampled):
         actor, metrics = descend(state.actor, loss, hparams.actor_learning_rate)
         return state._replace(actor=actor, average=averaged(state.average, actor, hparams)), metrics
 
-    def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
+    def act(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise, deterministic: bool) -> Tensor:
         """The mode of π̄_θ, or a sample."""
         return self.actions.choose(self._average(state, obs), noise, deterministic)
 
-    def ranking(self, state: RQLState, obs: Tensor) -> WeightedActions:
+    def ranking(self, state: RQLState, obs: Tensor, bc: Any) -> WeightedActions:
         """The mode of π̄_θ alone."""
         return single_mode(self._average(state, obs), obs)
 
@@ -147,9 +147,9 @@ class Amortized(Resampled):
         """Samples enough to tell something."""
         return self.actions.diagnosis_noise(batch, generator)
 
-    def diagnose(self, state: RQLState, obs: Tensor, noise: Noise) -> Metrics:
+    def diagnose(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise) -> Metrics:
         """`ess` and `q_policy` on samples of π_BC and π_θ."""
-        weighted = self.actions.prior(self.residual.bc(state, obs), self.actor(state, obs), noise)
+        weighted = self.actions.prior(bc, self.actor(state, obs), noise)
         metrics = self.residual.measure(state, obs, weighted)
         del metrics["kl"]  # every update has the exact one
         return metrics

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,9 +56,9 @@ class Corrected(Resampled):
         noise = self.actions.diagnosis_noise(batch, generator)
         return noise | {"width": normal(tuple(noise["prior"].shape), generator)}
 
-    def target_actions(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
+    def target_actions(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise) -> WeightedActions:
         """Actions that stand for π_σ: its own, or with `target=policy` and `return` those of π_θ."""
-        base = self.residual.bc(state, obs).unsqueeze().sample(noise["prior"])
+        base = bc.unsqueeze().sample(noise["prior"])
         equal = torch.full_like(base[..., 0], -math.log(base.shape[-2]))
         if not self.actions.on_policy:
             return WeightedActions(self._widened(base, noise["width"]), equal)
@@ -65,16 +66,16 @@ class Corrected(Resampled):
         ratio = correction_kl(correction, self.width)
         return WeightedActions(self._widened(base + correction, noise["width"]), equal - ratio)
 
-    def scale_actions(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
+    def scale_actions(self, bc: Any, noise: Noise) -> WeightedActions:
         """Actions of π_σ, on which the variance of Q is measured."""
-        base, log_weight = super().scale_actions(state, obs, noise)
+        base, log_weight = super().scale_actions(bc, noise)
         return WeightedActions(self._widened(base, noise["scale_width"]), log_weight)
 
     def follow(
-        self, state: RQLState, obs: Tensor, noise: Noise, hparams: RQLHyperparameters, measured: bool
+        self, state: RQLState, obs: Tensor, bc: Any, noise: Noise, hparams: RQLHyperparameters, measured: bool
     ) -> tuple[RQLState, Metrics]:
         """One step of δ_θ towards π_final; `kl` is the bound of KL(π_θ ‖ π_σ)."""
-        base, beta = self.residual.bc(state, obs).unsqueeze().sample(noise["base"]), self.residual.effective_beta(state)
+        base, beta = bc.unsqueeze().sample(noise["base"]), self.residual.effective_beta(state)
 
         def loss(params: Params) -> Loss:
             correction = self._correction(params, obs, base)
@@ -86,21 +87,20 @@ class Corrected(Resampled):
         actor, metrics = descend(state.actor, loss, hparams.actor_learning_rate)
         return state._replace(actor=actor, average=averaged(state.average, actor, hparams)), metrics
 
-    def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
+    def act(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise, deterministic: bool) -> Tensor:
         """The mode of π_BC, corrected; or a sample of π_BC, corrected and widened."""
-        bc = self.residual.bc(state, obs)
         base = self.actions.choose(bc, noise, deterministic).unsqueeze(1)
         action = (base + self._correction(state.average, obs, base)).squeeze(1)
         return action.clamp(-1.0, 1.0) if deterministic else self._widened(action, noise["width"])
 
-    def ranking(self, state: RQLState, obs: Tensor) -> WeightedActions:
+    def ranking(self, state: RQLState, obs: Tensor, bc: Any) -> WeightedActions:
         """The corrected mode of π_BC alone."""
-        action = self.act(state, obs, {}, deterministic=True).unsqueeze(1)
+        action = self.act(state, obs, bc, {}, deterministic=True).unsqueeze(1)
         return WeightedActions(action, torch.zeros_like(action[..., 0]))
 
-    def diagnose(self, state: RQLState, obs: Tensor, noise: Noise) -> Metrics:
+    def diagnose(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise) -> Metrics:
         """`q_policy` on samples of π_θ."""
-        base = self.residual.bc(state, obs).unsqueeze().sample(noise["prior"])
+        base = bc.unsqueeze().sample(noise["prior"])
         actions = self._widened(base + self._correction(state.actor.params, obs, base), noise["width"])
         return {"q_policy": self.residual.q(state, obs, actions).mean()}
 

@@ -1,0 +1,65 @@
+"""Serve a policy to `prior=process`: copy this file beside it, into any Python from 3.8 on. It needs numpy and no more.
+
+    from serve_policy import serve  # first of all, for it takes the standard output
+
+    serve(lambda obs, n, seed, slots: my_policy(obs)[:, None, :], name="my policy")
+
+`obs` is (B, obs_dim) float32; the answer holds n actions of the environment for each, (B, n, d). Run by itself, this
+file serves actions that are all 0, of as many dimensions as it is told: `python serve_policy.py 6`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+ANSWERS = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # what a policy prints, while it is loaded too, must not come between the answers
+
+
+def serve(
+    sample: Callable[[Any, int, int, Any], Any],
+    reset: Callable[[Any], None] | None = None,
+    name: str = "a policy",
+    stochastic: bool = False,
+    digest: str = "",
+) -> None:
+    """Answer requests until there are no more.
+
+    Args:
+        sample: (obs (B, obs_dim), n, seed, slots (B,)) → actions (B, n, d) in the environment's units.
+        reset: called with the slots in which an episode begins, before their first observations; None where no action
+            depends on earlier observations.
+        name: what a run calls it.
+        stochastic: whether two actions in one state may differ.
+        digest: of the weights; what was found with one is not used with another.
+    """
+    _say(protocol=1, name=name, stochastic=stochastic, stateful=reset is not None, digest=digest)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if "reset" in request:
+                if reset is not None:
+                    reset(np.array(request["reset"]))
+                _say()
+            else:
+                asked = request["sample"]
+                obs, slots = np.array(asked["obs"], np.float32), np.array(asked["slots"])
+                _say(actions=np.asarray(sample(obs, asked["n"], asked["seed"], slots)).tolist())
+        except Exception as error:  # the run has to know
+            _say(error=f"{type(error).__name__}: {error}")
+
+
+def _say(**answer: Any) -> None:
+    ANSWERS.write(json.dumps(answer) + "\n")
+    ANSWERS.flush()
+
+
+if __name__ == "__main__":
+    dims = int(sys.argv[1])
+    serve(lambda obs, n, seed, slots: np.zeros((len(obs), n, dims)), name=f"{dims} zeros")

@@ -1,0 +1,141 @@
+"""The typed configuration of the prior: π_BC, as it is cloned here or as a policy that is there already."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from rql.config.choices import ActionMode, PolicyClass
+from rql.config.method import AmortizedConfig, ResampleConfig, ValueBaselineConfig
+from rql.config.registry import choice_of, register
+from rql.config.settings import Check, Role, WholeConfig, positive, setting
+
+
+@dataclass
+class PriorConfig:
+    """The policy that is finetuned, π_BC in the equations."""
+
+
+@register("prior", "bc")
+@dataclass
+class ClonedPriorConfig(PriorConfig):
+    """The clone of D_bc that the run begins with; uniform where policy=uniform."""
+
+
+@dataclass
+class GivenPriorConfig(PriorConfig):
+    """A policy that is there already and does not change; it is known by the actions that it proposes."""
+
+    @property
+    def samples(self) -> bool:
+        """Whether two of its actions in one state may differ, as far as the configuration says."""
+        return True
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Whether the rest can do without a density of the prior."""
+        name = f"prior={choice_of('prior', self).name}"
+        of = {group: choice_of(group, getattr(config, group)).name for group in ("composition", "baseline")}
+        yield "bc.updates", config.bc.updates, config.bc.updates == 0, f"0 with {name}, which is not cloned"
+        uniform = config.policy.name is PolicyClass.uniform
+        yield "policy.name", config.policy.name.name, not uniform, f"auto with {name}"
+        learned = isinstance(config.baseline, ValueBaselineConfig)
+        yield "baseline", of["baseline"], not learned, f"none or mean with {name}, for V_BC is learned with a clone"
+        dense = isinstance(config.composition, AmortizedConfig)
+        allowed = f"residual or resample: the density of {name} is not known"
+        yield "composition", of["composition"], not dense, allowed
+        resample = isinstance(config.composition, ResampleConfig)
+        allowed = f"residual: {name} proposes one action in a state, and resample chooses between several"
+        yield "composition", of["composition"], self.samples or not resample, allowed
+        for key, alpha in (("cql.alpha", config.cql.alpha), ("cql.online_alpha", config.cql.online_alpha)):
+            allowed = f"0 with {name} and composition=resample, for the density of what it proposes is not known"
+            yield key, alpha, alpha == 0 or not resample, allowed
+
+
+@register("prior", "run", "rql.priors.run:open_run")
+@dataclass
+class RunPriorConfig(GivenPriorConfig):
+    """A policy that `run.py` trained, as its clone or its finetuned policy."""
+
+    run: str = MISSING
+    """The folder of the run."""
+    policy: str | None = None
+    """A policy of the run's agent, such as `bc`; null is the one that was finetuned."""
+    mode: ActionMode = ActionMode.mode
+    """Its most probable action, or one that is drawn."""
+
+    @property
+    def samples(self) -> bool:
+        """Whether its actions are drawn."""
+        return self.mode is ActionMode.sample
+
+
+@dataclass
+class FilePriorConfig(GivenPriorConfig):
+    """A policy in a file, which maps flat observations (B, obs_dim) float32 to the environment's actions (B, …)."""
+
+    path: str = MISSING
+    """The file."""
+
+    @property
+    def samples(self) -> bool:
+        """It is a function."""
+        return False
+
+
+@register("prior", "torchscript", "rql.priors.files:open_torchscript")
+@dataclass
+class TorchScriptPriorConfig(FilePriorConfig):
+    """A TorchScript file, such as `rql export --to torchscript` writes."""
+
+
+@register("prior", "onnx", "rql.priors.files:open_onnx")
+@dataclass
+class ONNXPriorConfig(FilePriorConfig):
+    """An ONNX file, such as `rql export --to onnx` writes."""
+
+
+@register("prior", "sb3", "rql.priors.sb3:open_sb3")
+@dataclass
+class SB3PriorConfig(GivenPriorConfig):
+    """A policy that stable-baselines3 trained."""
+
+    path: str = MISSING
+    """The .zip file."""
+    algorithm: str = "SAC"
+    """Its class in stable_baselines3."""
+    mode: ActionMode = ActionMode.mode
+    """Its most probable action, or one that is drawn."""
+    trusted: bool = False
+    """Such a file may carry code, which runs as it is opened; say that you know where yours is from."""
+
+    @property
+    def samples(self) -> bool:
+        """Whether its actions are drawn."""
+        return self.mode is ActionMode.sample
+
+
+@register("prior", "python", "rql.priors.python:open_python")
+@dataclass
+class PythonPriorConfig(GivenPriorConfig):
+    """Code of your own."""
+
+    target: str = MISSING
+    """`package.module:make`, on PYTHONPATH or right here; what `make` returns is the policy."""
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    """What `make` is called with."""
+    trusted: bool = False
+    """The module is imported, and its code runs; say that you know it."""
+
+
+@register("prior", "process", "rql.priors.process:open_process")
+@dataclass
+class ProcessPriorConfig(GivenPriorConfig):
+    """A program that proposes actions, with a Python and packages of its own."""
+
+    command: str = MISSING
+    """What starts it, as a shell reads it."""
+    timeout: float = positive(60.0, Role.how)
+    """Seconds that it may take to start, and for each answer."""
+    max_restarts: int = setting(3, Role.how)
+    """How often it is started anew after it ended, hung or answered nonsense, before the run gives up."""

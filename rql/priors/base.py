@@ -1,0 +1,150 @@
+"""What a policy that is there already has to be for a run to finetune it, and how it is asked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rql.config.method import ResampleConfig
+from rql.config.priors import ClonedPriorConfig
+from rql.config.registry import choice_of, implementation_of
+from rql.config.schema import Config
+from rql.data.columns import PROPOSALS
+from rql.envs.spaces import ContinuousSpec, Spaces
+from rql.utils.errors import ConfigError, RQLError
+from rql.utils.random import stream_seed
+
+Slots = NDArray[np.int64]
+Proposed = NDArray[np.float32]
+TRAINING, EVALUATION, FILM, FILLING = (index << 20 for index in range(4))
+"""The first slot of whoever asks, so that none meets the episodes of another."""
+
+
+class PriorError(RQLError):
+    """A prior that does not answer, or not with actions."""
+
+
+def nothing(slots: Slots) -> None:
+    """What a policy without a memory does as episodes begin."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A frozen policy. It is asked for actions, and never differentiated.
+
+    A slot is a place in which one episode after the other goes on: an environment, say. Its observations come in their
+    order, and `reset` before the first of an episode.
+    """
+
+    name: str
+    """For people: what it is and where it comes from."""
+    digest: str
+    """Of all that decides what it proposes."""
+    sample: Callable[[NDArray[np.float32], int, np.random.Generator, Slots], Any]
+    """(observations (B, obs_dim), n, random numbers, slots (B,)) → n actions for each in the environment's units,
+    (B, n, d). Observations are flat and as the environment gives them.
+    """
+    reset: Callable[[Slots], None] = nothing
+    """An episode begins in these slots, however the one before ended."""
+    stochastic: bool = False
+    """Whether two of its actions in one state may differ."""
+    stateful: bool = False
+    """Whether an action depends on the episode so far."""
+    close: Callable[[], None] = lambda: None
+    """Ends what it needs."""
+
+
+class Proposer:
+    """Asks a prior at the observations of some environments, for actions in [−1, 1]^d."""
+
+    def __init__(self, prior: Prior, spaces: Spaces, count: int, seed: int, first: int) -> None:
+        """`count` actions are asked for at a time; the environments have the slots from `first` on."""
+        self._prior, self._spaces, self._count, self._first = prior, spaces, count, first
+        self._draws = torch.Generator().manual_seed(stream_seed(seed, "prior"))
+        self._begun = 0
+
+    @property
+    def stateful(self) -> bool:
+        """Whether what is proposed depends on the episodes so far."""
+        return self._prior.stateful
+
+    def begin(self, which: Slots) -> None:
+        """An episode begins in these environments."""
+        self._prior.reset(self._first + which)
+
+    def propose(self, obs: NDArray[np.float32], which: Slots | None = None) -> Proposed:
+        """K actions for each of some environments, or of all, at flat observations (B, obs_dim): (B, K, d) in [−1, 1].
+
+        Raises:
+            PriorError: if the prior does not answer, or not with finite numbers of this shape.
+        """
+        which = np.arange(len(obs)) if which is None else which
+        if which.max(initial=-1) >= self._begun:
+            self.begin(np.arange(self._begun, which.max() + 1))
+            self._begun = int(which.max()) + 1
+        rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=self._draws)))
+        given = self._prior.sample(obs, self._count, rng, self._first + which)
+        return self._in_range(given, len(obs))
+
+    def given(self, obs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What a policy gets beside its noise at observations (B, obs_dim) of all environments."""
+        proposed = torch.from_numpy(self.propose(obs.cpu().numpy()))
+        return {PROPOSALS: proposed.to(obs.device)}
+
+    def saved_state(self) -> Any:
+        """Its random numbers."""
+        return self._draws.get_state()
+
+    def load(self, saved: Any) -> None:
+        """Go on from `saved_state`."""
+        self._draws.set_state(saved)
+
+    def _in_range(self, given: Any, batch: int) -> Proposed:
+        spec, name = self._spaces.action, self._prior.name
+        assert isinstance(spec, ContinuousSpec)
+        try:
+            actions = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise PriorError(f"{name} gives {type(given).__name__}, which is no array of numbers") from error
+        wanted = batch, self._count, spec.width
+        if actions.shape != wanted:
+            raise PriorError(f"{name} gives actions of shape {actions.shape}; (B, n, d) is {wanted} here")
+        if not np.isfinite(actions).all():
+            raise PriorError(f"{name} gives actions that are not finite")
+        flat = spec.from_env(actions.reshape(batch * self._count, *spec.shape))
+        return flat.reshape(wanted).clip(-1.0, 1.0)
+
+
+def count_of(config: Config) -> int:
+    """How many actions are asked for in each state: as many as the composition chooses between."""
+    return config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else 1
+
+
+def open_prior(config: Config, spaces: Spaces, env: gymnasium.Env[Any, Any]) -> Prior | None:
+    """The prior of a configuration, asked once; None where π_BC is cloned.
+
+    Raises:
+        ConfigError: if it does not suit the actions of the environment or the composition.
+        RQLError: if it cannot be opened, or does not propose actions for the environment.
+    """
+    if isinstance(config.prior, ClonedPriorConfig):
+        return None
+    name = choice_of("prior", config.prior).name
+    if not isinstance(spaces.action, ContinuousSpec):
+        raise ConfigError("prior", name, f"bc: the actions of {config.env.id} are discrete")
+    prior: Prior = implementation_of("prior", config.prior)(config.prior, spaces, env)
+    try:
+        if isinstance(config.composition, ResampleConfig) and not prior.stochastic:
+            allowed = f"residual: {prior.name} proposes one action in a state, and resample chooses between several"
+            raise ConfigError("composition", "resample", allowed)
+        env.observation_space.seed(0)
+        obs = spaces.observation.flatten_one(env.observation_space.sample())
+        Proposer(prior, spaces, count_of(config), 0, FILLING).propose(np.stack([obs, obs]))
+    except RQLError:
+        prior.close()
+        raise
+    return prior

@@ -1,0 +1,89 @@
+"""Policies in files of networks: TorchScript and ONNX."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rql.agents.exporting import load_exported
+from rql.config.priors import FilePriorConfig
+from rql.envs.spaces import Spaces
+from rql.priors.base import Prior, PriorError, Slots
+from rql.utils.errors import ConfigError, RQLError
+
+
+def open_torchscript(config: FilePriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any]) -> Prior:
+    """The prior of `prior=torchscript`.
+
+    Raises:
+        RQLError: if it cannot be read.
+    """
+    return _opened(config, "torchscript", "TorchScript")
+
+
+def open_onnx(config: FilePriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any]) -> Prior:
+    """The prior of `prior=onnx`.
+
+    Raises:
+        RQLError: if it cannot be read, or a package that it needs is not installed.
+    """
+    return _opened(config, "onnx", "ONNX")
+
+
+def content_of(key: str, path: str) -> bytes:
+    """The content of a file that a key names.
+
+    Raises:
+        ConfigError: if it cannot be read.
+    """
+    try:
+        return Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise ConfigError(key, path, f"a file that can be read ({error.strerror})") from error
+
+
+def one_action(name: str, digest: str, act: Callable[[NDArray[np.float32]], Any], **more: Any) -> Prior:
+    """The prior of a function from observations (B, obs_dim) to one action of the environment for each, (B, …).
+
+    It is called once where several actions are asked for: they are the same.
+    """
+
+    def sample(obs: NDArray[np.float32], n: int, rng: np.random.Generator, slots: Slots) -> NDArray[Any]:
+        actions = np.asarray(act(obs))
+        return np.repeat(actions.reshape(len(actions), 1, -1), n, axis=1)
+
+    return Prior(name, digest, sample, **more)
+
+
+def _opened(config: FilePriorConfig, to: str, called: str) -> Prior:
+    content = content_of("prior.path", config.path)
+    try:
+        act = load_exported(content, to)
+    except RQLError:
+        raise
+    except Exception as error:  # whatever a damaged file leads to
+        raise RQLError(f"no {called} policy can be read from {config.path}: {_first_line(error)}") from error
+
+    def actions(obs: NDArray[np.float32]) -> NDArray[Any]:
+        try:
+            with torch.inference_mode():
+                found = act(torch.from_numpy(np.ascontiguousarray(obs)))
+        except Exception as error:  # a network for other observations, say
+            shape = f"observations of shape {obs.shape}"
+            raise PriorError(f"the policy in {config.path} cannot act on {shape}: {_first_line(error)}") from error
+        if not isinstance(found, Tensor):
+            raise PriorError(f"the policy in {config.path} gives {type(found).__name__}, where a tensor is needed")
+        return found.cpu().numpy()
+
+    return one_action(f"the {called} policy in {config.path}", hashlib.sha256(content).hexdigest(), actions)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
