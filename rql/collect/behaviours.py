@@ -1,7 +1,6 @@
 """The policies that collect, from observations of the environment to its own actions."""
 
 import hashlib
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rql.agents.saving import find_agent, read_checkpoint, restore_agent
+from rql.agents.loading import opened
+from rql.agents.saving import find_agent, read_checkpoint
 from rql.config.choices import ActionMode
 from rql.config.collect import (
     AUTO,
@@ -28,12 +28,11 @@ from rql.config.collect import (
 from rql.config.data import EnvConfig
 from rql.config.registry import choice_of, implementation_of
 from rql.data.demonstrators import CONTROLLERS
-from rql.data.sources.minari import check_spaces
 from rql.envs.experts import WITH_EXPERT, Demonstrating, has_expert
 from rql.envs.make import AnyVectorEnv, Wrap, as_it_is
 from rql.envs.spaces import DiscreteSpec, Spaces
-from rql.utils.errors import ConfigError, RQLError
-from rql.utils.extras import remedy
+from rql.priors.sb3 import described, load_model, predicted
+from rql.utils.errors import ConfigError
 from rql.utils.tree import leaves_of
 
 Env = gymnasium.Env[Any, Any]
@@ -50,6 +49,8 @@ class Behaviour:
     description: str
     content: str = ""
     """A hash of the file it comes from."""
+    begin: Callable[[NDArray[np.int64]], None] = lambda which: None
+    """Told in which environments episodes begin."""
     wrap: Wrap = as_it_is
     """What is done to its environments."""
 
@@ -139,63 +140,39 @@ def trained_policy(config: RunBehaviourConfig, env_config: EnvConfig, spaces: Sp
         RQLError: if it cannot be read, or does not suit the environment.
     """
     path = find_agent(Path(config.run))
-    saved = read_checkpoint(path)
-    agent, state = restore_agent(saved, spaces)
-    deterministic = config.mode is ActionMode.mode
-    name = config.policy or agent.stages[-1].info.policy
-    if name not in agent.policies:
-        raise ConfigError("behaviour.policy", name, f"one of {', '.join(agent.policies)}")
-    policy = agent.policies[name]
+    saved = opened(read_checkpoint(path), spaces, env)
+    name = config.policy or saved.main_policy
+    if name not in saved.agent.policies:
+        raise ConfigError("behaviour.policy", name, f"one of {', '.join(saved.agent.policies)}")
+    draws = torch.Generator()
+    policy = saved.policy(name, config.mode is ActionMode.mode, draws)
 
     def act(obs: Any, rng: np.random.Generator) -> NDArray[Any]:
-        flat = torch.from_numpy(spaces.observation.flatten(obs))
-        draws = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        action = policy.act(state, flat, {} if deterministic else policy.noise(len(flat), draws), deterministic)
-        return spaces.action.to_env(action.numpy())
+        draws.manual_seed(int(rng.integers(2**31)))
+        return policy.batch(obs)
 
     which = f"{choice_of('agent', saved.config.agent).name} {saved.config.agent.policies.get(name, name)}"
-    described = f"{which} after {int(state.updates)} updates, {config.mode.name}, seed {saved.config.seed}"
-    return Behaviour(act, described, _hash(path))
+    described = f"{which} after {int(saved.state.updates)} updates, {config.mode.name}, seed {saved.config.seed}"
+    return Behaviour(act, described, _hash(path.read_bytes()), begin=policy.begin)
 
 
 def sb3_policy(config: SB3BehaviourConfig, env_config: EnvConfig, spaces: Spaces, env: Env) -> Behaviour:
     """The policy of `behaviour=sb3`.
 
     Raises:
-        RQLError: if it cannot be read, or does not suit the environment.
+        RQLError: if it is not trusted, cannot be read, or does not suit the environment.
     """
-    if not config.trusted:
-        allowed = f"true, once you know that {config.path} is safe: opening it runs the code that it may carry"
-        raise ConfigError("behaviour.trusted", False, allowed)
-    try:
-        sb3 = importlib.import_module("stable_baselines3")
-    except ImportError as error:
-        raise ConfigError("behaviour", "sb3", f"stable-baselines3 is needed: {remedy('sb3')}") from error
-    algorithm = getattr(sb3, config.algorithm, None)
-    if algorithm is None or not hasattr(algorithm, "load"):
-        raise ConfigError("behaviour.algorithm", config.algorithm, "a class of stable_baselines3, such as SAC or PPO")
-    if not Path(config.path).is_file():
-        raise ConfigError("behaviour.path", config.path, "a file that is there")
-    try:
-        model = algorithm.load(config.path, device="cpu")
-    except Exception as error:  # whatever a damaged archive or a wrong class leads to
-        raise RQLError(f"no {config.algorithm} can be read from {config.path}: {error}") from error
-    theirs = (model.observation_space, model.action_space)
-    check_spaces(config.path, theirs, (env.observation_space, env.action_space))
+    model, content = load_model("behaviour", config, env)
     deterministic = config.mode is ActionMode.mode
 
     def act(obs: Any, rng: np.random.Generator) -> NDArray[Any]:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(rng.integers(2**31)))
-            action: NDArray[Any] = model.predict(obs, deterministic=deterministic)[0]
-        return action
+        return predicted(model, obs, deterministic, rng)
 
-    described = f"stable-baselines3 {config.algorithm} after {model.num_timesteps} steps, {config.mode.name}"
-    return Behaviour(act, described, _hash(Path(config.path)))
+    return Behaviour(act, described(model, config, config.mode), _hash(content))
 
 
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _count(obs: Any) -> int:

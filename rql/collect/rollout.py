@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from minari.data_collector.episode_buffer import EpisodeBuffer
+from numpy.typing import NDArray
 
 from rql.collect.behaviours import Act
 from rql.data.journal import Journal
@@ -26,13 +27,15 @@ def collect(
     max_steps: int,
     progress: Callable[[], None],
     keep: Callable[[EpisodeBuffer], bool] = lambda episode: True,
+    begin: Callable[[NDArray[np.int64]], None] = lambda which: None,
 ) -> int:
     """Add whole episodes to the journal until it holds so many steps, or episodes.
 
     Episode i starts from the state of seed `seed` + i; those that the journal holds already are not played again.
     Every episode that has begun is played to its end, so that short ones are not favoured, or to `max_steps`, where it
     is truncated; how many were is returned. No more are begun than it takes if they last as long as those so far, or
-    `step_limit` steps at first. Those that are not to `keep` do not count. `envs` must not reset by themselves.
+    `step_limit` steps at first. Those that are not to `keep` do not count. `begin` is told in which environments one
+    begins. `envs` must not reset by themselves.
     """
     seeds = (one for one in count(seed) if one not in journal.seeds)
     rng = np.random.default_rng([seed, journal.episodes])
@@ -43,6 +46,7 @@ def collect(
         if ended.any():
             progress()
             obs, playing = _begin(envs, recorder, seeds, ended, playing, lengths, steps, episodes, step_limit)
+            begin(np.flatnonzero(ended))
         if not playing.any():
             return cut
         actions = act(obs, rng)

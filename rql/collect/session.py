@@ -46,7 +46,7 @@ def run(config: CollectConfig) -> None:
         progress = stack.enter_context(_progress(config, journal, console))
         limit = step_limit(env_config)
         much = (config.steps, config.episodes, config.seed, limit, config.max_episode_steps)
-        if cut := collect(behaviour.acting_in(envs), envs, journal, *much, progress):
+        if cut := collect(behaviour.acting_in(envs), envs, journal, *much, progress, begin=behaviour.begin):
             most = f"max_episode_steps={config.max_episode_steps}"
             logger.warning("%s cut off %d episodes, which %s had not ended", most, cut, env_config.id)
         episodes, steps = journal.episodes, journal.steps

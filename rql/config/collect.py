@@ -10,6 +10,7 @@ from omegaconf import MISSING, DictConfig
 from rql.config.choices import ActionMode
 from rql.config.compose import register_schemas, typed
 from rql.config.data import DatasetConfig, EnvConfig
+from rql.config.priors import RunPolicyConfig, SB3PolicyConfig
 from rql.config.registry import register
 from rql.config.settings import at_least, between, checks_of, section, setting
 from rql.config.validate import refuse_impossible
@@ -50,30 +51,20 @@ class ExpertBehaviourConfig(BehaviourConfig):
 
 @register("behaviour", "run", "rql.collect.behaviours:trained_policy")
 @dataclass
-class RunBehaviourConfig(BehaviourConfig):
+class RunBehaviourConfig(RunPolicyConfig, BehaviourConfig):
     """A policy that `run.py` trained."""
 
-    run: str = MISSING
-    """The folder of the run."""
-    policy: str | None = None
-    """A policy of the run's agent, such as `bc`; null is the one that was finetuned."""
     mode: ActionMode = ActionMode.sample
     """Its most probable action, or one that is drawn."""
 
 
 @register("behaviour", "sb3", "rql.collect.behaviours:sb3_policy")
 @dataclass
-class SB3BehaviourConfig(BehaviourConfig):
+class SB3BehaviourConfig(SB3PolicyConfig, BehaviourConfig):
     """A policy that stable-baselines3 trained."""
 
-    path: str = MISSING
-    """The .zip file."""
-    algorithm: str = "SAC"
-    """Its class in stable_baselines3."""
     mode: ActionMode = ActionMode.sample
     """Its most probable action, or one that is drawn."""
-    trusted: bool = False
-    """Such a file may carry code, which runs as it is opened; say that you know where yours is from."""
 
 
 @dataclass

@@ -52,15 +52,33 @@ class GivenPriorConfig(PriorConfig):
             yield key, alpha, alpha == 0 or not resample, allowed
 
 
-@register("prior", "run", "rql.priors.run:open_run")
 @dataclass
-class RunPriorConfig(GivenPriorConfig):
-    """A policy that `run.py` trained, as its clone or its finetuned policy."""
+class RunPolicyConfig:
+    """A policy that `run.py` trained."""
 
     run: str = MISSING
     """The folder of the run."""
     policy: str | None = None
     """A policy of the run's agent, such as `bc`; null is the one that was finetuned."""
+
+
+@dataclass
+class SB3PolicyConfig:
+    """A policy that stable-baselines3 trained."""
+
+    path: str = MISSING
+    """The .zip file."""
+    algorithm: str = "SAC"
+    """Its class in stable_baselines3."""
+    trusted: bool = False
+    """Such a file may carry code, which runs as it is opened; say that you know where yours is from."""
+
+
+@register("prior", "run", "rql.priors.run:open_run")
+@dataclass
+class RunPriorConfig(RunPolicyConfig, GivenPriorConfig):
+    """A policy that `run.py` trained, as its clone or its finetuned policy."""
+
     mode: ActionMode = ActionMode.mode
     """Its most probable action, or one that is drawn."""
 
@@ -97,17 +115,11 @@ class ONNXPriorConfig(FilePriorConfig):
 
 @register("prior", "sb3", "rql.priors.sb3:open_sb3")
 @dataclass
-class SB3PriorConfig(GivenPriorConfig):
+class SB3PriorConfig(SB3PolicyConfig, GivenPriorConfig):
     """A policy that stable-baselines3 trained."""
 
-    path: str = MISSING
-    """The .zip file."""
-    algorithm: str = "SAC"
-    """Its class in stable_baselines3."""
     mode: ActionMode = ActionMode.mode
     """Its most probable action, or one that is drawn."""
-    trusted: bool = False
-    """Such a file may carry code, which runs as it is opened; say that you know where yours is from."""
 
     @property
     def samples(self) -> bool:

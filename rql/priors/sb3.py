@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from rql.config.choices import ActionMode
-from rql.config.priors import SB3PriorConfig
+from rql.config.priors import SB3PolicyConfig, SB3PriorConfig
 from rql.data.sources.minari import check_spaces
 from rql.envs.spaces import Spaces
 from rql.priors.base import Prior, Slots
@@ -26,12 +26,7 @@ def open_sb3(config: SB3PriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any
     Raises:
         RQLError: if it cannot be read, or does not suit the environment.
     """
-    content = content_of("prior.path", config.path)
-    if not config.trusted:
-        allowed = f"true, once you know that {config.path} is safe: opening it runs the code that it may carry"
-        raise ConfigError("prior.trusted", False, allowed)
-    model = load_model("prior", config, content)
-    check_spaces(config.path, (model.observation_space, model.action_space), (env.observation_space, env.action_space))
+    model, content = load_model("prior", config, env)
     space = env.observation_space
     if not isinstance(space, gymnasium.spaces.Box):
         raise ConfigError("prior", "sb3", f"a policy for observations that are a Box, and these are {space}")
@@ -44,15 +39,18 @@ def open_sb3(config: SB3PriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any
         return np.repeat(actions, n // alike, axis=1)
 
     digest = hashlib.sha256(content + config.mode.name.encode()).hexdigest()
-    return Prior(described(model, config), digest, sample, stochastic=not deterministic)
+    return Prior(described(model, config, config.mode), digest, sample, stochastic=not deterministic)
 
 
-def load_model(section: str, config: SB3PriorConfig, content: bytes) -> Any:
-    """The model in a file, of the class that a section of the configuration names.
+def load_model(section: str, config: SB3PolicyConfig, env: gymnasium.Env[Any, Any]) -> tuple[Any, bytes]:
+    """The model in the file that a section of the configuration names, and the content of the file.
 
     Raises:
-        RQLError: if it cannot be read.
+        RQLError: if it is not trusted, cannot be read, or does not suit the environment.
     """
+    if not config.trusted:
+        allowed = f"true, once you know that {config.path} is safe: opening it runs the code that it may carry"
+        raise ConfigError(f"{section}.trusted", False, allowed)
     try:
         sb3 = importlib.import_module("stable_baselines3")
     except ImportError as error:
@@ -60,10 +58,13 @@ def load_model(section: str, config: SB3PriorConfig, content: bytes) -> Any:
     algorithm = getattr(sb3, config.algorithm, None)
     if algorithm is None or not hasattr(algorithm, "load"):
         raise ConfigError(f"{section}.algorithm", config.algorithm, "a class of stable_baselines3, such as SAC or PPO")
+    content = content_of(f"{section}.path", config.path)
     try:
-        return algorithm.load(io.BytesIO(content), device="cpu")
+        model = algorithm.load(io.BytesIO(content), device="cpu")
     except Exception as error:  # whatever a damaged archive or a wrong class leads to
         raise RQLError(f"no {config.algorithm} can be read from {config.path}: {error}") from error
+    check_spaces(config.path, (model.observation_space, model.action_space), (env.observation_space, env.action_space))
+    return model, content
 
 
 def predicted(model: Any, obs: Any, deterministic: bool, rng: np.random.Generator) -> NDArray[Any]:
@@ -74,6 +75,6 @@ def predicted(model: Any, obs: Any, deterministic: bool, rng: np.random.Generato
     return actions
 
 
-def described(model: Any, config: SB3PriorConfig) -> str:
+def described(model: Any, config: SB3PolicyConfig, mode: ActionMode) -> str:
     """What a model is, for people."""
-    return f"stable-baselines3 {config.algorithm} after {model.num_timesteps} steps, {config.mode.name}"
+    return f"stable-baselines3 {config.algorithm} after {model.num_timesteps} steps, {mode.name}"

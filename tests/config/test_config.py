@@ -37,6 +37,12 @@ NEEDED = {
     "policy=uniform": NOT_OFFLINE,
     "env=from_dataset": ["dataset=hopper_medium"],
     "env=metaworld": ["env.kwargs.env_name=hammer-v3"],
+    "prior=run": ["experiment=finetune", "prior.run=some/run"],
+    "prior=torchscript": ["experiment=finetune", "prior.path=some.pt"],
+    "prior=onnx": ["experiment=finetune", "prior.path=some.onnx"],
+    "prior=sb3": ["experiment=finetune", "prior.path=some.zip"],
+    "prior=python": ["experiment=finetune", "prior.target=some.module:make"],
+    "prior=process": ["experiment=finetune", "prior.command=some_command"],
 }
 VALUES_OF = {"dataset": MinariDatasetConfig, "beta": KLBetaConfig}
 """Of choices that are values for another one."""
@@ -68,8 +74,9 @@ def test_every_choice_of_every_group_composes(overrides: list[str]) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/experiment").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_preset_composes(path: Path) -> None:
-    compose_config(f"experiment={path.stem}")
-    compose_config(f"experiment={path.stem}", "beta=linear", "composition=resample", "target=soft", "cql=off")
+    given = ["prior=run", "prior.run=some/run", "prior.mode=sample"] if path.stem == "finetune" else []
+    compose_config(f"experiment={path.stem}", *given)
+    compose_config(f"experiment={path.stem}", *given, "beta=linear", "composition=resample", "target=soft", "cql=off")
 
 
 def test_every_published_setting_has_keys_of_its_agent_and_of_the_others() -> None:
