@@ -61,14 +61,7 @@ OVERRIDES = {
     "td3_bc": ["agent=td3_bc", "env=pendulum", "dataset.episodes=4"],
     "metaworld": ["env=metaworld_push", *SLOW, *DEMONSTRATED],
     "ogbench": ["env=ogbench_cube_single", *SLOW, *DEMONSTRATED],
-    "prior": [
-        "experiment=finetune",
-        "env=pendulum",
-        "env.num_envs=2",
-        "prior=process",
-        f"prior.command='{SERVED}'",
-        *NO,
-    ],
+    "prior": ["experiment=finetune", "env=pendulum", "env.num_envs=2", *SERVED],
     "fetch": ["env=fetch_push", "dataset.id=rql-kills/fetch-v0", *SLOW, *COLLECTED],
 }
 """Runs by name: residual Q-learning in three environments and over a policy in a process, other agents, and robots."""
