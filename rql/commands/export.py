@@ -30,6 +30,8 @@ def _export(options: argparse.Namespace) -> None:
     # --help and a wrong argument need not wait for torch
     from rql.agents.exporting import CHECKED, INPUT, OUTPUT, check_packages, export_policy
     from rql.agents.loading import open_agent
+    from rql.data.columns import PROPOSALS
+    from rql.priors.base import count_of
 
     check_packages(options.to)
     saved = open_agent(options.path)
@@ -37,5 +39,9 @@ def _export(options: argparse.Namespace) -> None:
     saved.check_policy(policy)
     content = export_policy(saved, policy, options.to)
     write_atomically(options.out, content)
-    shape = f"{INPUT} (B, {saved.spaces.obs_dim}) float32 to {OUTPUT}, within {saved.spaces.action.bounds}"
-    print(f"{options.out}: {shape}; acts as the agent does at {CHECKED:,} observations")
+    shapes = f"{INPUT} (B, {saved.spaces.obs_dim}) float32"
+    if saved.prior is not None and saved.prior.module is None:
+        wide = f"(B, {count_of(saved.config)}, {saved.spaces.action.width}) float32 in [-1, 1]"
+        shapes += f" and {PROPOSALS} {wide}, those of {saved.prior.name},"
+    shapes += f" to {OUTPUT}, within {saved.spaces.action.bounds}"
+    print(f"{options.out}: {shapes}; acts as the agent does at {CHECKED:,} observations")

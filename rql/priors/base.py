@@ -50,6 +50,8 @@ class Prior:
     """
     reset: Callable[[Slots], None] = nothing
     """An episode begins in these slots, however the one before ended."""
+    module: torch.nn.Module | None = None
+    """What it is where that is made of torch alone: observations (B, obs_dim) → its one action in each, (B, …)."""
     stochastic: bool = False
     """Whether two of its actions in one state may differ."""
     stateful: bool = False

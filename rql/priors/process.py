@@ -39,11 +39,11 @@ def open_process(config: ProcessPriorConfig, spaces: Spaces, env: gymnasium.Env[
     """
     served = Served(config)
     hello = served.start()
-    flags = {name: bool(hello.get(name, False)) for name in ("stochastic", "stateful")}
-    served.may_restart = not flags["stateful"]
+    stochastic, stateful = (bool(hello.get(name, False)) for name in ("stochastic", "stateful"))
+    served.may_restart = not stateful
     digest = hashlib.sha256(f"{config.command} {hello.get('digest', '')}".encode()).hexdigest()
     name = str(hello.get("name", config.command))
-    return Prior(name, digest, served.sample, served.reset, close=served.stop, **flags)
+    return Prior(name, digest, served.sample, served.reset, stochastic=stochastic, stateful=stateful, close=served.stop)
 
 
 class Served:

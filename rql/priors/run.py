@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rql.agents.exporting import PolicyModule
 from rql.agents.loading import opened
 from rql.agents.saving import find_agent, read_checkpoint
 from rql.config.choices import ActionMode
@@ -43,7 +44,11 @@ def open_run(config: RunPriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any
 
     digest = hashlib.sha256(f"{_digest(path)} {name} {config.mode.name}".encode()).hexdigest()
     which = f"{choice_of('agent', saved.config.agent).name} {saved.config.agent.policies.get(name, name)}"
-    return Prior(f"{which} of {config.run}, {config.mode.name}", digest, sample, stochastic=not deterministic)
+    described = f"{which} of {config.run}, {config.mode.name}"
+    if not deterministic:
+        return Prior(described, digest, sample, stochastic=True)
+    whole = saved.prior is None or saved.prior.module is not None
+    return Prior(described, digest, sample, module=PolicyModule(saved, name).eval() if whole else None)
 
 
 def _digest(path: Path) -> str:

@@ -53,8 +53,8 @@ def test_an_export_that_acts_otherwise_leaves_no_file(
     save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Wrong(exporting.PolicyModule):
-        def forward(self, obs: torch.Tensor) -> torch.Tensor:
-            return super().forward(obs) + 1e-4
+        def forward(self, obs: torch.Tensor, proposals: torch.Tensor | None = None) -> torch.Tensor:
+            return super().forward(obs, proposals) + 1e-4
 
     monkeypatch.setattr(exporting, "PolicyModule", Wrong)
     out = tmp_path / "policy.pt"
@@ -66,9 +66,9 @@ def test_of_actions_that_are_as_good_an_export_may_take_either(save: Save) -> No
     saved = open_agent(save(NUMBERED, *UNIFORM))
     obs, ones = torch.randn(4, saved.spaces.obs_dim), torch.ones(4, dtype=torch.int64)
     best = saved.agent.policies["final"].act(saved.state, obs, {}, True)
-    assert exporting._disagreements(saved, "final", obs, best + 5) == 0
-    assert exporting._disagreements(saved, "final", obs, (best + 1) % 3 + 5) == 4
-    assert exporting._disagreements(saved, "bc", obs, ones + 5) == 0
+    assert exporting._disagreements(saved, "final", {"obs": obs}, best + 5) == 0
+    assert exporting._disagreements(saved, "final", {"obs": obs}, (best + 1) % 3 + 5) == 4
+    assert exporting._disagreements(saved, "bc", {"obs": obs}, ones + 5) == 0
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, TINY, Cli, compose_config, metrics_of, summary_of, without_times
+from saved_agents import refused
 
+from rql.agents.exporting import FORMATS, load_exported
 from rql.commands import export
 from rql.config.schema import Config
 from rql.envs.make import inspect_env
@@ -109,6 +112,32 @@ def test_what_was_finetuned_is_evaluated_and_finetuned_again(
     second = cli(*FINETUNE, "prior=run", f"prior.run={first}", name="second")
     assert summary_of(second)["bc/return"] == summary_of(first)["online/return"]
     assert "finetuning rql π_final of" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+@pytest.mark.parametrize("form", ["run", "torchscript", "python"])
+def test_what_was_finetuned_is_exported_with_its_prior_or_asks_for_proposals(
+    form: str, cli: Cli, forms: dict[str, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import rql
+
+    directory = cli(*FINETUNE, *forms[form], "q.learning_rate=0.05", "composition.learning_rate=0.05", "beta.start=3")
+    policy, obs = rql.load_policy(directory), np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    clone = rql.load_policy(directory, "bc")
+    given = [torch.from_numpy(obs)]
+    if form == "python":
+        given.append(torch.from_numpy(clone.batch(obs) / 2.0)[:, None])
+    for to in FORMATS:
+        command = [str(directory), "--to", to, "--out", str(tmp_path / to)]
+        if form == "torchscript" and to != "torchscript":
+            assert f"--to {to} cannot take the TorchScript policy in" in refused(export, command, capsys)
+            continue
+        assert export.main(command) == 0
+        action = load_exported((tmp_path / to).read_bytes(), to)(*given).numpy()
+        np.testing.assert_allclose(action, policy.batch(obs), atol=1e-4)
+        said = capsys.readouterr().out
+        assert ("and proposals (B, 1, 1) float32 in [-1, 1], those of loaded_clone:make" in said) == (form == "python")
+    assert np.abs(policy.batch(obs) - clone.batch(obs)).max() > 0.01
 
 
 def test_candidates_of_a_prior_that_samples_are_resampled(cli: Cli, forms: dict[str, list[str]]) -> None:
