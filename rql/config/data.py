@@ -181,6 +181,17 @@ class RobomimicDatasetConfig(FileDatasetConfig):
     """The keys of `obs` that make an observation, side by side; null takes all vectors, in alphabetical order."""
 
 
+@register("dataset", "lerobot", "rql.data.sources.lerobot:open_lerobot")
+@dataclass
+class LeRobotDatasetConfig(FileDatasetConfig):
+    """A folder in LeRobot's format, v2 or v3."""
+
+    observations: list[str] | None = None
+    """The features that make an observation, side by side; null takes `observation.state`, and
+    `observation.environment_state` where there is one.
+    """
+
+
 @register("dataset", "ogbench", "rql.data.sources.ogbench:open_ogbench")
 @dataclass
 class OGBenchDatasetConfig(FileDatasetConfig):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from gymnasium import spaces as gym_spaces
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
@@ -30,6 +31,35 @@ class Episode(NamedTuple):
     """Further columns by name, (T, ...) each."""
     success: Array | None = None
     """(T,): whether each step succeeded, where the source says so."""
+
+
+def until_done(
+    observations: Array, actions: Array, rewards: Array, done: Array, recorded: Array | None, success: Array | None
+) -> Episode:
+    """An episode that ends at its first `done`, (T,), or is cut off where none is set.
+
+    Args:
+        observations: (T, width).
+        actions: (T, …).
+        rewards: (T,).
+        done: (T,).
+        recorded: the observations that the steps led to, (T, width); without them, what follows the last step is
+            unknown: where that step is done its own observation stands in, elsewhere the step is left out.
+        success: (T,), where the source says which steps succeeded.
+    """
+    ends = np.flatnonzero(done)
+    steps = int(ends[0]) + 1 if len(ends) else len(done)
+    if recorded is not None:
+        following = recorded[:steps]
+    elif len(ends):
+        following = np.append(observations[1:steps], observations[steps - 1 : steps], axis=0)
+    else:
+        following, steps = observations[1:steps], steps - 1
+    cut = np.zeros(steps, np.bool_)
+    cut[-1:] = not len(ends)
+    succeeded = None if success is None else success[:steps]
+    parts = observations[:steps], actions[:steps], rewards[:steps], following, done[:steps]
+    return Episode(*parts, cut, success=succeeded)
 
 
 SpacePair = tuple[gym_spaces.Space[Any], gym_spaces.Space[Any]]

@@ -31,6 +31,7 @@ NEEDED = {
     "dataset=minari": ["dataset.id=some/set-v0"],
     "dataset=d4rl": ["dataset.path=some.hdf5"],
     "dataset=npz": ["dataset.path=some.npz"],
+    "dataset=lerobot": ["dataset.path=some_folder"],
     "dataset=robomimic": ["dataset.path=some.hdf5"],
     "dataset=ogbench": ["dataset.path=some.npz"],
     "dataset=none": NOT_OFFLINE,

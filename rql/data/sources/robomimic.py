@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rql.config.data import EnvConfig, RobomimicDatasetConfig
-from rql.data.episodes import Episode, Source
+from rql.data.episodes import Episode, Source, until_done
 from rql.envs.spaces import is_image
 from rql.utils.errors import DataError
 
@@ -78,18 +78,7 @@ class RobomimicSource(Source):
         lengths = {len(column) for column in (actions, rewards, dones, observations, recorded) if column is not None}
         if len(lengths) > 1:
             raise DataError(f"data set {self.label}: {name} has columns of {sorted(lengths)} steps")
-        ends = np.flatnonzero(dones)
-        steps = int(ends[0]) + 1 if len(ends) else len(dones)
-        if recorded is not None:
-            following = recorded[:steps]
-        elif len(ends):
-            following = np.append(observations[1:steps], observations[steps - 1 : steps], axis=0)
-        else:
-            following, steps = observations[1:steps], steps - 1
-        cut = np.zeros(steps, np.bool_)
-        cut[-1:] = not len(ends)
-        done = dones[:steps]
-        return Episode(observations[:steps], actions[:steps], rewards[:steps], following, done, cut, success=done)
+        return until_done(observations, actions, rewards, dones, recorded, dones)
 
     def _vectors(self, name: str, observations: Any) -> NDArray[Any]:
         """The chosen observations side by side, (T, width)."""
