@@ -27,7 +27,7 @@ class Reporting(PendulumEnv):
     """A pendulum that says whether it succeeded."""
 
     def step(self, u: Any) -> Any:
-        *rest, info = super().step(u)
+        *rest, info = super().step(u)  # type: ignore[no-untyped-call]
         return *rest, info | {"is_success": False}
 
 
