@@ -51,7 +51,7 @@ class Setup:
     @property
     def policy(self) -> torch.nn.Module:
         """The network of π_BC, and of π_θ."""
-        return self.agent.residual.prior
+        return self.agent.residual.prior.network
 
     @property
     def critics(self) -> torch.nn.Module:

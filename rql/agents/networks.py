@@ -12,7 +12,14 @@ from rql.config.schema import Config
 from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces
 from rql.method.ensemble import Ensemble
 from rql.nn.critics import ContinuousCritics, DiscreteCritics, StateValue
-from rql.nn.policies import CategoricalPolicy, Correction, GaussianPolicy, SquashedGaussianPolicy, UniformPolicy
+from rql.nn.policies import (
+    CategoricalPolicy,
+    Correction,
+    FlowPolicy,
+    GaussianPolicy,
+    SquashedGaussianPolicy,
+    UniformPolicy,
+)
 from rql.utils.errors import ConfigError
 from rql.utils.memory import require_memory
 
@@ -35,6 +42,22 @@ def build_policy(policy: PolicyConfig, network: NetworkConfig, spaces: Spaces, d
         return SquashedGaussianPolicy(net, policy.log_std_min, policy.log_std_max)
 
     return fitting("network.actor.hidden", network.actor.hidden, build, device)
+
+
+def build_flow(network: ActorNetworkConfig, spaces: Spaces, device: torch.device) -> nn.Module:
+    """The velocity field of a flow to actions. Weights are drawn from torch's global generator.
+
+    Raises:
+        ConfigError: if the actions are discrete, or it does not fit into memory.
+    """
+    if isinstance(spaces.action, DiscreteSpec):
+        raise ConfigError("policy.name", "flow", "categorical, uniform or auto, for the actions are discrete")
+    width = spaces.action.width
+
+    def build() -> nn.Module:
+        return FlowPolicy(actor_net(network, spaces.obs_dim + width + 1, width))
+
+    return fitting("network.actor.hidden", network.hidden, build, device)
 
 
 def build_correction(network: ActorNetworkConfig, spaces: Spaces, scale: float, device: torch.device) -> nn.Module:

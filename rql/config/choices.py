@@ -27,12 +27,15 @@ class Precision(Enum):
 
 
 class PolicyClass(Enum):
-    """The family of π_BC; `auto` takes what the action space asks for, `uniform` clones nothing."""
+    """The family of π_BC; `auto` takes what the action space asks for, `uniform` clones nothing, `flow` clones several
+    ways of doing the same.
+    """
 
     auto = "auto"
     categorical = "categorical"
     squashed_gaussian = "squashed_gaussian"
     uniform = "uniform"
+    flow = "flow"
 
 
 class Aggregate(Enum):

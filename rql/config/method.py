@@ -180,6 +180,16 @@ class ResidualConfig(NetworkCompositionConfig):
         yield "composition", "residual", cloned, "amortized or resample where policy=uniform"
 
 
+def without_density(name: str, config: WholeConfig) -> Iterator[Check]:
+    """Whether the rest can do without the density of π_BC, which is not known of `name`."""
+    amortized, resample = (isinstance(config.composition, kind) for kind in (AmortizedConfig, ResampleConfig))
+    allowed = f"residual or resample: the density of {name} is not known"
+    yield "composition", choice_of("composition", config.composition).name, not amortized, allowed
+    allowed = f"0 with {name} and composition=resample, for its density is not known"
+    for key, alpha in (("cql.alpha", config.cql.alpha), ("cql.online_alpha", config.cql.online_alpha)):
+        yield key, alpha, alpha == 0 or not resample, allowed
+
+
 @dataclass
 class TargetConfig:
     """The value of the next state in the TD target."""

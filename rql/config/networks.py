@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rql.config.choices import Aggregate, PolicyClass
+from rql.config.method import without_density
 from rql.config.registry import register
 from rql.config.settings import Check, WholeConfig, at_least, finite, positive, section
 
@@ -21,11 +22,15 @@ class PolicyConfig:
     """
     log_std_max: float = finite(2.0)
     """The largest one."""
+    flow_steps: int = at_least(10, 1)
+    """Euler steps of a sample of `policy=flow`."""
 
     def check(self, config: WholeConfig) -> Iterator[Check]:
         """Whether there is something between the two."""
         low, high = self.log_std_min, self.log_std_max
         yield "policy.log_std_min", low, -math.inf < low < high, f"a number below policy.log_std_max={high}"
+        if self.name is PolicyClass.flow:
+            yield from without_density("policy=flow", config)
 
 
 @register("network/actor", "mlp", "rql.nn.mlp:actor_mlp")

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from rql.config.choices import ActionMode, PolicyClass
-from rql.config.method import AmortizedConfig, ResampleConfig, ValueBaselineConfig
+from rql.config.method import ResampleConfig, ValueBaselineConfig, without_density
 from rql.config.registry import choice_of, register
 from rql.config.settings import Check, Role, WholeConfig, positive, setting
 
@@ -35,21 +35,16 @@ class GivenPriorConfig(PriorConfig):
     def check(self, config: WholeConfig) -> Iterator[Check]:
         """Whether the rest can do without a density of the prior."""
         name = f"prior={choice_of('prior', self).name}"
-        of = {group: choice_of(group, getattr(config, group)).name for group in ("composition", "baseline")}
+        baseline = choice_of("baseline", config.baseline).name
         yield "bc.updates", config.bc.updates, config.bc.updates == 0, f"0 with {name}, which is not cloned"
         uniform = config.policy.name is PolicyClass.uniform
         yield "policy.name", config.policy.name.name, not uniform, f"auto with {name}"
         learned = isinstance(config.baseline, ValueBaselineConfig)
-        yield "baseline", of["baseline"], not learned, f"none or mean with {name}, for V_BC is learned with a clone"
-        dense = isinstance(config.composition, AmortizedConfig)
-        allowed = f"residual or resample: the density of {name} is not known"
-        yield "composition", of["composition"], not dense, allowed
+        yield "baseline", baseline, not learned, f"none or mean with {name}, for V_BC is learned with a clone"
+        yield from without_density(name, config)
         resample = isinstance(config.composition, ResampleConfig)
         allowed = f"residual: {name} proposes one action in a state, and resample chooses between several"
-        yield "composition", of["composition"], self.samples or not resample, allowed
-        for key, alpha in (("cql.alpha", config.cql.alpha), ("cql.online_alpha", config.cql.online_alpha)):
-            allowed = f"0 with {name} and composition=resample, for the density of what it proposes is not known"
-            yield key, alpha, alpha == 0 or not resample, allowed
+        yield "composition", "resample", self.samples or not resample, allowed
 
 
 @dataclass

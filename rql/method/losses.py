@@ -11,6 +11,14 @@ def bc_loss(policy: Categorical | ContinuousDistribution, action: Tensor) -> Ten
     return -policy.log_prob(action).mean()
 
 
+def flow_loss(velocity: Tensor, start: Tensor, action: Tensor) -> Tensor:
+    """E[ |v(s, x_t, t) − (a − x_0)|² ] with x_t = (1−t) x_0 + t a, of flow matching (Lipman et al. 2023).
+
+    The velocity v at x_t, its start x_0 ~ N(0, 1) and the action a that was demonstrated are (B, d).
+    """
+    return (velocity - (action - start)).square().sum(-1).mean()
+
+
 def td_loss(q: Tensor, target: Tensor) -> Tensor:
     """L_TD = Σ_e E[ (Q_e(s,a) − y)² ]; `q` is (E, B) and `target` y (B,), through which no gradient flows."""
     return (q - target.detach()).square().mean(-1).sum()

@@ -1,6 +1,7 @@
 """Distributions over actions. They are plain tuples of tensors: sampling takes its random numbers as an argument."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -173,6 +174,30 @@ class Proposals(NamedTuple):
     def unsqueeze(self) -> "Proposals":
         """The samples, several a state as they are."""
         return self
+
+
+class Flow:
+    """The distribution of where a velocity field takes normal noise between the times 0 and 1; a ∈ [−1, 1]^d."""
+
+    def __init__(self, velocity: Callable[..., Tensor], obs: Tensor, steps: int, dims: int) -> None:
+        """`velocity` maps observations (…, obs_dim), points (…, d) and times (…, 1) to (…, d)."""
+        self._velocity, self._obs, self._steps, self._dims = velocity, obs, steps, dims
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """An action for each standard normal `noise`, (..., d), by Euler's method."""
+        obs = self._obs.expand(*noise.shape[:-1], -1)
+        point, step = noise, 1.0 / self._steps
+        for number in range(self._steps):
+            point = point + step * self._velocity(obs, point, torch.full_like(point[..., :1], number * step))
+        return point.clamp(-1.0, 1.0)
+
+    def mode(self) -> Tensor:
+        """Where the middle of the noise is taken to, (B, d): one of the ways, where there are several."""
+        return self.sample(self._obs.new_zeros((self._obs.shape[0], self._dims)))
+
+    def unsqueeze(self) -> "Flow":
+        """The distribution with a dimension for several actions a state: (B, d) → (B, 1, d)."""
+        return Flow(self._velocity, self._obs.unsqueeze(-2), self._steps, self._dims)
 
 
 def log_slope(latent: Tensor) -> Tensor:

@@ -65,6 +65,20 @@ class DeterministicPolicy(nn.Module):
         return action
 
 
+class FlowPolicy(nn.Module):
+    """The velocity v(s, x, t) of a flow from normal noise to actions."""
+
+    def __init__(self, net: nn.Module) -> None:
+        """`net` maps observations, points and times side by side to d numbers."""
+        super().__init__()
+        self.net = net
+
+    def forward(self, obs: Tensor, point: Tensor, time: Tensor) -> Tensor:
+        """(..., obs_dim), (..., d) and (..., 1) → (..., d)."""
+        velocity: Tensor = self.net(torch.cat([obs, point, time], dim=-1))
+        return velocity
+
+
 class Correction(nn.Module):
     """What is added to an action that another policy proposes: δ(s, b) in (−c, c)^d."""
 

@@ -99,7 +99,7 @@ def test_the_target_of_a_residual_is_the_shaped_one_by_hand() -> None:
     batch = drawn(dataset, 16, Draw(3, GAMMA))
     obs, next_obs = state.normalizer(batch.obs), state.normalizer(batch.next_obs)
     every = torch.arange(4).expand(16, 4)
-    weight = functional_call(agent.residual.prior, state.bc.params, (next_obs,)).logits.softmax(-1)
+    weight = functional_call(agent.residual.prior.network, state.bc.params, (next_obs,)).logits.softmax(-1)
     next_q = (weight * functional_call(agent.residual.critics, state.target, (next_obs, every)).amin(0)).sum(-1)
     value, following = agent.baseline.value(state, obs), agent.baseline.value(state, next_obs)
     shaped = batch.reward / state.returns.std + (1 - batch.terminated) * GAMMA**batch.steps * following - value
@@ -162,7 +162,7 @@ def test_a_network_of_its_own_is_worth_its_kl_more_without_its_price_and_all_act
         batch = drawn(dataset, 16, Draw(1, GAMMA))._replace(terminated=torch.zeros(16))
         values[target] = updated(agent, moved, batch)[1]["target"].item()
     obs = state.normalizer(batch.next_obs)
-    bc, actor = (functional_call(agent.residual.prior, params, (obs,)) for params in (state.bc.params, far))
+    bc, actor = (functional_call(agent.residual.prior.network, params, (obs,)) for params in (state.bc.params, far))
     noise = agent.update_noise(16, agent.hparams("offline", 1), torch.Generator().manual_seed(0))["prior"]
     latent = actor.latent(noise.squeeze(1))
     price = (actor.latent_log_density(latent) - bc.latent_log_density(latent)).mean() / 2.0

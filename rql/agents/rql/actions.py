@@ -195,8 +195,8 @@ class ContinuousActions:
         return policy.mode() if deterministic else policy.sample(noise["action"])
 
 
-class ProposedActions(ContinuousActions):
-    """Actions in [−1, 1]^d where π_BC is known by what it proposes."""
+class SampledActions(ContinuousActions):
+    """Actions in [−1, 1]^d where π_BC is known by its samples alone."""
 
     def __init__(self, width: float, *arguments: Any) -> None:
         """`width` is that of the smoothed π_BC; the other arguments are those of `ContinuousActions`."""
@@ -205,11 +205,14 @@ class ProposedActions(ContinuousActions):
 
     def space(self, policy: Any, noise: Noise) -> WeightedActions:
         """Actions that stand for the whole action space at the states of a batch."""
-        return sample_smoothed(policy.actions, self._width, noise["space_uniform"], noise["space_normal"])
+        base = policy.mode().unsqueeze(-2)
+        return sample_smoothed(base, self._width, noise["space_uniform"], noise["space_normal"])
 
     def mode(self, bc: Any, score: Score) -> WeightedActions:
-        """What is proposed: the mode of π_final is the best of it. The mean of several ways is none of them."""
-        return WeightedActions(bc.actions, score(bc.actions))
+        """Samples, of which the mode of π_final is the best: the mean of several ways would be none of them."""
+        middle = bc.mode()
+        actions = bc.unsqueeze().sample(self._mode_draws.to(middle).expand(middle.shape[0], -1, -1))
+        return WeightedActions(actions, score(actions))
 
 
 ActionModel = DiscreteActions | ContinuousActions

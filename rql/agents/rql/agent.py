@@ -20,10 +20,10 @@ from rql.config.agents.rql import RQLConfig
 from rql.data.batch import NEXT_PROPOSALS, Batch
 from rql.data.columns import PROPOSALS
 from rql.method.actions import WeightedActions
-from rql.method.losses import bc_loss, cql_loss, td_loss
+from rql.method.losses import cql_loss, td_loss
 from rql.method.schedules import adapt_beta
 from rql.method.targets import td_target
-from rql.nn.network import Params, apply, parameters_of
+from rql.nn.network import Params, parameters_of
 from rql.optim.adam import Loss, Metrics, descend, learned
 from rql.optim.polyak import polyak
 
@@ -49,7 +49,7 @@ class RQL:
         `critic_updates` is one of π_θ and β too.
         """
         self.critic_updates = critic_updates
-        self.needs: frozenset[str] = frozenset() if residual.cloned else frozenset({PROPOSALS, NEXT_PROPOSALS})
+        self.needs: frozenset[str] = residual.prior.needs
         self.residual, self.baseline = residual, baseline
         self.actions, self.composition = actions, composition
         self.next_value, self.adaptive_beta, self.schedule = next_value, adaptive_beta, schedule
@@ -61,7 +61,7 @@ class RQL:
         learning = TrainingStage(offline, (self.update,), self.update_noise, self.start_residual, self.diagnosis)
         cycle = (*(self.update_residual,) * (self.critic_updates - 1), self.update)
         return (
-            TrainingStage(cloning, (self.clone,), n_step=self.baseline.n_step),
+            TrainingStage(cloning, (self.clone,), self.clone_noise, n_step=self.baseline.n_step),
             learning,
             replace(learning, info=online, cycle=cycle, enter=unchanged, warmup_policy="bc"),
         )
@@ -85,7 +85,7 @@ class RQL:
         device = statistics.normalizer.mean.device
         return RQLState(
             normalizer=statistics.normalizer,
-            bc=learned(parameters_of(self.residual.prior)) if self.residual.cloned else learned({}),
+            bc=learned(self.residual.prior.initial()),
             baseline=learned(self.baseline.initial()),
             returns=self.baseline.returns(statistics),
             critic=critic,
@@ -105,14 +105,18 @@ class RQL:
         """The state with the β of the schedule."""
         return state if self.adaptive_beta else state._replace(beta=hparams.beta)
 
+    def clone_noise(self, batch: int, hparams: RQLHyperparameters, generator: torch.Generator) -> Noise:
+        """The random numbers of one `clone`."""
+        return self.residual.prior.noise(batch, generator)
+
     def clone(
         self, state: RQLState, batch: Batch, noise: Noise, hparams: RQLHyperparameters
     ) -> tuple[RQLState, Metrics]:
-        """One update of π_BC by behaviour cloning, L_BC = E[−log π_BC(a|s)], and of V_BC where it is learned."""
+        """One update of π_BC by behaviour cloning, and of V_BC where it is learned."""
         obs = state.normalizer(batch.obs)
 
         def loss(params: Params) -> Loss:
-            value = bc_loss(apply(self.residual.prior, params, obs), batch.action)
+            value = self.residual.prior.loss(params, obs, batch.action, noise)
             return value, {"loss": value}
 
         bc, metrics = descend(state.bc, loss, hparams.bc_learning_rate)
@@ -200,7 +204,7 @@ class RQL:
             metrics.pop("kl", None)  # every update measures it
         metrics["q_policy"] = state.returns.std * (self.baseline.value(state, obs).mean() + metrics["q_policy"])
         metrics["q_data"] = self.value(state, batch.obs, batch.action).mean()
-        if self.residual.cloned:
+        if self.residual.prior.dense:
             metrics["bc_log_prob"] = bc.log_prob(batch.action).mean()
         return metrics
 

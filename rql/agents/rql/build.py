@@ -8,16 +8,18 @@ from torch import nn
 from rql.agents.networks import (
     build_correction,
     build_critics,
+    build_flow,
     build_policy,
     build_value,
     ensemble_of,
     uniform_policy,
 )
-from rql.agents.rql.actions import ActionModel, ContinuousActions, DiscreteActions, ProposedActions
+from rql.agents.rql.actions import ActionModel, ContinuousActions, DiscreteActions, SampledActions
 from rql.agents.rql.agent import RQL, NextValue
 from rql.agents.rql.baseline import NoBaseline, ValueBaseline
 from rql.agents.rql.composition import Amortized, Resampled
 from rql.agents.rql.correction import Corrected
+from rql.agents.rql.prior import ClonedPrior, FlowPrior, GivenPrior
 from rql.agents.rql.residual import Residual
 from rql.agents.rql.schedule import RQLSchedule, kl_budget
 from rql.config.choices import PolicyClass
@@ -48,20 +50,35 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
         RQLError: if a network of one's own registers another layer last than that of its output.
     """
     _check_kl_budget(config, spaces)
-    policy = build_policy(config.policy, config.network, spaces, device)
+    policy = _policy(config, spaces, device)
+    prior = _prior(config, spaces, policy)
     critics = starting_at_zero(build_critics(config.network.critic, spaces, device))
     _check_zero(critics, spaces, device)
-    uniform = config.policy.name is PolicyClass.uniform
-    prior = uniform_policy(spaces) if uniform else policy
-    cloned = isinstance(config.prior, ClonedPriorConfig)
-    residual = Residual(prior, cloned, critics, ensemble_of(config.network.critic), config.q.normalize)
-    actions = _actions(config, spaces)
+    residual = Residual(prior, critics, ensemble_of(config.network.critic), config.q.normalize)
+    actions = _actions(config, spaces, prior)
     composition = _composition(config, spaces, residual, actions, policy, device)
     baseline = _baseline(config, spaces, device)
     schedule = RQLSchedule(config, spaces, device, learning_rate_scale)
     adaptive, critic_updates = isinstance(config.beta, KLBetaConfig), max(1, int(config.online.utd))
     next_value = _next_value(config, spaces)
     return RQL(residual, baseline, actions, composition, next_value, adaptive, schedule, critic_updates)
+
+
+def _policy(config: Config, spaces: Spaces, device: torch.device) -> nn.Module:
+    """The network of π_BC, and of π_θ where that begins as its copy; it has no parameters where nothing is cloned."""
+    if not isinstance(config.prior, ClonedPriorConfig):
+        return nn.Identity()
+    if config.policy.name is PolicyClass.flow:
+        return build_flow(config.network.actor, spaces, device)
+    return build_policy(config.policy, config.network, spaces, device)
+
+
+def _prior(config: Config, spaces: Spaces, policy: nn.Module) -> ClonedPrior:
+    if not isinstance(config.prior, ClonedPriorConfig):
+        return GivenPrior(policy)
+    if config.policy.name is PolicyClass.flow:
+        return FlowPrior(policy, config.policy.flow_steps, spaces.action.width)
+    return ClonedPrior(uniform_policy(spaces) if config.policy.name is PolicyClass.uniform else policy)
 
 
 def _composition(
@@ -126,7 +143,7 @@ def _check_kl_budget(config: Config, spaces: Spaces) -> None:
         raise ConfigError("beta.budget_end", config.beta.budget_end, allowed)
 
 
-def _actions(config: Config, spaces: Spaces) -> ActionModel:
+def _actions(config: Config, spaces: Spaces, prior: ClonedPrior) -> ActionModel:
     if isinstance(spaces.action, DiscreteSpec):
         return DiscreteActions(spaces.action.count)
     candidates = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else 0
@@ -136,7 +153,7 @@ def _actions(config: Config, spaces: Spaces) -> ActionModel:
         raise ConfigError("target.num_samples", config.target.num_samples, allowed)
     samples = config.target.num_samples, config.cql.num_samples, candidates
     chosen = spaces.action.width, *samples, on_policy, config.q.normalize
-    if isinstance(config.prior, ClonedPriorConfig):
+    if prior.dense:
         return ContinuousActions(*chosen)
     width = config.composition.width if isinstance(config.composition, ResidualConfig) else 0.0
-    return ProposedActions(width, *chosen)
+    return SampledActions(width, *chosen)

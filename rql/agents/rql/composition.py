@@ -109,7 +109,7 @@ class Amortized(Resampled):
 
     def enter(self, bc: Learned, actor: Learned) -> Learned:
         """A copy of π_BC, unless that is a fixed distribution."""
-        return learned(bc.params) if self.residual.prior is self.policy else actor
+        return learned(bc.params) if self.residual.prior.network is self.policy else actor
 
     def actor(self, state: RQLState, obs: Tensor) -> Any:
         """π_θ(·|s)."""

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from rql.agents.rql.prior import ClonedPrior
 from rql.agents.statistics import ReturnStatistics
 from rql.method.actions import WeightedActions
 from rql.method.composition import effective_sample_share, kl_from_prior
 from rql.method.ensemble import Ensemble
 from rql.method.targets import expected_value
-from rql.nn.distributions import Proposals
 from rql.nn.network import Params, apply
 from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Learned, Metrics
@@ -70,10 +70,8 @@ class RQLHyperparameters(NamedTuple):
 class Residual:
     """π_BC and Q_R as functions of a state. Observations are normalised ones everywhere here."""
 
-    prior: nn.Module
-    """The network of π_BC; not used where that is another policy, known by what it proposes."""
-    cloned: bool
-    """Whether π_BC is cloned here."""
+    prior: ClonedPrior
+    """What π_BC is."""
     critics: nn.Module
     """The ensemble Q_R, (E, B, N)."""
     ensemble: Ensemble
@@ -82,7 +80,7 @@ class Residual:
 
     def bc(self, state: RQLState, obs: Tensor, proposals: Tensor | None = None) -> Any:
         """π_BC(·|s) at observations (B, obs_dim); of another policy, the K actions (B, K, d) that it proposes there."""
-        return apply(self.prior, state.bc.params, obs) if proposals is None else Proposals(proposals)
+        return self.prior.at(state.bc.params, obs, proposals)
 
     def values(self, params: Params, obs: Tensor, actions: Tensor) -> Tensor:
         """Q of each critic (E, B, N) at observations (B, obs_dim) and N actions for each."""
