@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from rql.config.data import EnvConfig
 from rql.envs.ogbench_expert import OGBenchExpert
+from rql.envs.two_ways import TwoWaysExpert
 from rql.envs.wrapper import Wrapper
 
-META_WORLD = "rql/MetaWorld"
+META_WORLD, TWO_WAYS = "rql/MetaWorld", "rql/TwoWays"
 TABLETOP = ("cube-", "scene-", "puzzle-")
-"""How the ids of environments with an expert begin: Meta-World's, and OGBench's with things on a table."""
-WITH_EXPERT = "those of Meta-World and OGBench's cube, scene and puzzle with a single task"
+"""How the ids of environments with an expert begin: Meta-World's, the toy's, and OGBench's with things on a table."""
+WITH_EXPERT = "those of Meta-World, rql/TwoWays-v0 and OGBench's cube, scene and puzzle with a single task"
 """Which environments have one, for messages."""
 
 
@@ -32,11 +33,14 @@ class Expert(Protocol):
 
 def has_expert(config: EnvConfig) -> bool:
     """Whether the environment comes with an expert."""
-    return config.id.startswith(META_WORLD) or (config.id.startswith(TABLETOP) and "-singletask-" in config.id)
+    own = config.id.startswith((META_WORLD, TWO_WAYS))
+    return own or (config.id.startswith(TABLETOP) and "-singletask-" in config.id)
 
 
 def expert_of(config: EnvConfig, env: gymnasium.Env[Any, Any]) -> Expert:
     """The expert of an environment that has one."""
+    if config.id.startswith(TWO_WAYS):
+        return TwoWaysExpert()
     return MetaWorldExpert(config.kwargs["env_name"]) if config.id.startswith(META_WORLD) else OGBenchExpert(env)
 
 

@@ -10,6 +10,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from rql.config.choices import Vectorization
 from rql.config.data import EnvConfig
+from rql.envs import two_ways  # noqa: F401  registers itself
 from rql.envs.families import import_family, too_new
 from rql.envs.goals import GoalSuccess, is_goal_env
 from rql.envs.look import look
