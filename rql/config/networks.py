@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rql.config.choices import Aggregate, PolicyClass
 from rql.config.method import without_density
-from rql.config.registry import register
+from rql.config.registry import choice_of, register
 from rql.config.settings import Check, WholeConfig, at_least, finite, positive, section
 
 
@@ -30,6 +30,9 @@ class PolicyConfig:
         low, high = self.log_std_min, self.log_std_max
         yield "policy.log_std_min", low, -math.inf < low < high, f"a number below policy.log_std_max={high}"
         if self.name is PolicyClass.flow:
+            agent = choice_of("agent", config.agent).name
+            composed = "composition" in config.agent.reads
+            yield "policy.name", "flow", composed, f"auto with agent={agent}, which cannot do without a density"
             yield from without_density("policy=flow", config)
 
 

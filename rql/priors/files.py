@@ -83,7 +83,7 @@ def _opened(config: FilePriorConfig, to: str, called: str) -> Prior:
 
     module = act if isinstance(act, torch.nn.Module) else None
     digest = hashlib.sha256(content).hexdigest()
-    return one_action(f"the {called} policy in {config.path}", digest, actions, module=module)
+    return one_action(f"{called} policy in {config.path}", digest, actions, module=module)
 
 
 def _first_line(error: Exception) -> str:

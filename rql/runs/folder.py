@@ -172,7 +172,7 @@ class RunFolder:
         described["attempts"].append(attempt)
         changed = [name for name, known in described["data"].items() if data.get(name) != known]
         if changed:
-            what = f"the transitions of {' and of '.join(changed)} are not those that it began with"
+            what = f"{' and '.join(changed)} changed since it began"
             raise RQLError(f"the run in {self.directory} cannot go on: {what}")
         try:
             write_atomically(self.directory / RUN_FILE, f"{json.dumps(described, indent=2)}\n".encode())

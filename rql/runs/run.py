@@ -114,9 +114,9 @@ class Run:
         watchdog, rolled_back_to = self.setup.config.watchdog, None
         checkpoints = Checkpoints(self.folder.directory, self.setup.config)
         data: dict[str, int | str] = {}
-        data |= {one.name: one.checksum for one in (self.setup.offline, self.setup.demonstrations) if one}
+        data |= {f"data set {one.name}": one.checksum for one in (self.setup.offline, self.setup.demonstrations) if one}
         if self.setup.prior:
-            data[f"prior {self.setup.prior.name}"] = self.setup.prior.digest
+            data[f"the prior {self.setup.prior.name}"] = self.setup.prior.digest
         table, rollbacks = AgentTable.of(self.setup.config.agent), 0
         while True:
             start = checkpoints.newest()

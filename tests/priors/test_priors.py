@@ -130,7 +130,7 @@ def test_what_was_finetuned_is_exported_with_its_prior_or_asks_for_proposals(
     for to in FORMATS:
         command = [str(directory), "--to", to, "--out", str(tmp_path / to)]
         if form == "torchscript" and to != "torchscript":
-            assert f"--to {to} cannot take the TorchScript policy in" in refused(export, command, capsys)
+            assert f"--to {to} cannot take TorchScript policy in" in refused(export, command, capsys)
             continue
         assert export.main(command) == 0
         action = load_exported((tmp_path / to).read_bytes(), to)(*given).numpy()
@@ -138,6 +138,18 @@ def test_what_was_finetuned_is_exported_with_its_prior_or_asks_for_proposals(
         said = capsys.readouterr().out
         assert ("and proposals (B, 1, 1) float32 in [-1, 1], those of loaded_clone:make" in said) == (form == "python")
     assert np.abs(policy.batch(obs) - clone.batch(obs)).max() > 0.01
+
+
+def test_a_run_whose_prior_changed_does_not_go_on(
+    cli: Cli, forms: dict[str, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "policy.pt").write_bytes(Path(forms["torchscript"][1].removeprefix("prior.path=")).read_bytes())
+    chosen = [*FINETUNE, "prior=torchscript", f"prior.path={tmp_path / 'policy.pt'}"]
+    cli(*chosen)
+    torch.jit.save(torch.jit.script(torch.nn.Linear(3, 1)), tmp_path / "policy.pt")
+    with pytest.raises(SystemExit):
+        cli(*chosen, "online.env_steps=48")
+    assert f"the prior TorchScript policy in {tmp_path / 'policy.pt'} changed since" in capsys.readouterr().err
 
 
 def test_candidates_of_a_prior_that_samples_are_resampled(cli: Cli, forms: dict[str, list[str]]) -> None:

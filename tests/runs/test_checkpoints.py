@@ -21,7 +21,7 @@ from cut_off_runs import seal_as_newer
 from made_data import transitions
 
 from rql.agents.build import build_agent
-from rql.agents.saving import read_checkpoint
+from rql.agents.saving import FORMAT, read_checkpoint
 from rql.data.batch import RewardTransform
 from rql.envs.training import TrainingEnvs
 from rql.runs.checkpoints import Checkpoint, Checkpoints
@@ -242,7 +242,7 @@ def test_a_file_of_another_format_is_refused_with_what_to_do(stage: OnlineTraine
     seal_as_newer(path)
     with pytest.raises(RQLError, match="has format 9; this version reads formats up to 1"):
         read_checkpoint(path)
-    for version in (3, 7):
+    for version in (FORMAT - 1, FORMAT + 1):
         _rewritten(path, whole, {"format": version})
         with pytest.raises(RQLError, match=rf"has format {version}, written by version \S+; .*: run it again"):
             checkpoints(tmp_path).newest()

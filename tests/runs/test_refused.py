@@ -58,7 +58,7 @@ BAD: list[tuple[str, Any, list[str], str]] = [
     ("newest of a newer version", _newer("2-*"), [MORE], "this version reads formats up to 1"),
     ("empty metrics", damaged("metrics.jsonl", b""), [MORE], "metrics.jsonl has 0 bytes of"),
     ("empty summary", damaged("summary.json", b""), [], "summary.json is damaged"),
-    ("other data", _other_data, [MORE], "are not those that it began with"),
+    ("other data", _other_data, [MORE], "changed since it began"),
     ("other network", _other_network, [MORE], "its tensors have other shapes"),
     ("negative minutes", _nothing, ["checkpoint.minutes=-1"], "checkpoint.minutes=-1.0 is not possible: at least 0"),
     ("no steps", _nothing, ["checkpoint.steps=0"], "checkpoint.steps=0 is not possible: at least 1"),
