@@ -101,7 +101,8 @@ def differences(old: list[dict[str, Any]], new: list[dict[str, Any]], exactly: b
 def main() -> None:
     """Run, compare, and print the count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkouts", type=Path, nargs=2, metavar=("OLD", "NEW"))
+    parser.add_argument("old", type=Path, metavar="OLD")
+    parser.add_argument("new", type=Path, metavar="NEW")
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--hopper", metavar="ID", help="a Minari data set of Hopper")
     parser.add_argument("--only", default="", metavar="TEXT", help="pairs with this in their name")
@@ -112,7 +113,7 @@ def main() -> None:
     def both(name: str) -> list[str]:
         old, new = (
             lines_of(run(checkout, folders[which] / name, [*SHORT, *wanted[name]]))
-            for which, checkout in zip(folders, options.checkouts, strict=True)
+            for which, checkout in (("old", options.old), ("new", options.new))
         )
         return differences(old, new, exactly=name not in N_STEP)
 
