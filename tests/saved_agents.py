@@ -60,6 +60,7 @@ AGENTS = {
     "amortized": [SHAPED],
     "resample": [SHAPED, *RESAMPLE],
     "residual": [SHAPED, "composition=residual"],
+    "flow": [SHAPED, "composition=residual", "policy=flow", "policy.flow_steps=3", "cql=off"],
     "uniform": [SHAPED, *RESAMPLE, *UNIFORM],
     "discrete": [NUMBERED],
     "discrete, uniform": [NUMBERED, *UNIFORM],
