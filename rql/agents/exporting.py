@@ -106,7 +106,7 @@ def load_exported(content: bytes, to: str) -> Act:
     """
     check_packages(to)
     if to == "torchscript":
-        script: Act = torch.jit.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
+        script: Act = torch.jit.load(io.BytesIO(content), map_location="cpu")  # type: ignore[no-untyped-call]
         return script
     if to == "torch.export":
         program: Any = torch.export.load(io.BytesIO(content)).module()

@@ -9,7 +9,7 @@ from omegaconf import MISSING
 from rql.config.choices import ActionMode, PolicyClass
 from rql.config.method import ResampleConfig, ValueBaselineConfig, without_density
 from rql.config.registry import choice_of, register
-from rql.config.settings import Check, Role, WholeConfig, positive, setting
+from rql.config.settings import Check, Role, WholeConfig, at_least, positive
 
 
 @dataclass
@@ -144,5 +144,5 @@ class ProcessPriorConfig(GivenPriorConfig):
     """What starts it, as a shell reads it."""
     timeout: float = positive(60.0, Role.how)
     """Seconds that it may take to start, and for each answer."""
-    max_restarts: int = setting(3, Role.how)
+    max_restarts: int = at_least(3, 0, Role.how)
     """How often it is started anew after it ended, hung or answered nonsense, before the run gives up."""

@@ -81,7 +81,7 @@ def _opened(config: FilePriorConfig, to: str, called: str) -> Prior:
             raise PriorError(f"the policy in {config.path} gives {type(found).__name__}, where a tensor is needed")
         return found.cpu().numpy()
 
-    module = act if isinstance(act, torch.nn.Module) else None
+    module = act.eval() if isinstance(act, torch.nn.Module) else None
     digest = hashlib.sha256(content).hexdigest()
     return one_action(f"{called} policy in {config.path}", digest, actions, module=module)
 

@@ -25,6 +25,8 @@ from rql.priors.base import Prior, PriorError, Slots
 from rql.utils.errors import ConfigError
 
 PROTOCOL = 1
+GRACE = 5.0
+"""Seconds that a process has to end after it closed its side."""
 SHOWN = 80
 """Characters of a wrong answer that an error quotes."""
 logger = logging.getLogger(__name__)
@@ -127,11 +129,18 @@ class Served:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
         except OSError as error:
-            raise PriorError(f"{self._named} ended with exit code {process.wait()}") from error
+            raise self._ended(process) from error
         answer = self._answer()
         if "error" in answer:
             raise PriorError(f"{self._named} says: {answer['error']}")
         return answer
+
+    def _ended(self, process: "subprocess.Popen[bytes]") -> PriorError:
+        """What to say of a process that closed its side."""
+        try:
+            return PriorError(f"{self._named} ended with exit code {process.wait(GRACE)}")
+        except subprocess.TimeoutExpired:
+            return PriorError(f"{self._named} closed its standard output")
 
     def _answer(self) -> Answer:
         """The next line of it, as JSON."""
@@ -156,7 +165,7 @@ class Served:
                     raise PriorError(f"{self._named} does not answer {within}")
                 part = os.read(process.stdout.fileno(), 1 << 20)
                 if not part:
-                    raise PriorError(f"{self._named} ended with exit code {process.wait()}")
+                    raise self._ended(process)
                 parts.append(part)
         line, _, self._rest = b"".join(parts).partition(b"\n")
         return line

@@ -31,7 +31,12 @@ def open_run(config: RunPriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any
     name = config.policy or saved.main_policy
     if name not in saved.agent.policies:
         raise ConfigError("prior.policy", name, f"one of {', '.join(saved.agent.policies)}")
-    deterministic = config.mode is ActionMode.mode
+    deterministic, inner = config.mode is ActionMode.mode, saved.prior
+    if inner is not None and (inner.stateful or inner.stochastic):
+        inner.close()
+        allowed = f"a run that did not finetune {inner.name}, which remembers or samples"
+        raise ConfigError("prior.run", config.run, allowed)
+    close = inner.close if inner is not None else lambda: None
 
     def sample(obs: NDArray[np.float32], n: int, rng: np.random.Generator, slots: Slots) -> NDArray[Any]:
         draws = torch.Generator().manual_seed(int(rng.integers(2**31)))
@@ -42,13 +47,15 @@ def open_run(config: RunPriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any
         actions = spaces.action.to_env(chosen).reshape(len(obs), alike, -1)
         return np.repeat(actions, n // alike, axis=1)
 
-    digest = hashlib.sha256(f"{_digest(path)} {name} {config.mode.name}".encode()).hexdigest()
+    below = inner.digest if inner is not None else ""
+    digest = hashlib.sha256(f"{_digest(path)} {name} {config.mode.name} {below}".encode()).hexdigest()
     which = f"{choice_of('agent', saved.config.agent).name} {saved.config.agent.policies.get(name, name)}"
     described = f"{which} of {config.run}, {config.mode.name}"
     if not deterministic:
-        return Prior(described, digest, sample, stochastic=True)
+        return Prior(described, digest, sample, stochastic=True, close=close)
     whole = saved.prior is None or saved.prior.module is not None
-    return Prior(described, digest, sample, module=PolicyModule(saved, name).eval() if whole else None)
+    module = PolicyModule(saved, name).eval() if whole else None
+    return Prior(described, digest, sample, module=module, close=close)
 
 
 def _digest(path: Path) -> str:
