@@ -16,7 +16,7 @@ from rql.data.columns import PROPOSALS
 from rql.envs.spaces import DiscreteSpec
 from rql.nn.network import with_loaded_networks
 from rql.nn.normalizer import Normalizer
-from rql.priors.base import EVALUATION, Proposer, count_of
+from rql.priors.base import EVALUATION, Proposer, count_of, prior_draws
 from rql.utils.errors import RQLError
 from rql.utils.extras import remedy
 
@@ -80,8 +80,8 @@ def export_policy(saved: SavedAgent, which: str, to: str) -> bytes:
     """
     check_packages(to)
     module = PolicyModule(saved, which).eval()
-    if to != "torchscript" and isinstance(module.prior, torch.jit.ScriptModule):
-        raise RQLError(f"--to {to} cannot take {saved.prior.name} along, and --to torchscript can")  # type: ignore[union-attr]
+    if saved.prior is not None and to != "torchscript" and isinstance(module.prior, torch.jit.ScriptModule):
+        raise RQLError(f"--to {to} cannot take {saved.prior.name} along, and --to torchscript can")
     inputs = _inputs(saved)
     with torch.no_grad(), warnings.catch_warnings(), with_loaded_networks(module.networks):
         warnings.simplefilter("ignore")  # of torch, about itself
@@ -104,14 +104,16 @@ def load_exported(content: bytes, to: str) -> Act:
     Raises:
         RQLError: if a package that the format needs is not installed.
     """
-    check_packages(to)
     if to == "torchscript":
         script: Act = torch.jit.load(io.BytesIO(content), map_location="cpu")  # type: ignore[no-untyped-call]
         return script
     if to == "torch.export":
         program: Any = torch.export.load(io.BytesIO(content)).module()
         return lambda *inputs: program(*inputs)
-    runtime = importlib.import_module("onnxruntime")
+    try:
+        runtime = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise RQLError(f"an ONNX file needs onnxruntime, which is not installed: {remedy('onnx')}") from error
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -200,7 +202,7 @@ def _disagreements(saved: SavedAgent, which: str, inputs: dict[str, Tensor], act
     policy, obs = saved.agent.policies[which], inputs[INPUT]
     proposed = {name: one for name, one in inputs.items() if name == PROPOSALS}
     if saved.prior is not None and not proposed:
-        proposed = Proposer(saved.prior, saved.spaces, count_of(saved.config), 0, EVALUATION).given(obs)
+        proposed = Proposer(saved.prior, saved.spaces, count_of(saved.config), prior_draws(0), EVALUATION).given(obs)
     given = torch.from_numpy(np.asarray(saved.spaces.action.from_env(action.numpy())))
     right = _distance(policy.act(saved.state, obs, proposed, True), given) <= TOLERANCE
     if policy.ranking is not None:

@@ -38,12 +38,17 @@ class SavedAgent:
         """The policy that the last stage trains."""
         return self.agent.stages[-1].info.policy
 
-    def policy(self, which: str, deterministic: bool, draws: torch.Generator, seed: int = 0) -> "Policy":
-        """One of its policies; `seed` is that of the random numbers of its prior, and `draws` of all others."""
+    def policy(self, which: str, deterministic: bool, draws: torch.Generator, first: int = EVALUATION) -> "Policy":
+        """One of its policies, with random numbers from `draws`; its prior sees slots from `first` on."""
         asking = None
         if self.prior is not None:
-            asking = Proposer(self.prior, self.spaces, count_of(self.config), seed, EVALUATION)
+            asking = Proposer(self.prior, self.spaces, count_of(self.config), draws, first)
         return Policy(self.agent, self.state, self.spaces, which, deterministic, draws, asking)
+
+    def close(self) -> None:
+        """End what its prior needs."""
+        if self.prior is not None:
+            self.prior.close()
 
     def check_policy(self, name: str) -> None:
         """Refuse a policy that the agent does not have.
@@ -79,6 +84,11 @@ class Policy:
         if self._asking is not None:
             self._asking.begin(np.asarray(which, dtype=np.int64))
 
+    def close(self) -> None:
+        """End what its prior needs, such as a process."""
+        if self._asking is not None:
+            self._asking.close()
+
     def __call__(self, obs: Any) -> Any:
         """The environment's action for one of its observations.
 
@@ -103,12 +113,15 @@ class Policy:
         action = self.choose(torch.from_numpy(flat).to(self._state.updates.device))
         return self._spaces.action.to_env(action.cpu().numpy())
 
-    def choose(self, obs: Tensor) -> Tensor:
-        """Flat observations (n, obs_dim) → the agent's actions: indices (n,), or (n, d) in [−1, 1]."""
+    def choose(self, obs: Tensor, which: NDArray[np.int64] | None = None) -> Tensor:
+        """Flat observations (n, obs_dim) → the agent's actions: indices (n,), or (n, d) in [−1, 1].
+
+        `which` (n,) are their places where they are not those from 0 on, for a prior that remembers what was there.
+        """
         with torch.inference_mode():
             noise = {} if self._deterministic else self._policy.noise(len(obs), self._draws)
             if self._asking is not None:
-                noise |= self._asking.given(obs)
+                noise |= self._asking.given(obs, which)
             return self._policy.act(self._state, obs, noise, self._deterministic)
 
 
@@ -129,7 +142,7 @@ def load_policy(
     saved = open_agent(Path(path))
     which = saved.main_policy if which is None else which
     saved.check_policy(which)
-    return saved.policy(which, deterministic, torch.Generator().manual_seed(seed), seed)
+    return saved.policy(which, deterministic, torch.Generator().manual_seed(seed))
 
 
 def open_agent(path: Path) -> SavedAgent:

@@ -51,6 +51,8 @@ class Behaviour:
     """A hash of the file it comes from."""
     begin: Callable[[NDArray[np.int64]], None] = lambda which: None
     """Told in which environments episodes begin."""
+    close: Callable[[], None] = lambda: None
+    """Ends what it needs."""
     wrap: Wrap = as_it_is
     """What is done to its environments."""
 
@@ -153,7 +155,7 @@ def trained_policy(config: RunBehaviourConfig, env_config: EnvConfig, spaces: Sp
 
     which = f"{choice_of('agent', saved.config.agent).name} {saved.config.agent.policies.get(name, name)}"
     described = f"{which} after {int(saved.state.updates)} updates, {config.mode.name}, seed {saved.config.seed}"
-    return Behaviour(act, described, _hash(path.read_bytes()), begin=policy.begin)
+    return Behaviour(act, described, _hash(path.read_bytes()), begin=policy.begin, close=saved.close)
 
 
 def sb3_policy(config: SB3BehaviourConfig, env_config: EnvConfig, spaces: Spaces, env: Env) -> Behaviour:

@@ -34,6 +34,7 @@ def run(config: CollectConfig) -> None:
     behaviour = build_behaviour(config.behaviour, env_config, spaces, env)
     console = Console()
     with minari_root(config.dataset.root), ExitStack() as stack:
+        stack.callback(behaviour.close)
         with env:
             description = describe_set(config.id, env, _metadata(config, env_config, behaviour))
         journal = begin_set(description)

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,8 @@ def evaluate(
     from rql.agents.loading import open_agent
     from rql.evaluation.saved import Plan, compare
 
-    saved = open_agent(Path(path))
-    return compare(saved, Plan.of(saved, policy, mode, episodes, num_envs, seed))
+    with closing(open_agent(Path(path))) as saved:
+        return compare(saved, Plan.of(saved, policy, mode, episodes, num_envs, seed))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,8 +80,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(options: argparse.Namespace) -> None:
     # --help and a wrong argument need not wait for torch
-    from contextlib import closing
-
     from rich.console import Console
 
     from rql.agents.loading import open_agent
@@ -92,13 +91,13 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     if options.video:
         check_format(options.video)
-    saved = open_agent(options.path)
-    prepare_processor(saved.config.threads)
-    plan = Plan.of(saved, options.policy, options.mode, options.episodes, options.num_envs, options.seed)
-    if options.video:
-        with closing(open_camera(saved.config.env)) as camera:
-            record(*first_episode(saved, plan), camera, options.video, saved.config.evaluation.max_episode_steps)
-    figures = compare(saved, plan)
+    with closing(open_agent(options.path)) as saved:
+        prepare_processor(saved.config.threads)
+        plan = Plan.of(saved, options.policy, options.mode, options.episodes, options.num_envs, options.seed)
+        if options.video:
+            with closing(open_camera(saved.config.env)) as camera:
+                record(*first_episode(saved, plan), camera, options.video, saved.config.evaluation.max_episode_steps)
+        figures = compare(saved, plan)
     if options.json:
         content = {"path": str(options.path), "env": saved.config.env.id, "seed": plan.seed, "policies": figures}
         write_atomically(options.json, (json.dumps(content, indent=1) + "\n").encode())

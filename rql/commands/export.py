@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from rql.commands.shared import Parser, check_new, errors_in_one_sentence
@@ -34,10 +35,10 @@ def _export(options: argparse.Namespace) -> None:
     from rql.priors.base import count_of
 
     check_packages(options.to)
-    saved = open_agent(options.path)
-    policy = saved.main_policy if options.policy is None else options.policy
-    saved.check_policy(policy)
-    content = export_policy(saved, policy, options.to)
+    with closing(open_agent(options.path)) as saved:
+        policy = saved.main_policy if options.policy is None else options.policy
+        saved.check_policy(policy)
+        content = export_policy(saved, policy, options.to)
     write_atomically(options.out, content)
     shapes = f"{INPUT} (B, {saved.spaces.obs_dim}) float32"
     if saved.prior is not None and saved.prior.module is None:

@@ -209,6 +209,8 @@ class NoDatasetConfig(DatasetConfig):
         uniform, given = config.policy.name is PolicyClass.uniform, choice_of("prior", config.prior).name != "bc"
         allowed = f"policy=uniform, or a prior that is there already such as prior=run, {without}"
         yield "policy.name", config.policy.name.name, uniform or given, allowed
+        baseline = choice_of("baseline", config.baseline).name
+        yield "baseline", baseline, baseline == "none" or uniform, f"none {without}, which would tell what it is"
         yield "offline.updates", config.offline.updates, config.offline.updates == 0, f"0 {without}"
         share, end = config.replay.offline_fraction, config.replay.offline_fraction_end
         yield "replay.offline_fraction", share, share == 0.0, f"0 {without}; replay=online_only sets it"

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from rql.config.choices import ActionMode, PolicyClass
-from rql.config.method import ResampleConfig, ValueBaselineConfig, without_density
+from rql.config.method import ValueBaselineConfig, without_density
 from rql.config.registry import choice_of, register
 from rql.config.settings import Check, Role, WholeConfig, at_least, positive
 
@@ -27,24 +27,18 @@ class ClonedPriorConfig(PriorConfig):
 class GivenPriorConfig(PriorConfig):
     """A policy that is there already and does not change; it is known by the actions that it proposes."""
 
-    @property
-    def samples(self) -> bool:
-        """Whether two of its actions in one state may differ, as far as the configuration says."""
-        return True
-
     def check(self, config: WholeConfig) -> Iterator[Check]:
         """Whether the rest can do without a density of the prior."""
         name = f"prior={choice_of('prior', self).name}"
         baseline = choice_of("baseline", config.baseline).name
         yield "bc.updates", config.bc.updates, config.bc.updates == 0, f"0 with {name}, which is not cloned"
-        uniform = config.policy.name is PolicyClass.uniform
-        yield "policy.name", config.policy.name.name, not uniform, f"auto with {name}"
+        cloned = config.policy.name is not PolicyClass.auto
+        yield "policy.name", config.policy.name.name, not cloned, f"auto with {name}"
+        source = config.dataset.bc.source
+        yield "dataset.bc.source", source, source is None, f"null with {name}"
         learned = isinstance(config.baseline, ValueBaselineConfig)
         yield "baseline", baseline, not learned, f"none or mean with {name}, for V_BC is learned with a clone"
         yield from without_density(name, config)
-        resample = isinstance(config.composition, ResampleConfig)
-        allowed = f"residual: {name} proposes one action in a state, and resample chooses between several"
-        yield "composition", "resample", self.samples or not resample, allowed
 
 
 @dataclass
@@ -69,18 +63,18 @@ class SB3PolicyConfig:
     """Such a file may carry code, which runs as it is opened; say that you know where yours is from."""
 
 
-@register("prior", "run", "rql.priors.run:open_run")
 @dataclass
-class RunPriorConfig(RunPolicyConfig, GivenPriorConfig):
-    """A policy that `run.py` trained, as its clone or its finetuned policy."""
+class ModePriorConfig(GivenPriorConfig):
+    """A distribution over actions."""
 
     mode: ActionMode = ActionMode.mode
     """Its most probable action, or one that is drawn."""
 
-    @property
-    def samples(self) -> bool:
-        """Whether its actions are drawn."""
-        return self.mode is ActionMode.sample
+
+@register("prior", "run", "rql.priors.run:open_run")
+@dataclass
+class RunPriorConfig(RunPolicyConfig, ModePriorConfig):
+    """A policy that `run.py` trained, as its clone or its finetuned policy."""
 
 
 @dataclass
@@ -89,11 +83,6 @@ class FilePriorConfig(GivenPriorConfig):
 
     path: str = MISSING
     """The file."""
-
-    @property
-    def samples(self) -> bool:
-        """It is a function."""
-        return False
 
 
 @register("prior", "torchscript", "rql.priors.files:open_torchscript")
@@ -110,16 +99,8 @@ class ONNXPriorConfig(FilePriorConfig):
 
 @register("prior", "sb3", "rql.priors.sb3:open_sb3")
 @dataclass
-class SB3PriorConfig(SB3PolicyConfig, GivenPriorConfig):
+class SB3PriorConfig(SB3PolicyConfig, ModePriorConfig):
     """A policy that stable-baselines3 trained."""
-
-    mode: ActionMode = ActionMode.mode
-    """Its most probable action, or one that is drawn."""
-
-    @property
-    def samples(self) -> bool:
-        """Whether its actions are drawn."""
-        return self.mode is ActionMode.sample
 
 
 @register("prior", "python", "rql.priors.python:open_python")

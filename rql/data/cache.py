@@ -33,6 +33,8 @@ NAME_BYTES = 160
 """At most, of the readable part of an entry's name, to which locks and parts add theirs."""
 BLOCK = 4096
 """Steps that are converted at once."""
+PROPOSALS_SUFFIX = ".proposals"
+"""Of files with what a prior proposed, which are made again as converted data sets are."""
 META, LENGTHS, COLUMN = "meta.json", "lengths.i64", ".column"
 """Files of an entry; the last is the suffix of those of its columns."""
 
@@ -111,7 +113,11 @@ def remove(entry: Entry) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what is left of conversions that died, of older formats and of damage, unless somebody is at it."""
+    """Delete what priors proposed, and what is left of conversions that died, of older formats and of damage, unless
+    somebody is at it.
+    """
+    for proposed in folder.glob(f"*{PROPOSALS_SUFFIX}"):
+        proposed.unlink(missing_ok=True)
     for path in {folder / part.name.removeprefix(".").removesuffix(".part") for part in folder.glob("*/")}:
         with suppress(Timeout), _lock(path).acquire(blocking=False):
             for rest in (_part(path), *([] if read_entry(path) else [path])):

@@ -14,6 +14,7 @@ from rql.data.columns import (
     ACTION,
     NEXT_OBS,
     OBS,
+    PROPOSALS,
     REWARD,
     TERMINATED,
     TRUNCATED,
@@ -69,9 +70,9 @@ class Transitions:
 
     @property
     def checksum(self) -> int:
-        """CRC-32 of the transitions."""
+        """CRC-32 of the transitions, whatever is proposed beside them."""
         value = zlib.crc32(self.lengths.tobytes())
-        for column in self.columns.values():
+        for column in (column for name, column in self.columns.items() if not name.endswith(PROPOSALS)):
             value = zlib.crc32(np.ascontiguousarray(column).view(np.uint8).data, value)
         return value
 

@@ -24,7 +24,7 @@ from rql.envs.spaces import Spaces
 from rql.evaluation.contact_sheet import STARTS, Strip, strip
 from rql.evaluation.rollout import Episode, EpisodeResults, play
 from rql.evaluation.video import Act, Camera, record
-from rql.priors.base import EVALUATION, FILM, Prior, Proposer, count_of
+from rql.priors.base import EVALUATION, FILM, Prior, Proposer, count_of, prior_draws
 from rql.utils.errors import EvaluationError
 from rql.utils.random import generator, stream_seed
 
@@ -141,7 +141,8 @@ class Evaluator:
         """A policy that acts in environments whose slots are those from `first` on, as if none had acted before."""
         asking = None
         if self._prior is not None:
-            asking = Proposer(self._prior, self._spaces, count_of(self._config), self._config.seed, first)
+            seeded = prior_draws(self._config.seed)
+            asking = Proposer(self._prior, self._spaces, count_of(self._config), seeded, first)
         return Policy(self._agent, state, self._spaces, which, mode is ActionMode.mode, draws, asking)
 
     def _say_cut(self, results: EpisodeResults) -> None:

@@ -77,7 +77,7 @@ def first_episode(saved: SavedAgent, plan: Plan) -> tuple[Policy, int]:
     """The policy that is shown, the last one of the plan, and the seed of its environment."""
     deterministic = plan.modes[0] is ActionMode.mode
     draws = generator(plan.seed, "evaluation", CPU)
-    return saved.policy(plan.policies[-1], deterministic, draws, plan.seed), first_episode_seed(plan.seed)
+    return saved.policy(plan.policies[-1], deterministic, draws), first_episode_seed(plan.seed)
 
 
 def reference_of(config: Config) -> Reference | None:

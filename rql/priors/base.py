@@ -16,7 +16,7 @@ from rql.config.schema import Config
 from rql.data.columns import PROPOSALS
 from rql.envs.spaces import ContinuousSpec, Spaces
 from rql.utils.errors import ConfigError, RQLError
-from rql.utils.random import stream_seed
+from rql.utils.random import generator
 
 Slots = NDArray[np.int64]
 Proposed = NDArray[np.float32]
@@ -43,7 +43,7 @@ class Prior:
     name: str
     """For people: what it is and where it comes from."""
     digest: str
-    """Of all that decides what it proposes."""
+    """Of all that decides what it proposes; empty where that is not known, and it is asked again each time."""
     sample: Callable[[NDArray[np.float32], int, np.random.Generator, Slots], Any]
     """(observations (B, obs_dim), n, random numbers, slots (B,)) → n actions for each in the environment's units,
     (B, n, d). Observations are flat and as the environment gives them.
@@ -63,11 +63,12 @@ class Prior:
 class Proposer:
     """Asks a prior at the observations of some environments, for actions in [−1, 1]^d."""
 
-    def __init__(self, prior: Prior, spaces: Spaces, count: int, seed: int, first: int) -> None:
-        """`count` actions are asked for at a time; the environments have the slots from `first` on."""
-        self._prior, self._spaces, self._count, self._first = prior, spaces, count, first
-        self._draws = torch.Generator().manual_seed(stream_seed(seed, "prior"))
-        self._begun = 0
+    def __init__(self, prior: Prior, spaces: Spaces, count: int, draws: torch.Generator, first: int) -> None:
+        """`count` actions are asked for at a time, with random numbers from `draws`, a generator on the CPU; the
+        environments have the slots from `first` on.
+        """
+        self._prior, self._spaces, self._count, self._draws, self._first = prior, spaces, count, draws, first
+        self._begun: set[int] = set()
 
     @property
     def stateful(self) -> bool:
@@ -76,6 +77,7 @@ class Proposer:
 
     def begin(self, which: Slots) -> None:
         """An episode begins in these environments."""
+        self._begun.update(which.tolist())
         self._prior.reset(self._first + which)
 
     def propose(self, obs: NDArray[np.float32], which: Slots | None = None) -> Proposed:
@@ -85,17 +87,20 @@ class Proposer:
             PriorError: if the prior does not answer, or not with finite numbers of this shape.
         """
         which = np.arange(len(obs)) if which is None else which
-        if which.max(initial=-1) >= self._begun:
-            self.begin(np.arange(self._begun, which.max() + 1))
-            self._begun = int(which.max()) + 1
+        if new := {*which.tolist()} - self._begun:
+            self.begin(np.array(sorted(new)))
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=self._draws)))
         given = self._prior.sample(obs, self._count, rng, self._first + which)
         return self._in_range(given, len(obs))
 
-    def given(self, obs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What a policy gets beside its noise at observations (B, obs_dim) of all environments."""
-        proposed = torch.from_numpy(self.propose(obs.cpu().numpy()))
+    def given(self, obs: torch.Tensor, which: Slots | None = None) -> dict[str, torch.Tensor]:
+        """What a policy gets beside its noise at observations (B, obs_dim) of some environments, or of all."""
+        proposed = torch.from_numpy(self.propose(obs.cpu().numpy(), which))
         return {PROPOSALS: proposed.to(obs.device)}
+
+    def close(self) -> None:
+        """End what the prior needs."""
+        self._prior.close()
 
     def saved_state(self) -> Any:
         """Its random numbers."""
@@ -121,6 +126,11 @@ class Proposer:
         return flat.reshape(wanted).clip(-1.0, 1.0)
 
 
+def prior_draws(seed: int) -> torch.Generator:
+    """The random numbers with which a run of this seed asks its prior."""
+    return generator(seed, "prior", torch.device("cpu"))
+
+
 def count_of(config: Config) -> int:
     """How many actions are asked for in each state: as many as the composition chooses between."""
     return config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else 1
@@ -140,13 +150,16 @@ def open_prior(config: Config, spaces: Spaces, env: gymnasium.Env[Any, Any]) -> 
         raise ConfigError("prior", name, f"bc: the actions of {config.env.id} are discrete")
     prior: Prior = implementation_of("prior", config.prior)(config.prior, spaces, env)
     try:
+        if isinstance(config.composition, ResampleConfig) and prior.stateful:
+            allowed = f"residual: {prior.name} remembers the episode so far, and resample asks for several actions"
+            raise ConfigError("composition", "resample", allowed)
         if isinstance(config.composition, ResampleConfig) and not prior.stochastic:
             allowed = f"residual: {prior.name} proposes one action in a state, and resample chooses between several"
             raise ConfigError("composition", "resample", allowed)
         env.observation_space.seed(0)
         obs = spaces.observation.flatten_one(env.observation_space.sample())
-        Proposer(prior, spaces, count_of(config), 0, FILLING).propose(np.stack([obs, obs]))
-    except RQLError:
+        Proposer(prior, spaces, count_of(config), prior_draws(0), FILLING).propose(np.stack([obs, obs]))
+    except BaseException:  # a signal too: a process would outlive it
         prior.close()
         raise
     return prior

@@ -65,8 +65,8 @@ def _opened(config: FilePriorConfig, to: str, called: str) -> Prior:
     content = content_of("prior.path", config.path)
     try:
         act = load_exported(content, to)
-    except RQLError:
-        raise
+    except RQLError as error:  # a package that is not there
+        raise ConfigError("prior", to, str(error)) from error
     except Exception as error:  # whatever a damaged file leads to
         raise RQLError(f"no {called} policy can be read from {config.path}: {_first_line(error)}") from error
 

@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 
 from rql.config.schema import Config
 from rql.data.batch import NEXT_PROPOSALS
-from rql.data.cache import cache_folder
+from rql.data.cache import PROPOSALS_SUFFIX, cache_folder
 from rql.data.columns import NEXT_OBS, OBS, PROPOSALS, Column, first_rows
 from rql.data.transitions import Transitions, seen
 from rql.envs.spaces import Spaces
-from rql.priors.base import FILLING, Prior, Proposed, Proposer, count_of
+from rql.priors.base import FILLING, Prior, Proposed, Proposer, count_of, prior_draws
 from rql.utils.errors import RQLError
 from rql.utils.files import seal, unseal, write_atomically
 
 CHUNK = 4096
 """Observations that a prior without a memory is asked about at once."""
-SUFFIX = ".proposals"
 logger = logging.getLogger(__name__)
 
 
@@ -41,12 +40,13 @@ def with_proposals(data: Transitions, prior: Prior, spaces: Spaces, config: Conf
     columns = {PROPOSALS: OBS} | ({NEXT_PROPOSALS: NEXT_OBS} if NEXT_OBS in data.columns else {})
     found = {}
     for name, of in columns.items():
-        path = _path(data, prior, count, config, name)
-        known = _cached(path)
+        path = _path(data, prior, count, config, name) if prior.digest else None
+        known = _cached(path) if path else None
         if known is None:
-            asking = Proposer(prior, spaces, count, config.seed if prior.stochastic else 0, FILLING)
-            known = _filled(data, asking, data.columns[of])
-            _keep(path, known)
+            draws = prior_draws(config.seed if prior.stochastic else 0)
+            known = _filled(data, Proposer(prior, spaces, count, draws, FILLING), data.columns[of])
+            if path:
+                _keep(path, known)
         found[name] = known
     return replace(data, columns={**data.columns, **found})
 
@@ -73,8 +73,8 @@ def _batches(data: Transitions, one_by_one: bool) -> Iterator[tuple[slice, bool]
 
 def _path(data: Transitions, prior: Prior, count: int, config: Config, name: str) -> Path:
     seed = config.seed if prior.stochastic else 0
-    identity = f"{data.checksum} {prior.digest} {count} {seed} {name}"
-    return cache_folder(config.dataset.cache) / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}{SUFFIX}"
+    identity = hashlib.sha256(f"{data.checksum} {prior.digest} {count} {seed} {name}".encode())
+    return cache_folder(config.dataset.cache) / f"{identity.hexdigest()[:32]}{PROPOSALS_SUFFIX}"
 
 
 def _cached(path: Path) -> Proposed | None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rql.config.priors import ProcessPriorConfig
 from rql.envs.spaces import Spaces
-from rql.priors.base import Prior, PriorError, Slots
+from rql.priors.base import Prior, PriorError, Slots, nothing
 from rql.utils.errors import ConfigError
 
 PROTOCOL = 1
@@ -43,9 +43,11 @@ def open_process(config: ProcessPriorConfig, spaces: Spaces, env: gymnasium.Env[
     hello = served.start()
     stochastic, stateful = (bool(hello.get(name, False)) for name in ("stochastic", "stateful"))
     served.may_restart = not stateful
-    digest = hashlib.sha256(f"{config.command} {hello.get('digest', '')}".encode()).hexdigest()
+    given = hello.get("digest")
+    digest = hashlib.sha256(f"{config.command} {given}".encode()).hexdigest() if given else ""
     name = str(hello.get("name", config.command))
-    return Prior(name, digest, served.sample, served.reset, stochastic=stochastic, stateful=stateful, close=served.stop)
+    reset = served.reset if stateful else nothing
+    return Prior(name, digest, served.sample, reset, stochastic=stochastic, stateful=stateful, close=served.stop)
 
 
 class Served:
@@ -54,6 +56,7 @@ class Served:
     def __init__(self, config: ProcessPriorConfig) -> None:
         self._config, self.may_restart, self._restarts = config, False, 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._hello: Answer | None = None
         self._rest = b""
 
     def start(self) -> Answer:
@@ -61,7 +64,7 @@ class Served:
 
         Raises:
             ConfigError: if it speaks another protocol.
-            PriorError: if it does not start.
+            PriorError: if it does not start, or says something else than when it was started before.
         """
         self._rest = b""
         self._process = subprocess.Popen(
@@ -72,14 +75,16 @@ class Served:
             start_new_session=True,  # a signal to the run is not one to it, and all of it can be ended
         )
         try:
-            hello = self._answer()
-        except PriorError:
+            hello = self._answer(self._until())
+            if hello.get("protocol") != PROTOCOL:
+                allowed = f"a program that begins with {{'protocol': {PROTOCOL}, …}}, and this one says {hello}"
+                raise ConfigError("prior.command", self._config.command, allowed)
+            if self._hello not in (None, hello):
+                raise PriorError(f"{self._named} was started anew and is another: {hello} after {self._hello}")
+        except BaseException:  # a signal too: the process would outlive it
             self.stop()
             raise
-        if hello.get("protocol") != PROTOCOL:
-            self.stop()
-            allowed = f"a program that begins with {{'protocol': {PROTOCOL}, …}}, and this one says {hello}"
-            raise ConfigError("prior.command", self._config.command, allowed)
+        self._hello = hello
         return hello
 
     def sample(self, obs: NDArray[np.float32], n: int, rng: np.random.Generator, slots: Slots) -> Any:
@@ -113,6 +118,8 @@ class Served:
     def _ask(self, request: Answer) -> Answer:
         while True:
             try:
+                if self._process is None:
+                    self.start()
                 return self._asked(request)
             except PriorError as error:
                 self.stop()
@@ -120,17 +127,11 @@ class Served:
                     raise
                 self._restarts += 1
                 logger.warning("%s; restart %d", error, self._restarts)
-                self.start()
 
     def _asked(self, request: Answer) -> Answer:
-        process = self._process
-        assert process is not None and process.stdin is not None
-        try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            process.stdin.flush()
-        except OSError as error:
-            raise self._ended(process) from error
-        answer = self._answer()
+        until = self._until()
+        self._write(json.dumps(request).encode() + b"\n", until)
+        answer = self._answer(until)
         if "error" in answer:
             raise PriorError(f"{self._named} says: {answer['error']}")
         return answer
@@ -138,13 +139,36 @@ class Served:
     def _ended(self, process: "subprocess.Popen[bytes]") -> PriorError:
         """What to say of a process that closed its side."""
         try:
-            return PriorError(f"{self._named} ended with exit code {process.wait(GRACE)}")
+            return PriorError(f"{self._named} ended with exit code {process.wait(min(GRACE, self._config.timeout))}")
         except subprocess.TimeoutExpired:
             return PriorError(f"{self._named} closed its standard output")
 
-    def _answer(self) -> Answer:
+    def _until(self) -> float:
+        return time.monotonic() + self._config.timeout
+
+    def _wait(self, selector: selectors.BaseSelector, until: float) -> None:
+        """Until the pipe of a selector is ready."""
+        if not selector.select(max(0.0, until - time.monotonic())):
+            within = f"within prior.timeout={self._config.timeout:g} seconds"
+            raise PriorError(f"{self._named} does not answer {within}")
+
+    def _write(self, line: bytes, until: float) -> None:
+        process = self._process
+        assert process is not None and process.stdin is not None
+        pipe, rest = process.stdin.fileno(), memoryview(line)
+        os.set_blocking(pipe, False)  # it may never read
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_WRITE)
+            while rest:
+                self._wait(selector, until)
+                try:
+                    rest = rest[os.write(pipe, rest) :]
+                except OSError as error:
+                    raise self._ended(process) from error
+
+    def _answer(self, until: float) -> Answer:
         """The next line of it, as JSON."""
-        line = self._line()
+        line = self._line(until)
         try:
             answer = json.loads(line)
         except ValueError:
@@ -153,16 +177,14 @@ class Served:
             raise PriorError(f"{self._named} answers {_quoted(line.decode(errors='replace'))}, which is no JSON object")
         return answer
 
-    def _line(self) -> bytes:
+    def _line(self, until: float) -> bytes:
         process = self._process
         assert process is not None and process.stdout is not None
-        until, parts = time.monotonic() + self._config.timeout, [self._rest]
+        parts = [self._rest]
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while b"\n" not in parts[-1]:
-                if not selector.select(max(0.0, until - time.monotonic())):
-                    within = f"within prior.timeout={self._config.timeout:g} seconds"
-                    raise PriorError(f"{self._named} does not answer {within}")
+                self._wait(selector, until)
                 part = os.read(process.stdout.fileno(), 1 << 20)
                 if not part:
                     raise self._ended(process)

@@ -16,7 +16,7 @@ from rql.config.choices import ActionMode
 from rql.config.priors import RunPriorConfig
 from rql.config.registry import choice_of
 from rql.envs.spaces import Spaces
-from rql.priors.base import Prior, Slots
+from rql.priors.base import Prior, Slots, nothing
 from rql.utils.errors import ConfigError
 
 
@@ -28,35 +28,40 @@ def open_run(config: RunPriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any
     """
     path = find_agent(Path(config.run).expanduser())
     saved = opened(read_checkpoint(path), spaces, env)
-    name = config.policy or saved.main_policy
+    name, inner = config.policy or saved.main_policy, saved.prior
     if name not in saved.agent.policies:
+        saved.close()
         raise ConfigError("prior.policy", name, f"one of {', '.join(saved.agent.policies)}")
-    deterministic, inner = config.mode is ActionMode.mode, saved.prior
-    if inner is not None and (inner.stateful or inner.stochastic):
-        inner.close()
-        allowed = f"a run that did not finetune {inner.name}, which remembers or samples"
-        raise ConfigError("prior.run", config.run, allowed)
-    close = inner.close if inner is not None else lambda: None
+    deterministic = config.mode is ActionMode.mode
+    stochastic = not deterministic or (inner is not None and inner.stochastic)
+    draws = torch.Generator()
+    policy = saved.policy(name, deterministic, draws, first=0)
 
     def sample(obs: NDArray[np.float32], n: int, rng: np.random.Generator, slots: Slots) -> NDArray[Any]:
-        draws = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        asked = torch.from_numpy(np.ascontiguousarray(obs))
-        acting = saved.policy(name, deterministic, draws)
-        alike = 1 if deterministic else n
-        chosen = acting.choose(asked.repeat_interleave(alike, 0)).numpy()
-        actions = spaces.action.to_env(chosen).reshape(len(obs), alike, -1)
-        return np.repeat(actions, n // alike, axis=1)
+        draws.manual_seed(int(rng.integers(2**31)))
+        different = n if stochastic else 1
+        asked = torch.from_numpy(np.repeat(obs, different, axis=0))
+        chosen = policy.choose(asked, np.repeat(slots, different)).numpy()
+        actions = spaces.action.to_env(chosen).reshape(len(obs), different, -1)
+        return np.repeat(actions, n // different, axis=1)
 
-    below = inner.digest if inner is not None else ""
-    digest = hashlib.sha256(f"{_digest(path)} {name} {config.mode.name} {below}".encode()).hexdigest()
     which = f"{choice_of('agent', saved.config.agent).name} {saved.config.agent.policies.get(name, name)}"
-    described = f"{which} of {config.run}, {config.mode.name}"
-    if not deterministic:
-        return Prior(described, digest, sample, stochastic=True, close=close)
-    whole = saved.prior is None or saved.prior.module is not None
-    module = PolicyModule(saved, name).eval() if whole else None
-    return Prior(described, digest, sample, module=module, close=close)
+    alone = inner is None or inner.module is not None
+    return Prior(
+        name=f"{which} of {config.run}, {config.mode.name}",
+        digest=_digest(path, f"{name} {config.mode.name}", inner),
+        sample=sample,
+        reset=inner.reset if inner is not None else nothing,
+        module=PolicyModule(saved, name).eval() if alone and not stochastic else None,
+        stochastic=stochastic,
+        stateful=inner is not None and inner.stateful,
+        close=saved.close,
+    )
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _digest(path: Path, how: str, inner: Prior | None) -> str:
+    """Of the file, how it acts and what it finetunes; unknown where that is unknown."""
+    if inner is not None and not inner.digest:
+        return ""
+    below = inner.digest if inner is not None else ""
+    return hashlib.sha256(path.read_bytes() + f"{how} {below}".encode()).hexdigest()

@@ -115,7 +115,7 @@ class Run:
         checkpoints = Checkpoints(self.folder.directory, self.setup.config)
         data: dict[str, int | str] = {}
         data |= {f"data set {one.name}": one.checksum for one in (self.setup.offline, self.setup.demonstrations) if one}
-        if self.setup.prior:
+        if self.setup.prior and self.setup.prior.digest:
             data[f"the prior {self.setup.prior.name}"] = self.setup.prior.digest
         table, rollbacks = AgentTable.of(self.setup.config.agent), 0
         while True:

@@ -74,7 +74,7 @@ def build(config: Config, stack: ExitStack) -> Setup:
     if prior is not None:
         stack.callback(prior.close)
         if offline is not None:
-            offline = with_proposals(offline, prior, spaces, config)
+            offline = demonstrations = with_proposals(offline, prior, spaces, config)  # nothing is cloned
     _check_batch(config, *(datasets or ()))
     reward = _reward(config, offline)
     camera = stack.enter_context(open_camera(config.env)) if config.tracking.log_video else None

@@ -11,8 +11,10 @@ from rql.sweep.identity import swept_values
 from rql.sweep.jobs import Job
 from rql.utils.errors import RQLError
 
-LOOKED_AT = ("env", "dataset", "reward", "batch_size")
-"""What decides whether an environment and its data can be used; jobs that are equal in these are looked at once."""
+LOOKED_AT = ("env", "dataset", "reward", "batch_size", "prior", "composition")
+"""What decides whether an environment, its data and a prior can be used; jobs that are equal in these are looked at
+once.
+"""
 
 
 def is_looked_at(key: str) -> bool:

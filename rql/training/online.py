@@ -17,7 +17,7 @@ from rql.envs.spaces import Spaces
 from rql.envs.training import TrainingEnvs
 from rql.method.schedules import completed, linear
 from rql.nn.normalizer import Normalizer
-from rql.priors.base import TRAINING, Prior, Proposer, count_of
+from rql.priors.base import TRAINING, Prior, Proposer, count_of, prior_draws
 from rql.training.collector import Collector
 from rql.training.progress import Progress
 from rql.training.trainer import Trainer
@@ -51,7 +51,8 @@ class OnlineTrainer(Trainer):
         device = state.updates.device
         self._data, self._config = data, config
         capacity = min(config.replay.capacity, self.total + envs.num_envs * config.q.n_step)
-        proposer = Proposer(prior, spaces, count_of(config), config.seed, TRAINING) if prior else None
+        asked = count_of(config), prior_draws(config.seed), TRAINING
+        proposer = Proposer(prior, spaces, *asked) if prior else None
         fields = collected_fields(spaces, count_of(config) if prior else 0)
         self.replay = ReplayBuffer(fields, capacity, envs.num_envs, config.q.n_step, device)
         self.envs = envs

@@ -1,6 +1,6 @@
 """Policies that are there already as priors: one policy in every form, and what is wrong with others."""
 
-import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,17 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, TINY, Cli, compose_config, metrics_of, summary_of, without_times
+from conftest import ROOT, Cli, metrics_of, summary_of, without_times
+from opened_priors import FINETUNE, command, opened
 from saved_agents import refused
 
 from rql.agents.exporting import FORMATS, load_exported
 from rql.commands import export
-from rql.config.schema import Config
-from rql.envs.make import inspect_env
-from rql.priors.base import FILLING, Prior, Proposer, open_prior
-from rql.utils.errors import RQLError
 
-FINETUNE = ("experiment=finetune", *(one for one in TINY if not one.startswith(("dataset.", "bc.", "offline."))))
 SERVED = """
 import sys
 sys.path.insert(0, {examples!r})
@@ -37,10 +33,6 @@ def make(path):
     policy = rql.load_policy(path, "bc")
     return lambda obs: policy.batch(obs)
 """
-
-
-def command(path: Path) -> str:
-    return shlex.join([sys.executable, str(path)])
 
 
 @pytest.fixture(scope="module")
@@ -62,29 +54,14 @@ def forms(cloned: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, l
     }
 
 
-@pytest.fixture
-def opened(request: pytest.FixtureRequest) -> Any:
-    """Opens the prior of a configuration, and closes it after the test."""
-
-    def call(config: Config) -> tuple[Prior, Proposer]:
-        spaces, env = inspect_env(config.env)
-        prior = open_prior(config, spaces, env)
-        env.close()
-        assert prior is not None
-        request.addfinalizer(prior.close)
-        return prior, Proposer(prior, spaces, 1, 0, FILLING)
-
-    return call
-
-
 @pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
 @pytest.mark.parametrize("form", ["torchscript", "onnx", "python", "process"])
-def test_a_clone_acts_alike_in_every_form(form: str, forms: dict[str, list[str]], opened: Any) -> None:
+def test_a_clone_acts_alike_in_every_form(form: str, forms: dict[str, list[str]]) -> None:
     obs = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
-    (_, own), (prior, other) = (opened(compose_config(*FINETUNE, *forms[name])) for name in ("run", form))
-    found = other.propose(obs)
-    assert found.shape == (100, 1, 1) and not prior.stochastic and not prior.stateful
-    np.testing.assert_allclose(found, own.propose(obs), atol=1e-5)
+    with opened(*forms["run"]) as (_, own), opened(*forms[form]) as (prior, other):
+        found = other.propose(obs)
+        assert found.shape == (100, 1, 1) and not prior.stochastic and not prior.stateful
+        np.testing.assert_allclose(found, own.propose(obs), atol=1e-5)
     assert found.std() > 0.01
 
 
@@ -152,54 +129,76 @@ def test_a_run_whose_prior_changed_does_not_go_on(
     assert f"the prior TorchScript policy in {tmp_path / 'policy.pt'} changed since" in capsys.readouterr().err
 
 
-def test_candidates_of_a_prior_that_samples_are_resampled(cli: Cli, forms: dict[str, list[str]]) -> None:
-    chosen = ["composition=resample", "target=soft", "composition.num_candidates=4", "prior.mode=sample", "beta=kl"]
-    run = cli(*FINETUNE, *forms["run"], *chosen, "beta.budget_end=0.3", "beta.end_step=null")
-    assert 0.0 < summary_of(run)["online/ess"] <= 1.0
+MEMORY = """
+import numpy as np
+
+class Memory:
+    stochastic = True
+    digest = "memory"
+    def __init__(self):
+        self.steps = {}
+    def reset(self, slots):
+        self.steps.update(dict.fromkeys(slots.tolist(), 0))
+    def sample(self, obs, n, rng, slots):
+        for slot in slots.tolist():
+            self.steps[slot] += 1
+        counted = np.array([self.steps[slot] for slot in slots.tolist()])
+        return (counted / 100 + rng.uniform(0, 0.005, len(obs)))[:, None, None].repeat(n, 1)
+"""
 
 
-SERVERS = {
-    "dies": ("exit()", "ended with exit code 0"),
-    "dies later": ("say(protocol=1); input(); exit(3)", "ended with exit code 3"),
-    "hangs": ("time.sleep(60)", "does not answer within prior.timeout=0.3 seconds"),
-    "hangs later": ("say(protocol=1); input(); time.sleep(60)", "does not answer within prior.timeout=0.3 seconds"),
-    "speaks no JSON": ("print('hello')", "answers 'hello', which is no JSON object"),
-    "another protocol": ("say(protocol=7)", "a program that begins with {'protocol': 1"),
-    "another shape": ("say(protocol=1); input(); say(actions=[[1.0, 2.0]])", "shape (1, 2); (B, n, d) is (2, 1, 1)"),
-    "nan": ("say(protocol=1); input(); say(actions=[[[math.nan]], [[0]]])", "gives actions that are not finite"),
-    "no actions": ("say(protocol=1); input(); say(action=0)", "which holds no actions"),
-    "an error": ("say(protocol=1); input(); say(error='no GPU')", "says: no GPU"),
-}
-
-
-@pytest.mark.parametrize(("program", "said"), SERVERS.values(), ids=SERVERS)
-def test_a_process_that_fails_is_one_sentence(program: str, said: str, tmp_path: Path, opened: Any) -> None:
-    path = tmp_path / "served.py"
-    say = "say = lambda **answer: print(json.dumps(answer), flush=True)"
-    path.write_text(f"import json, math, time\n{say}\n{program}\n")
-    timeout = "0.3" if "sleep" in program else "20"
-    named = ["prior=process", f"prior.command='{command(path)}'", f"prior.timeout={timeout}", "prior.max_restarts=1"]
-    with pytest.raises(RQLError) as error:
-        opened(compose_config(*FINETUNE, *named))
-    assert said in str(error.value) and "\n" not in str(error.value)
-
-
-def test_a_process_that_dies_now_and_then_is_started_anew(
-    tmp_path: Path, opened: Any, caplog: pytest.LogCaptureFixture
+def test_a_run_over_a_prior_with_a_memory_is_a_prior_with_a_memory(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "served.py"
-    path.write_text(
-        f"import sys; sys.path.insert(0, {str(ROOT / 'examples')!r})\n"
-        "import numpy as np\nfrom serve_policy import serve\ncalls = []\n"
-        "def sample(obs, n, seed, slots):\n"
-        "    calls.append(1)\n    sys.exit(1) if len(calls) > 2 else None\n"
-        "    return np.full((len(obs), n, 1), seed % 2)\n"
-        "serve(sample, name='short-lived')\n"
-    )
-    _, proposer = opened(compose_config(*FINETUNE, "prior=process", f"prior.command='{command(path)}'"))
-    found = [proposer.propose(np.zeros((2, 3), np.float32)).shape for _ in range(5)]
-    assert found == [(2, 1, 1)] * 5
-    assert [record.message.rpartition("; ")[2] for record in caplog.records] == ["restart 1", "restart 2"]
+    (tmp_path / "memories.py").write_text(MEMORY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    first = cli(*FINETUNE, "prior=python", "prior.target=memories:Memory", "prior.trusted=true", name="first")
+    with opened("prior=run", f"prior.run={first}", "prior.policy=bc") as (prior, proposer):
+        assert prior.stateful and prior.stochastic and prior.digest
+        places = np.array([2, 0])
+        found = np.stack([proposer.propose(np.zeros((2, 3), np.float32), places)[:, 0, 0] for _ in range(4)]) * 2.0
+        proposer.begin(np.array([0]))
+        last = proposer.propose(np.zeros((2, 3), np.float32), places)[:, 0, 0] * 2.0
+    counted = np.append(found, last[None], axis=0) * 100
+    assert np.floor(counted).T.tolist() == [[1, 2, 3, 4, 5], [1, 2, 3, 4, 1]]
+    assert len(np.unique(counted)) == 10  # and it draws anew each time
+
+
+def test_the_process_of_a_prior_ends_with_whoever_opened_it(
+    cli: Cli, forms: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import rql
+
+    started: list[Any] = []
+    begin = subprocess.Popen
+
+    def noted(*arguments: Any, **named: Any) -> Any:
+        started.append(begin(*arguments, **named))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    directory = cli(*FINETUNE, *forms["process"])
+    rql.evaluate(directory, episodes=1)
+    policy = rql.load_policy(directory)
+    assert [one.poll() is None for one in started if "served" in str(one.args)] == [False, False, True]
+    policy.close()
+    assert all(one.poll() is not None for one in started if "served" in str(one.args))
+
+
+def test_candidates_of_a_prior_that_samples_are_resampled(
+    cli: Cli, forms: dict[str, list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ["composition=resample", "target=soft", "composition.num_candidates=4", "prior.mode=sample", "beta=kl"]
+    budget = ["beta.budget_end=0.3", "beta.end_step=null"]
+    run = cli(*FINETUNE, *forms["run"], *chosen, *budget, "target.num_samples=4")
+    assert 0.0 < summary_of(run)["online/ess"] <= 1.0
+    for changed, said in (
+        (["target.num_samples=1"], "at least 2 with composition=resample"),
+        (["target.num_samples=4", "prior.mode=mode"], "proposes one action in a state"),
+    ):
+        with pytest.raises(SystemExit):
+            cli(*FINETUNE, *forms["run"], *chosen, *budget, *changed, name="refused")
+        assert said in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -230,8 +229,10 @@ def bad_modules(tmp_path: Path) -> Iterator[None]:
         (["prior=python", "prior.target=bad_priors:raises", "prior.trusted=true"], "raised ZeroDivisionError"),
         (["prior=python", "prior.target=bad_priors:wide", "prior.trusted=true"], "shape (2, 1, 2); (B, n, d) is"),
         (["prior=run", "prior.run=x", "composition=amortized"], "composition=amortized is not possible: residual or"),
-        (["prior=run", "prior.run=x", "composition=resample"], "proposes one action in a state"),
-        (["prior=run", "prior.run=x", "baseline=value"], "baseline=value is not possible: none or mean"),
+        (["prior=run", "prior.run=x", "policy=flow"], "policy.name=flow is not possible: auto with prior=run"),
+        (["prior=run", "prior.run=x", "baseline=mean"], "baseline=mean is not possible: none without a data set"),
+        (["prior=process", "prior.command=x", "prior.max_restarts=-1"], "prior.max_restarts=-1 is not possible: at"),
+        (["prior=run", "prior.run=x", "baseline=value"], "baseline=value is not possible: none without"),
         (["prior=run", "prior.run=x", "bc.updates=5"], "bc.updates=5 is not possible: 0 with prior=run"),
         (["prior=run", "prior.run=x", "agent=iql"], "prior=run is not possible: bc with agent=iql"),
         (["prior=run", "prior.run=x", "env=cartpole"], "bc: the actions of CartPole-v1 are discrete"),
@@ -240,8 +241,7 @@ def bad_modules(tmp_path: Path) -> Iterator[None]:
 def test_what_cannot_be_a_prior_is_refused_before_any_work(
     overrides: list[str], said: str, cli: Cli, tmp_path: Path, bad_modules: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    target = ["target=soft"] if "composition=resample" in overrides else []
     with pytest.raises(SystemExit) as stopped:
-        cli(*FINETUNE, *target, *overrides)
+        cli(*FINETUNE, *overrides)
     assert stopped.value.code == 2 and said in capsys.readouterr().err
     assert not (tmp_path / "run").exists() or not any((tmp_path / "run").iterdir())

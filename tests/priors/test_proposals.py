@@ -19,13 +19,14 @@ from strict_prior import Strict, actions_at
 from rql.agents.build import build_agent
 from rql.config.schema import Config
 from rql.data.batch import NEXT_PROPOSALS, Batch, Draw
+from rql.data.cache import remove_leftovers
 from rql.data.columns import OBS, PROPOSALS, collected_fields
 from rql.data.dataset import Dataset
 from rql.data.replay import ReplayBuffer
 from rql.data.transitions import Transitions
 from rql.envs.training import TrainingEnvs
 from rql.evaluation.rollout import play
-from rql.priors.base import EVALUATION, TRAINING, Prior, Proposer
+from rql.priors.base import EVALUATION, TRAINING, Prior, Proposer, prior_draws
 from rql.priors.filling import with_proposals
 from rql.training.collector import Collector
 from rql.utils.errors import RQLError
@@ -51,7 +52,7 @@ def assert_as_proposed(batch: Batch) -> None:
 
 def collecting(policy: Prior, envs: TrainingEnvs, config: Config) -> tuple[Collector, Any]:
     agent = build_agent(config, TEST_SPACES, CPU)
-    proposer = Proposer(policy, TEST_SPACES, 1, 0, TRAINING)
+    proposer = Proposer(policy, TEST_SPACES, 1, prior_draws(0), TRAINING)
     draws = torch.Generator().manual_seed(0)
     collector = Collector(agent, envs, TEST_SPACES, draws, None, proposer=proposer)
     return collector, first_state(agent, TEST_SPACES)
@@ -78,7 +79,7 @@ def test_a_prior_with_a_memory_is_led_through_10_000_steps_of_episodes_of_either
 
 
 def _evaluate(prior: Prior, envs: Any) -> None:
-    asking = Proposer(prior, TEST_SPACES, 1, 0, EVALUATION)
+    asking = Proposer(prior, TEST_SPACES, 1, prior_draws(0), EVALUATION)
 
     def act(obs: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(asking.propose(obs.numpy())[:, 0])
@@ -90,7 +91,7 @@ def _evaluate(prior: Prior, envs: Any) -> None:
 def test_it_raises_where_it_is_not_reset() -> None:
     """Or the test above could not fail."""
     policy, prior = strict()
-    asking = Proposer(prior, TEST_SPACES, 1, 0, TRAINING)
+    asking = Proposer(prior, TEST_SPACES, 1, prior_draws(0), TRAINING)
     obs = np.array([[4, step, 0] for step in range(3)], np.float32)
     asking.propose(obs[:1])
     asking.propose(obs[1:2])
@@ -152,6 +153,11 @@ def test_a_data_set_is_filled_episode_by_episode_once(tmp_path: Path) -> None:
     kept.write_bytes(kept.read_bytes()[:-1])
     with_proposals(counted(continuing=True), prior, TEST_SPACES, config_of(tmp_path))
     assert policy.asked == 24
+    for _ in range(2):  # who does not say what it is may have changed
+        with_proposals(counted(continuing=True), replace(prior, digest=""), TEST_SPACES, config_of(tmp_path))
+    assert policy.asked == 48 and filled.checksum == counted(continuing=True).checksum
+    remove_leftovers(tmp_path)
+    assert not list(tmp_path.glob("*.proposals"))
 
 
 def test_where_steps_lead_elsewhere_than_the_next_begins_both_are_asked_about(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from rql.config.method import (
     NetworkCompositionConfig,
     NetworkTargetConfig,
     PolicyTargetConfig,
+    PriorTargetConfig,
     ResampleConfig,
     ResidualConfig,
 )
@@ -151,6 +152,10 @@ def _actions(config: Config, spaces: Spaces, prior: ClonedPrior) -> ActionModel:
     if isinstance(config.composition, AmortizedConfig) and not on_policy and config.target.num_samples < 2:
         allowed = "at least 2, for one half is of π_BC and one of π_θ, unless target=policy or return"
         raise ConfigError("target.num_samples", config.target.num_samples, allowed)
+    if candidates and not isinstance(config.target, PriorTargetConfig) and config.target.num_samples < 2:
+        name, allowed = choice_of("target", config.target).name, "with composition=resample: of one action"
+        what = f"at least 2 {allowed} target={name} is the value of π_BC"
+        raise ConfigError("target.num_samples", config.target.num_samples, what)
     samples = config.target.num_samples, config.cql.num_samples, candidates
     chosen = spaces.action.width, *samples, on_policy, config.q.normalize
     if prior.dense:
