@@ -28,18 +28,21 @@ def serve(
     name: str = "a policy",
     stochastic: bool = False,
     digest: str = "",
+    chunk: int = 1,
 ) -> None:
     """Answer requests until there are no more.
 
     Args:
-        sample: (obs (B, obs_dim), n, seed, slots (B,)) → actions (B, n, d) in the environment's units.
+        sample: (obs (B, obs_dim), n, seed, slots (B,)) → actions (B, n, d) in the environment's units, or (B, n, h, d)
+            of a `chunk` h.
         reset: called with the slots in which an episode begins, before their first observations; None where no action
             depends on earlier observations.
         name: what a run calls it.
         stochastic: whether two actions in one state may differ.
         digest: of the weights; what was found with one is not used with another.
+        chunk: h, the actions of a proposal, to be made one after the other.
     """
-    _say(protocol=1, name=name, stochastic=stochastic, stateful=reset is not None, digest=digest)
+    _say(protocol=1, name=name, stochastic=stochastic, stateful=reset is not None, digest=digest, chunk=chunk)
     for line in sys.stdin:
         request = json.loads(line)
         try:

@@ -120,7 +120,7 @@ class TrainingStage(Generic[S]):
     warmup_policy: str | None = None
     """The policy that acts in an online stage as long as nothing was learned; None is the policy of the stage."""
     n_step: int | None = None
-    """Steps of the transitions that it learns from, as `rql.data.batch.Draw` has them; None is `q.n_step`."""
+    """Steps of the transitions that it learns from, as `rql.data.batch.Draw` has them; None is `Config.n_step`."""
 
 
 class Agent(Protocol[S]):

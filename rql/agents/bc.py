@@ -11,7 +11,7 @@ from rql.agents.networks import build_policy
 from rql.agents.statistics import Statistics
 from rql.config.agents.bc import BCAgentConfig
 from rql.config.schema import Config
-from rql.data.batch import Batch
+from rql.data.batch import ACTION_MASK, Batch
 from rql.envs.spaces import Spaces
 from rql.method.losses import bc_loss
 from rql.nn.network import Params, apply, parameters_of
@@ -76,7 +76,7 @@ class BC:
         obs = state.normalizer(batch.obs)
 
         def loss(params: Params) -> Loss:
-            value = bc_loss(apply(self.policy, params, obs), batch.action)
+            value = bc_loss(apply(self.policy, params, obs), batch.action, batch.extra.get(ACTION_MASK))
             return value, {"loss": value}
 
         bc, metrics = descend(state.bc, loss, hparams.bc_learning_rate)

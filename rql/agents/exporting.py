@@ -16,7 +16,7 @@ from rql.data.columns import PROPOSALS
 from rql.envs.spaces import DiscreteSpec
 from rql.nn.network import with_loaded_networks
 from rql.nn.normalizer import Normalizer
-from rql.priors.base import EVALUATION, Proposer, count_of, prior_draws
+from rql.priors.base import EVALUATION, Proposer, asked_for, prior_draws
 from rql.utils.errors import RQLError
 from rql.utils.extras import remedy
 
@@ -45,7 +45,7 @@ class PolicyModule(nn.Module):
 
     def __init__(self, saved: SavedAgent, which: str) -> None:
         super().__init__()
-        self._act, self._state, self._spec = saved.agent.policies[which].act, saved.state, saved.spaces.action
+        self._act, self._state, self._spec = saved.agent.policies[which].act, saved.state, saved.decided
         self.prior = saved.prior.module if saved.prior is not None else None
         self.networks = nn.ModuleList()
         """The networks that the policy uses, with their parameters."""
@@ -53,7 +53,8 @@ class PolicyModule(nn.Module):
             self._low, self._high = torch.from_numpy(self._spec.low), torch.from_numpy(self._spec.high)
 
     def forward(self, obs: Tensor, proposals: Tensor | None = None) -> Tensor:
-        """Raw flat observations (B, obs_dim) float32 → the environment's actions, (B,) int64 or (B, *shape).
+        """Raw flat observations (B, obs_dim) float32 → the environment's actions, (B,) int64, (B, *shape), or
+        (B, h, *shape) of an agent that decides on h at once.
 
         `proposals` (B, K, d) in [−1, 1] are given where they are an input.
         """
@@ -67,8 +68,8 @@ class PolicyModule(nn.Module):
         return inside.to(self._low.dtype).reshape(-1, *self._spec.shape)
 
     def _scaled(self, action: Tensor) -> Tensor:
-        """The environment's actions (B, …) to [−1, 1]: (B, d)."""
-        flat = action.reshape(action.shape[0], -1)
+        """The environment's actions (B, …) to [−1, 1], the first of them where they are more: (B, d)."""
+        flat = action.reshape(action.shape[0], -1)[:, : len(self._low)]
         return (2.0 * (flat - self._low) / (self._high - self._low) - 1.0).float().clamp(-1.0, 1.0)
 
 
@@ -190,7 +191,7 @@ def _inputs(saved: SavedAgent) -> dict[str, Tensor]:
     obs = normalizer.mean + normalizer.std * torch.randn((CHECKED, saved.spaces.obs_dim), generator=draws)
     if saved.prior is None or saved.prior.module is not None:
         return {INPUT: obs}
-    shape = CHECKED, count_of(saved.config), saved.spaces.action.width
+    shape = CHECKED, asked_for(saved.config)[0], saved.decided.width
     return {INPUT: obs, PROPOSALS: 2.0 * torch.rand(shape, generator=draws) - 1.0}
 
 
@@ -202,8 +203,9 @@ def _disagreements(saved: SavedAgent, which: str, inputs: dict[str, Tensor], act
     policy, obs = saved.agent.policies[which], inputs[INPUT]
     proposed = {name: one for name, one in inputs.items() if name == PROPOSALS}
     if saved.prior is not None and not proposed:
-        proposed = Proposer(saved.prior, saved.spaces, count_of(saved.config), prior_draws(0), EVALUATION).given(obs)
-    given = torch.from_numpy(np.asarray(saved.spaces.action.from_env(action.numpy())))
+        asked = (*asked_for(saved.config), prior_draws(0), EVALUATION)
+        proposed = Proposer(saved.prior, saved.spaces, *asked).given(obs)
+    given = torch.from_numpy(np.asarray(saved.decided.from_env(action.numpy())))
     right = _distance(policy.act(saved.state, obs, proposed, True), given) <= TOLERANCE
     if policy.ranking is not None:
         ranked = policy.ranking(saved.state, obs, proposed)

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rql.agents.base import Agent
+from rql.agents.build import deciding
+from rql.agents.plans import Places, Plans
 from rql.agents.saving import SavedState, find_agent, read_checkpoint, restore_agent
+from rql.config.networks import ChunkConfig
 from rql.config.schema import Config
 from rql.envs.make import inspect_env
-from rql.envs.spaces import Spaces
-from rql.priors.base import EVALUATION, Prior, Proposer, count_of, open_prior
+from rql.envs.spaces import ActionSpec, Spaces
+from rql.priors.base import EVALUATION, Prior, Proposer, asked_for, open_prior
 from rql.utils.errors import ConfigError, RQLError
 from rql.utils.tree import map_leaves
 
@@ -34,6 +37,11 @@ class SavedAgent:
     """The policy that it finetunes, where that is not a clone of its own."""
 
     @property
+    def decided(self) -> ActionSpec:
+        """What it decides on at once: an action, or several as one."""
+        return deciding(self.config, self.spaces).action
+
+    @property
     def main_policy(self) -> str:
         """The policy that the last stage trains."""
         return self.agent.stages[-1].info.policy
@@ -42,8 +50,8 @@ class SavedAgent:
         """One of its policies, with random numbers from `draws`; its prior sees slots from `first` on."""
         asking = None
         if self.prior is not None:
-            asking = Proposer(self.prior, self.spaces, count_of(self.config), draws, first)
-        return Policy(self.agent, self.state, self.spaces, which, deterministic, draws, asking)
+            asking = Proposer(self.prior, self.spaces, *asked_for(self.config), draws, first)
+        return Policy(self.agent, self.state, self.spaces, self.config.chunk, which, deterministic, draws, asking)
 
     def close(self) -> None:
         """End what its prior needs."""
@@ -68,21 +76,30 @@ class Policy:
         agent: Agent[Any],
         state: Any,
         spaces: Spaces,
+        chunk: ChunkConfig,
         which: str,
         deterministic: bool,
         draws: torch.Generator,
         asking: Proposer | None = None,
     ) -> None:
-        """`draws` lies on the device of `state`, and is not used where the policy is deterministic. `asking` is for the
-        prior of an agent that finetunes another policy.
+        """`spaces` are those of the environment, of which the agent decides on `chunk.length` actions at once. `draws`
+        lies on the device of `state`, and is not used where the policy is deterministic. `asking` is for the prior of
+        an agent that finetunes another policy.
         """
+        self._plans = Plans(chunk) if chunk.length > 1 else None
         self._policy, self._state, self._spaces = agent.policies[which], state, spaces
         self._deterministic, self._draws, self._asking = deterministic, draws, asking
 
     def begin(self, which: Sequence[int] | NDArray[np.int64] = (0,)) -> None:
-        """Episodes begin at these places of a batch; a policy needs to know where its prior remembers the last one."""
+        """Episodes begin at these places of a batch.
+
+        A policy needs to know that decides on several actions at once, or whose prior remembers the last episode.
+        """
+        places = np.asarray(which, dtype=np.int64)
         if self._asking is not None:
-            self._asking.begin(np.asarray(which, dtype=np.int64))
+            self._asking.begin(places)
+        if self._plans is not None:
+            self._plans.begin(places)
 
     def close(self) -> None:
         """End what its prior needs, such as a process."""
@@ -113,10 +130,29 @@ class Policy:
         action = self.choose(torch.from_numpy(flat).to(self._state.updates.device))
         return self._spaces.action.to_env(action.cpu().numpy())
 
-    def choose(self, obs: Tensor, which: NDArray[np.int64] | None = None) -> Tensor:
+    def choose(self, obs: Tensor, which: Places | None = None) -> Tensor:
         """Flat observations (n, obs_dim) → the agent's actions: indices (n,), or (n, d) in [−1, 1].
 
-        `which` (n,) are their places where they are not those from 0 on, for a prior that remembers what was there.
+        `which` (n,) are their places where they are not those from 0 on.
+        """
+        if self._plans is None:
+            return self.decide(obs, which)
+        which = np.arange(len(obs)) if which is None else which
+        due = self._plans.due(which)
+        seeing = np.arange(len(obs)) if self._asking is not None and self._asking.stateful else due
+        if len(seeing):
+            decisions = self.decide(obs[seeing], which[seeing]).cpu().numpy()
+            self._plans.decide(which[due], decisions[np.isin(seeing, due)])
+        return torch.from_numpy(self._plans.next(which)).to(obs.device)
+
+    def decided(self, which: Places) -> NDArray[np.float32]:
+        """What is being carried out at these places of an agent that decides on several actions at once: (n, h · d)."""
+        assert self._plans is not None
+        return self._plans.decided(which)
+
+    def decide(self, obs: Tensor, which: Places | None = None) -> Tensor:
+        """Flat observations (n, obs_dim) → the agent's decisions, whatever is being carried out: as `choose`, or
+        (n, h · d) of an agent that decides on h actions at once.
         """
         with torch.inference_mode():
             noise = {} if self._deterministic else self._policy.noise(len(obs), self._draws)

@@ -17,6 +17,7 @@ from rql.nn.policies import (
     Correction,
     FlowPolicy,
     GaussianPolicy,
+    MixturePolicy,
     SquashedGaussianPolicy,
     UniformPolicy,
 )
@@ -44,14 +45,29 @@ def build_policy(policy: PolicyConfig, network: NetworkConfig, spaces: Spaces, d
     return fitting("network.actor.hidden", network.actor.hidden, build, device)
 
 
+def build_mixture(policy: PolicyConfig, network: ActorNetworkConfig, spaces: Spaces, device: torch.device) -> nn.Module:
+    """A mixture of Gaussians. Weights are drawn from torch's global generator.
+
+    Raises:
+        ConfigError: if the actions are discrete, or it does not fit into memory.
+    """
+    _check_continuous("mixture", spaces)
+    count, width = policy.components, spaces.action.width
+
+    def build() -> nn.Module:
+        net = actor_net(network, spaces.obs_dim, count * (2 * width + 1))
+        return MixturePolicy(net, count, policy.log_std_min, policy.log_std_max)
+
+    return fitting("network.actor.hidden", network.hidden, build, device)
+
+
 def build_flow(network: ActorNetworkConfig, spaces: Spaces, device: torch.device) -> nn.Module:
     """The velocity field of a flow to actions. Weights are drawn from torch's global generator.
 
     Raises:
         ConfigError: if the actions are discrete, or it does not fit into memory.
     """
-    if isinstance(spaces.action, DiscreteSpec):
-        raise ConfigError("policy.name", "flow", "categorical, uniform or auto, for the actions are discrete")
+    _check_continuous("flow", spaces)
     width = spaces.action.width
 
     def build() -> nn.Module:
@@ -169,6 +185,11 @@ def fitting(field: str, hidden: list[int], build: Callable[[], nn.Module], devic
         count = sum(parameter.numel() for parameter in build().parameters())
     require_memory(field, hidden, f"training its {count:,} parameters", 4 * COPIES * count, device)
     return build().to(device)
+
+
+def _check_continuous(name: str, spaces: Spaces) -> None:
+    if isinstance(spaces.action, DiscreteSpec):
+        raise ConfigError("policy.name", name, "categorical, uniform or auto, for the actions are discrete")
 
 
 def _check_policy_class(name: PolicyClass, spaces: Spaces) -> None:

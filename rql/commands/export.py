@@ -32,7 +32,7 @@ def _export(options: argparse.Namespace) -> None:
     from rql.agents.exporting import CHECKED, INPUT, OUTPUT, check_packages, export_policy
     from rql.agents.loading import open_agent
     from rql.data.columns import PROPOSALS
-    from rql.priors.base import count_of
+    from rql.priors.base import asked_for
 
     check_packages(options.to)
     with closing(open_agent(options.path)) as saved:
@@ -42,7 +42,12 @@ def _export(options: argparse.Namespace) -> None:
     write_atomically(options.out, content)
     shapes = f"{INPUT} (B, {saved.spaces.obs_dim}) float32"
     if saved.prior is not None and saved.prior.module is None:
-        wide = f"(B, {count_of(saved.config)}, {saved.spaces.action.width}) float32 in [-1, 1]"
+        wide = f"(B, {asked_for(saved.config)[0]}, {saved.decided.width}) float32 in [-1, 1]"
         shapes += f" and {PROPOSALS} {wide}, those of {saved.prior.name},"
-    shapes += f" to {OUTPUT}, within {saved.spaces.action.bounds}"
+    chunk = saved.config.chunk
+    shapes += f" to {OUTPUT}"
+    if chunk.length > 1:
+        first = "" if chunk.executed == chunk.length else f", of which the first {chunk.executed} are made"
+        shapes += f" (B, {chunk.length}, …), {chunk.length} actions for the next steps{first}"
+    shapes += f", within {saved.spaces.action.bounds}"
     print(f"{options.out}: {shapes}; acts as the agent does at {CHECKED:,} observations")

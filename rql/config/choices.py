@@ -27,8 +27,8 @@ class Precision(Enum):
 
 
 class PolicyClass(Enum):
-    """The family of π_BC; `auto` takes what the action space asks for, `uniform` clones nothing, `flow` clones several
-    ways of doing the same.
+    """The family of π_BC; `auto` takes what the action space asks for, `uniform` clones nothing, `flow` and
+    `mixture` clone several ways of doing the same.
     """
 
     auto = "auto"
@@ -36,6 +36,7 @@ class PolicyClass(Enum):
     squashed_gaussian = "squashed_gaussian"
     uniform = "uniform"
     flow = "flow"
+    mixture = "mixture"
 
 
 class Aggregate(Enum):

@@ -181,11 +181,11 @@ class ResidualConfig(NetworkCompositionConfig):
 
 
 def without_density(name: str, config: WholeConfig) -> Iterator[Check]:
-    """Whether the rest can do without the density of π_BC, which is not known of `name`."""
+    """Whether the rest can do with samples of π_BC alone, which is `name`."""
     amortized, resample = (isinstance(config.composition, kind) for kind in (AmortizedConfig, ResampleConfig))
-    allowed = f"residual or resample: the density of {name} is not known"
+    allowed = f"residual or resample: {name} is composed by its samples"
     yield "composition", choice_of("composition", config.composition).name, not amortized, allowed
-    allowed = f"0 with {name} and composition=resample, for its density is not known"
+    allowed = f"0 with {name} and composition=resample, for it takes a density"
     for key, alpha in (("cql.alpha", config.cql.alpha), ("cql.online_alpha", config.cql.online_alpha)):
         yield key, alpha, alpha == 0 or not resample, allowed
 
@@ -287,6 +287,8 @@ class QConfig:
     max_gradient_norm: float = positive(10.0)
     """The largest norm of a gradient of Q_R; a larger one is scaled down to it."""
     n_step: int = at_least(1, 1)
-    """Rewards in a TD target before it bootstraps; fewer where an episode ends."""
+    """Decisions in a TD target before it bootstraps, of one action each unless `chunk.length` is above 1; fewer where
+    an episode ends.
+    """
     normalize: bool = True
     """Let β multiply Q divided by a running scale, its standard deviation over the actions of π_BC."""

@@ -9,6 +9,9 @@ from rql.config.method import without_density
 from rql.config.registry import choice_of, register
 from rql.config.settings import Check, WholeConfig, at_least, finite, positive, section
 
+SAMPLED = (PolicyClass.flow, PolicyClass.mixture)
+"""Policies that are composed by their samples."""
+
 
 @dataclass
 class PolicyConfig:
@@ -24,16 +27,42 @@ class PolicyConfig:
     """The largest one."""
     flow_steps: int = at_least(10, 1)
     """Euler steps of a sample of `policy=flow`."""
+    components: int = at_least(5, 2)
+    """Gaussians of `policy=mixture`."""
 
     def check(self, config: WholeConfig) -> Iterator[Check]:
         """Whether there is something between the two."""
         low, high = self.log_std_min, self.log_std_max
         yield "policy.log_std_min", low, -math.inf < low < high, f"a number below policy.log_std_max={high}"
-        if self.name is PolicyClass.flow:
-            agent = choice_of("agent", config.agent).name
+        if self.name in SAMPLED:
+            agent, name = choice_of("agent", config.agent).name, self.name.name
             composed = "composition" in config.agent.reads
-            yield "policy.name", "flow", composed, f"auto with agent={agent}, which cannot do without a density"
-            yield from without_density("policy=flow", config)
+            yield "policy.name", name, composed, f"auto with agent={agent}; rql composes {name} by its samples"
+            yield from without_density(f"policy={name}", config)
+
+
+@dataclass
+class ChunkConfig:
+    """Actions that are decided on together, as one action of π_BC, Q_R and π_final."""
+
+    length: int = at_least(1, 1)
+    """h: the actions of a decision."""
+    execute: int | None = at_least(None, 1)
+    """Of them that are made before the next decision; null is all."""
+
+    @property
+    def executed(self) -> int:
+        """Environment steps from one decision to the next."""
+        return self.length if self.execute is None else self.execute
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Whether the agent decides on several actions, and so many are made."""
+        agent, single = choice_of("agent", config.agent).name, self.length == 1
+        several = "chunk" in config.agent.reads
+        yield "chunk.length", self.length, single or several, f"1 with agent={agent}; rql and bc take more"
+        yield "chunk.execute", self.execute, self.executed <= self.length, f"at most chunk.length={self.length}"
+        noise = config.online.noise_correlation
+        yield "online.noise_correlation", noise, single or not noise, "0 where chunk.length is above 1"
 
 
 @register("network/actor", "mlp", "rql.nn.mlp:actor_mlp")

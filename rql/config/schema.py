@@ -12,7 +12,7 @@ from rql.config.agents.base import AgentConfig
 from rql.config.choices import Compile, Precision
 from rql.config.data import DatasetConfig, EnvConfig, RewardConfig
 from rql.config.method import BaselineConfig, BetaConfig, CompositionConfig, CQLConfig, QConfig, TargetConfig
-from rql.config.networks import NetworkConfig, PolicyConfig
+from rql.config.networks import ChunkConfig, NetworkConfig, PolicyConfig
 from rql.config.priors import PriorConfig
 from rql.config.running import CheckpointConfig, EvaluationConfig, JobsConfig, TrackingConfig, WatchdogConfig
 from rql.config.settings import Role, at_least, section, setting
@@ -29,6 +29,7 @@ class Config:
     reward: RewardConfig = section(RewardConfig)
     prior: PriorConfig = MISSING
     policy: PolicyConfig = section(PolicyConfig)
+    chunk: ChunkConfig = section(ChunkConfig)
     network: NetworkConfig = section(NetworkConfig)
     bc: BCConfig = section(BCConfig)
     baseline: BaselineConfig = MISSING
@@ -67,3 +68,8 @@ class Config:
     """Modules of your own, imported before anything else, that register choices; on PYTHONPATH or right here."""
     resume: str = setting("auto", Role.how)
     """`auto` goes on with the run that the folder holds, `never` refuses it; a folder goes on with its own."""
+
+    @property
+    def n_step(self) -> int:
+        """Environment steps of a TD target: `q.n_step` decisions."""
+        return self.q.n_step * self.chunk.executed

@@ -55,7 +55,7 @@ def _of_several(config: Config) -> Iterator[Check]:
     yield "prior", prior, prior == "bc" or reading, f"bc with agent={agent}, which finetunes its own clone or none"
     if config.policy.name is PolicyClass.uniform:
         yield "bc.updates", config.bc.updates, config.bc.updates == 0, "0, for policy=uniform clones nothing"
-    capacity, least = config.replay.capacity, envs * max(1, config.q.n_step)
+    capacity, least = config.replay.capacity, envs * max(1, config.n_step)
     yield "replay.capacity", capacity, capacity >= least, f"at least {least}"
     limit = config.env.kwargs.get("max_episode_steps", 1)
     yield "env.kwargs.max_episode_steps", limit, isinstance(limit, int) and limit > 0, "a whole number above 0"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rql.data.columns import Field
 
-MC_RETURN, NEXT_ACTION, NEXT_PROPOSALS = "mc_return", "next_action", "next_proposals"
+MC_RETURN, NEXT_ACTION, NEXT_PROPOSALS, ACTION_MASK = "mc_return", "next_action", "next_proposals", "action_mask"
 TO_END = 1 << 40
 """Steps of a transition that goes on to the end of its episode."""
 
@@ -20,7 +20,9 @@ class Batch(NamedTuple):
     obs: Tensor
     """(B, obs_dim) float32."""
     action: Tensor
-    """(B,) int64 for discrete actions, (B, d) float32 in [−1, 1] for continuous ones."""
+    """(B,) int64 for discrete actions, (B, d) float32 in [−1, 1] for continuous ones; of `Draw.horizon` steps one after
+    the other, (B, h) or (B, h · d), where that is above 1.
+    """
     reward: Tensor
     """(B,) float32: Σ_{i<k} γ^i r_i over the k steps."""
     next_obs: Tensor
@@ -57,8 +59,9 @@ class Draw:
     discount: float = 1.0
     """γ of the sum of rewards."""
     horizon: int = 1
-    """Where it is above 1, `extra["actions"]` holds the actions of so many steps, (B, h) or (B, h, d), and
-    `extra["actions_mask"]` (B, h) says with a 1 which of them belong to the episode."""
+    """Steps of which `action` holds the actions. Where it is above 1, `extra["action_mask"]`, of the same shape, is 1
+    for those that were made in the episode, and 0 for those after it, which are 0.
+    """
     needs: frozenset[str] = frozenset()
     """Names of what else `extra` is to hold, (B, …) each: further columns of the data set, or
 

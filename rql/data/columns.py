@@ -45,10 +45,11 @@ def fields_of(columns: Columns) -> dict[str, Field]:
     return {name: Field(column.shape[1:], column.dtype) for name, column in columns.items()}
 
 
-def collected_fields(spaces: Spaces, proposals: int = 0) -> dict[str, Field]:
-    """The columns of what is collected in an environment, where a prior proposes so many actions at each observation.
+def collected_fields(spaces: Spaces, proposals: tuple[int, int] | None = None) -> dict[str, Field]:
+    """The columns of what is collected in an environment.
 
-    Rewards are kept as exactly as they are paid.
+    Where a prior makes `proposals` (K, h) at each observation, they are K times h actions, one after the other. Rewards
+    are kept as exactly as they are paid.
     """
     discrete = isinstance(spaces.action, DiscreteSpec)
     action = Field((), np.dtype(np.int64)) if discrete else Field((spaces.action.width,), np.dtype(np.float32))
@@ -58,7 +59,10 @@ def collected_fields(spaces: Spaces, proposals: int = 0) -> dict[str, Field]:
         REWARD: Field((), np.dtype(np.float64)),
         TERMINATED: Field((), np.dtype(np.bool_)),
     }
-    return fields | ({PROPOSALS: Field((proposals, *action.shape), action.dtype)} if proposals else {})
+    if proposals is None:
+        return fields
+    count, length = proposals
+    return fields | {PROPOSALS: Field((count, length * spaces.action.width), action.dtype)}
 
 
 def first_rows(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

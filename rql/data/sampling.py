@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rql.data.batch import MC_RETURN, NEXT_ACTION, NEXT_PROPOSALS, TO_END, Batch, Draw, Sampler
+from rql.data.batch import ACTION_MASK, MC_RETURN, NEXT_ACTION, NEXT_PROPOSALS, TO_END, Batch, Draw, Sampler
 from rql.data.columns import ACTION, NEXT_OBS, OBS, PROPOSALS, REWARD, TERMINATED, Field
 from rql.data.rows import FLOAT32, FLOAT64, Array, Rows, as_tensor, cast, join, take
 from rql.utils.errors import RQLError
@@ -46,7 +46,9 @@ class EpisodeSampler(ABC):
         """
         entries = self.entries(count, rng, draw.n_step)
         batch = self.batch_of(self.gather(entries, draw), draw)
-        return batch._replace(extra=self._extra(entries, draw)) if draw.needs or draw.horizon > 1 else batch
+        if draw.horizon > 1:
+            batch = self._with_actions(batch, entries[:, FIRST], draw.horizon)
+        return batch._replace(extra=batch.extra | self._extra(entries, draw)) if draw.needs else batch
 
     def gather(self, entries: Array, draw: Draw) -> Gathered:
         """The transitions of some entries (B, 2)."""
@@ -129,8 +131,6 @@ class EpisodeSampler(ABC):
 
     def _extra(self, entries: Array, draw: Draw) -> dict[str, Tensor]:
         first, found = entries[:, FIRST], dict[str, Tensor]()
-        if draw.horizon > 1:
-            found["actions"], found["actions_mask"] = self._ahead(first, _arange(draw.horizon, self.rows.device))
         for name in sorted(draw.needs):
             if name == MC_RETURN:
                 found[name] = self.returns_to_go(first, draw)
@@ -146,6 +146,12 @@ class EpisodeSampler(ABC):
                 has = ", ".join(self.fields)
                 raise RQLError(f"the agent needs the column {name}, which is not there; there are {has}")
         return found
+
+    def _with_actions(self, batch: Batch, first: Array, horizon: int) -> Batch:
+        """The batch with the actions of so many steps."""
+        actions, mask = self._ahead(first, _arange(horizon, self.rows.device))
+        made = mask.reshape(*mask.shape, *[1] * (actions.ndim - 2)).expand_as(actions)
+        return batch._replace(action=actions.flatten(1), extra={ACTION_MASK: made.flatten(1)})
 
     def _ahead(self, rows: Array, steps: Array) -> tuple[Tensor, Tensor]:
         """The actions so many steps later, (B, h, …), and a mask (B, h) of those that are in the same episode."""

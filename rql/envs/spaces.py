@@ -69,6 +69,10 @@ class ContinuousSpec:
         """d."""
         return len(self.low)
 
+    def repeated(self, times: int) -> "ContinuousSpec":
+        """So many of these actions, one after the other, as one."""
+        return ContinuousSpec(np.tile(self.low, times), np.tile(self.high, times), (times, *self.shape))
+
     def to_env(self, action: Array) -> Array:
         """From [−1, 1]: (n, d) → (n, *shape)."""
         scaled: Array = self.low + 0.5 * (np.clip(action, -1.0, 1.0) + 1.0) * (self.high - self.low)

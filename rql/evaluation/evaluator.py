@@ -24,7 +24,7 @@ from rql.envs.spaces import Spaces
 from rql.evaluation.contact_sheet import STARTS, Strip, strip
 from rql.evaluation.rollout import Episode, EpisodeResults, play
 from rql.evaluation.video import Act, Camera, record
-from rql.priors.base import EVALUATION, FILM, Prior, Proposer, count_of, prior_draws
+from rql.priors.base import EVALUATION, FILM, Prior, Proposer, asked_for, prior_draws
 from rql.utils.errors import EvaluationError
 from rql.utils.random import generator, stream_seed
 
@@ -89,8 +89,9 @@ class Evaluator:
         while True:
             draws = generator(self._config.seed, "evaluation", self._device)
             acting = self._policy(state, policy, mode, draws, EVALUATION)
+            told = acting.begin, acting.decided if self._config.chunk.length > 1 else None
             try:
-                results = play(acting.choose, self._envs, self._spaces, episodes, seed, *how, acting.begin)
+                results = play(acting.choose, self._envs, self._spaces, episodes, seed, *how, *told)
             except EnvFailedError as error:
                 self._restart(error)
                 continue
@@ -142,8 +143,9 @@ class Evaluator:
         asking = None
         if self._prior is not None:
             seeded = prior_draws(self._config.seed)
-            asking = Proposer(self._prior, self._spaces, count_of(self._config), seeded, first)
-        return Policy(self._agent, state, self._spaces, which, mode is ActionMode.mode, draws, asking)
+            asking = Proposer(self._prior, self._spaces, *asked_for(self._config), seeded, first)
+        chunk = self._config.chunk
+        return Policy(self._agent, state, self._spaces, chunk, which, mode is ActionMode.mode, draws, asking)
 
     def _say_cut(self, results: EpisodeResults) -> None:
         if results.cut and not self._warned:

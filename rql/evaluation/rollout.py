@@ -51,7 +51,7 @@ class EpisodeResults:
     first_obs: NDArray[np.float32]
     """(episodes, obs_dim)."""
     first_action: NDArray[Any]
-    """(episodes,) or (episodes, d), as the policy chose it."""
+    """(episodes,) or (episodes, d), as the policy chose it; (episodes, h · d) of one that decides on h at once."""
     cut: int = 0
     """Episodes that were cut off before the environment ended them."""
 
@@ -116,12 +116,14 @@ def play(
     step_limit: int,
     check: Callable[[], None] = lambda: None,
     begin: Begin = lambda which: None,
+    decided: Callable[[NDArray[np.int64]], NDArray[Any]] | None = None,
 ) -> EpisodeResults:
     """Play episodes 0, 1, …, `episodes` − 1, episode i from the start state of seed `seed` + i.
 
     An environment that finishes takes the next episode that no other has begun, so that every episode counts,
     however long it is, up to `step_limit` steps. `envs` must not reset by themselves. `check` is called before every
-    step, and may raise; `begin` is told of each episode that begins, by its environment.
+    step, and may raise; `begin` is told of each episode that begins, by its environment. `decided` gives, by
+    environment, what a policy decided that decides on several actions at once.
     """
     count = envs.num_envs
     episode, following = np.arange(count), count
@@ -131,10 +133,11 @@ def play(
         check()
         flat = spaces.observation.flatten(obs)
         action = policy(torch.from_numpy(flat).to(device)).cpu().numpy()
+        chosen = action if decided is None else decided(np.arange(count))
         if results is None:
-            results = EpisodeResults.none_yet(episodes, flat, action)
+            results = EpisodeResults.none_yet(episodes, flat, chosen)
         playing = episode < episodes
-        results.begin(episode[playing], flat[playing], action[playing])
+        results.begin(episode[playing], flat[playing], chosen[playing])
         obs, reward, terminated, truncated, infos = envs.step(spaces.action.to_env(action))
         learned = reward_transform(reward) * discount ** results.lengths[np.minimum(episode, episodes - 1)]
         success = reported_success(infos)

@@ -3,20 +3,28 @@
 import torch
 from torch import Tensor
 
-from rql.nn.distributions import Categorical, ContinuousDistribution
+from rql.nn.distributions import Categorical, Mixture, SquashedGaussian
 
 
-def bc_loss(policy: Categorical | ContinuousDistribution, action: Tensor) -> Tensor:
-    """L_BC = E_{(s,a)~D_bc}[ −log π_BC(a|s) ]; `action` is (B,) int64 or (B, d)."""
-    return -policy.log_prob(action).mean()
+def bc_loss(policy: Categorical | SquashedGaussian | Mixture, action: Tensor, mask: Tensor | None = None) -> Tensor:
+    """L_BC = E_{(s,a)~D_bc}[ −log π_BC(a|s) ]; `action` is (B,) int64 or (B, d).
+
+    With a `mask` (B, d) of 0 and 1 it is the density of the components with a 1 alone.
+    """
+    if mask is None:
+        return -policy.log_prob(action).mean()
+    assert not isinstance(policy, Categorical)
+    return -policy.log_prob(action, mask).mean()
 
 
-def flow_loss(velocity: Tensor, start: Tensor, action: Tensor) -> Tensor:
+def flow_loss(velocity: Tensor, start: Tensor, action: Tensor, mask: Tensor | None = None) -> Tensor:
     """E[ |v(s, x_t, t) − (a − x_0)|² ] with x_t = (1−t) x_0 + t a, of flow matching (Lipman et al. 2023).
 
-    The velocity v at x_t, its start x_0 ~ N(0, 1) and the action a that was demonstrated are (B, d).
+    The velocity v at x_t, its start x_0 ~ N(0, 1) and the action a that was demonstrated are (B, d). With a `mask`
+    (B, d) of 0 and 1 it is of the components with a 1 alone.
     """
-    return (velocity - (action - start)).square().sum(-1).mean()
+    wrong = (velocity - (action - start)).square()
+    return (wrong if mask is None else wrong * mask).sum(-1).mean()
 
 
 def td_loss(q: Tensor, target: Tensor) -> Tensor:

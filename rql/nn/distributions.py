@@ -61,16 +61,21 @@ class SquashedGaussian(NamedTuple):
 
     def latent_log_density(self, latent: Tensor) -> Tensor:
         """log density of u, (..., d) → (...,)."""
-        z = (latent - self.mean) * (-self.log_std).exp()
-        return (-0.5 * z.square() - self.log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+        return self._log_densities(latent).sum(-1)
 
     def log_density(self, latent: Tensor) -> Tensor:
         """log density of a = tanh(u) at the latent actions u, (..., d) → (...,)."""
         return self.latent_log_density(latent) - log_slope(latent)
 
-    def log_prob(self, action: Tensor) -> Tensor:
-        """log density of actions in [−1, 1]^d, (..., d) → (...,); see `ACTION_LIMIT`."""
-        return self.log_density(action.clamp(-ACTION_LIMIT, ACTION_LIMIT).atanh())
+    def log_prob(self, action: Tensor, mask: Tensor | None = None) -> Tensor:
+        """log density of actions in [−1, 1]^d, (..., d) → (...,); see `ACTION_LIMIT`.
+
+        With a `mask` (..., d) of 0 and 1 it is that of the components with a 1, whatever the others are.
+        """
+        latent = action.clamp(-ACTION_LIMIT, ACTION_LIMIT).atanh()
+        if mask is None:
+            return self.log_density(latent)
+        return (mask * (self._log_densities(latent) - _log_slopes(latent))).sum(-1)
 
     def kl_of(self, policy: "SquashedGaussian", latent: Tensor) -> Tensor:
         """KL(policy ‖ self) in nats, exact: (...,). `latent` is not read."""
@@ -81,6 +86,57 @@ class SquashedGaussian(NamedTuple):
     def unsqueeze(self) -> "SquashedGaussian":
         """The distribution with a dimension for several actions a state: (B, d) → (B, 1, d)."""
         return SquashedGaussian(self.mean.unsqueeze(-2), self.log_std.unsqueeze(-2))
+
+    def _log_densities(self, latent: Tensor) -> Tensor:
+        """log density of each component of u: (..., d)."""
+        z = (latent - self.mean) * (-self.log_std).exp()
+        return -0.5 * z.square() - self.log_std - 0.5 * math.log(2 * math.pi)
+
+
+class Mixture(NamedTuple):
+    """The distribution of several squashed Gaussians, of which one is drawn; a ∈ (−1, 1)^d."""
+
+    logits: Tensor
+    """(..., K): how often each is drawn, as unnormalised logarithms."""
+    components: SquashedGaussian
+    """(..., K, d)."""
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """An action for each standard normal `noise`, (..., d).
+
+        The first number of the noise, made uniform, says which component is drawn. Within the share of that component
+        it is uniform again, and made normal again.
+        """
+        share, weights = _cdf(noise[..., 0]), self.logits.softmax(-1)
+        upper = weights.cumsum(-1)
+        drawn = (share.unsqueeze(-1) >= upper[..., :-1]).sum(-1, keepdim=True)
+        weight, last = (one.expand(*drawn.shape[:-1], -1).gather(-1, drawn).squeeze(-1) for one in (weights, upper))
+        within = (1.0 + (share - last) / weight).clamp(1e-6, 1.0 - 1e-6)
+        first = math.sqrt(2.0) * (2.0 * within - 1.0).erfinv()
+        return self._drawn(drawn).sample(torch.cat([first.unsqueeze(-1), noise[..., 1:]], dim=-1))
+
+    def mode(self) -> Tensor:
+        """The most probable latent action of the component that is drawn most often, squashed: (..., d)."""
+        return self._drawn(self.logits.argmax(-1, keepdim=True)).mode()
+
+    def log_prob(self, action: Tensor, mask: Tensor | None = None) -> Tensor:
+        """log density of actions in [−1, 1]^d, as `SquashedGaussian.log_prob`."""
+        of_each = self.components.log_prob(action.unsqueeze(-2), None if mask is None else mask.unsqueeze(-2))
+        return (self.logits.log_softmax(-1) + of_each).logsumexp(-1)
+
+    def unsqueeze(self) -> "Mixture":
+        """The distribution with a dimension for several actions a state: (B, d) → (B, 1, d)."""
+        mean, log_std = (one.unsqueeze(-3) for one in self.components)
+        return Mixture(self.logits.unsqueeze(-2), SquashedGaussian(mean, log_std))
+
+    def _drawn(self, which: Tensor) -> SquashedGaussian:
+        """The components with these numbers, (..., 1)."""
+
+        def chosen(of_each: Tensor) -> Tensor:
+            index = which.unsqueeze(-1).expand(*which.shape, of_each.shape[-1])
+            return of_each.expand(*which.shape[:-1], -1, -1).gather(-2, index).squeeze(-2)
+
+        return SquashedGaussian(*map(chosen, self.components))
 
 
 class Gaussian(NamedTuple):
@@ -202,7 +258,17 @@ class Flow:
 
 def log_slope(latent: Tensor) -> Tensor:
     """log |da/du| = Σ log(1 − tanh² u) of a = tanh(u): (..., d) → (...,)."""
-    return 2.0 * (math.log(2.0) - latent - softplus(-2.0 * latent)).sum(-1)
+    return _log_slopes(latent).sum(-1)
+
+
+def _log_slopes(latent: Tensor) -> Tensor:
+    """Of each component, (..., d)."""
+    return 2.0 * (math.log(2.0) - latent - softplus(-2.0 * latent))
+
+
+def _cdf(value: Tensor) -> Tensor:
+    """Φ, the distribution function of the standard normal distribution."""
+    return 0.5 * (1.0 + (value * math.sqrt(0.5)).erf())
 
 
 ContinuousDistribution = SquashedGaussian | Uniform

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from rql.nn.distributions import Categorical, Gaussian, SquashedGaussian, Uniform
+from rql.nn.distributions import Categorical, Gaussian, Mixture, SquashedGaussian, Uniform
 
 
 class CategoricalPolicy(nn.Module):
@@ -31,8 +31,23 @@ class SquashedGaussianPolicy(nn.Module):
     def forward(self, obs: Tensor) -> SquashedGaussian:
         """(..., obs_dim) → mean and log-std (..., action_dim)."""
         mean, raw = self.net(obs).chunk(2, dim=-1)
-        half_range = 0.5 * (self.log_std_max - self.log_std_min)
-        return SquashedGaussian(mean, self.log_std_min + half_range * (1.0 + raw.tanh()))
+        return SquashedGaussian(mean, _in_range(raw, self.log_std_min, self.log_std_max))
+
+
+class MixturePolicy(nn.Module):
+    """π(a|s) over [−1, 1]^d: squashed Gaussians, of which one is drawn (Bishop 1994)."""
+
+    def __init__(self, net: nn.Module, components: int, log_std_min: float, log_std_max: float) -> None:
+        """`net` maps observations to K (2 d + 1) numbers for K components: logits, means, and what decides scales."""
+        super().__init__()
+        self.net, self.components = net, components
+        self.log_std_min, self.log_std_max = log_std_min, log_std_max
+
+    def forward(self, obs: Tensor) -> Mixture:
+        """(..., obs_dim) → logits (..., K), mean and log-std (..., K, action_dim)."""
+        of_each = self.net(obs).unflatten(-1, (self.components, -1))
+        mean, raw = of_each[..., 1:].chunk(2, dim=-1)
+        return Mixture(of_each[..., 0], SquashedGaussian(mean, _in_range(raw, self.log_std_min, self.log_std_max)))
 
 
 class GaussianPolicy(nn.Module):
@@ -91,6 +106,12 @@ class Correction(nn.Module):
         """(..., obs_dim) and (..., d) → (..., d)."""
         correction: Tensor = self.scale * self.net(torch.cat([obs, action], dim=-1)).tanh()
         return correction
+
+
+def _in_range(raw: Tensor, low: float, high: float) -> Tensor:
+    """Any numbers to the range [low, high]."""
+    half: Tensor = 0.5 * (high - low) * (1.0 + raw.tanh())
+    return low + half
 
 
 class UniformPolicy(nn.Module):

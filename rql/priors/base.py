@@ -45,13 +45,17 @@ class Prior:
     digest: str
     """Of all that decides what it proposes; empty where that is not known, and it is asked again each time."""
     sample: Callable[[NDArray[np.float32], int, np.random.Generator, Slots], Any]
-    """(observations (B, obs_dim), n, random numbers, slots (B,)) → n actions for each in the environment's units,
-    (B, n, d). Observations are flat and as the environment gives them.
+    """(observations (B, obs_dim), n, random numbers, slots (B,)) → n proposals for each in the environment's units,
+    (B, n, d), or (B, n, h, d) of a `chunk` h. Observations are flat and as the environment gives them.
     """
     reset: Callable[[Slots], None] = nothing
     """An episode begins in these slots, however the one before ended."""
     module: torch.nn.Module | None = None
-    """What it is where that is made of torch alone: observations (B, obs_dim) → its one action in each, (B, …)."""
+    """What it is where that is made of torch alone: observations (B, obs_dim) → its one action in each, (B, …), or the
+    h of a chunk, (B, h, …).
+    """
+    chunk: int = 1
+    """h: the actions of a proposal, to be made one after the other."""
     stochastic: bool = False
     """Whether two of its actions in one state may differ."""
     stateful: bool = False
@@ -63,11 +67,14 @@ class Prior:
 class Proposer:
     """Asks a prior at the observations of some environments, for actions in [−1, 1]^d."""
 
-    def __init__(self, prior: Prior, spaces: Spaces, count: int, draws: torch.Generator, first: int) -> None:
-        """`count` actions are asked for at a time, with random numbers from `draws`, a generator on the CPU; the
-        environments have the slots from `first` on.
+    def __init__(
+        self, prior: Prior, spaces: Spaces, count: int, length: int, draws: torch.Generator, first: int
+    ) -> None:
+        """`count` proposals are asked for at a time, with random numbers from `draws`, a generator on the CPU, and the
+        first `length` actions of each are taken; the environments have the slots from `first` on.
         """
-        self._prior, self._spaces, self._count, self._draws, self._first = prior, spaces, count, draws, first
+        self._prior, self._spaces, self._count, self._length = prior, spaces, count, length
+        self._draws, self._first = draws, first
         self._begun: set[int] = set()
 
     @property
@@ -81,7 +88,8 @@ class Proposer:
         self._prior.reset(self._first + which)
 
     def propose(self, obs: NDArray[np.float32], which: Slots | None = None) -> Proposed:
-        """K actions for each of some environments, or of all, at flat observations (B, obs_dim): (B, K, d) in [−1, 1].
+        """K proposals for each of some environments, or of all, at flat observations (B, obs_dim): (B, K, d) in
+        [−1, 1], or (B, K, h · d) where h actions of each are taken.
 
         Raises:
             PriorError: if the prior does not answer, or not with finite numbers of this shape.
@@ -117,13 +125,17 @@ class Proposer:
             actions = np.asarray(given, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise PriorError(f"{name} gives {type(given).__name__}, which is no array of numbers") from error
-        wanted = batch, self._count, spec.width
+        chunk = self._prior.chunk
+        ahead = (chunk,) if chunk > 1 else ()
+        wanted = batch, self._count, *ahead, spec.width
         if actions.shape != wanted:
-            raise PriorError(f"{name} gives actions of shape {actions.shape}; (B, n, d) is {wanted} here")
+            form = "(B, n, h, d)" if ahead else "(B, n, d)"
+            raise PriorError(f"{name} gives actions of shape {actions.shape}; {form} is {wanted} here")
         if not np.isfinite(actions).all():
             raise PriorError(f"{name} gives actions that are not finite")
-        flat = spec.from_env(actions.reshape(batch * self._count, *spec.shape))
-        return flat.reshape(wanted).clip(-1.0, 1.0)
+        taken = actions.reshape(batch * self._count, chunk, spec.width)[:, : self._length]
+        flat = spec.from_env(taken.reshape(-1, *spec.shape))
+        return flat.reshape(batch, self._count, -1).clip(-1.0, 1.0)
 
 
 def prior_draws(seed: int) -> torch.Generator:
@@ -131,9 +143,19 @@ def prior_draws(seed: int) -> torch.Generator:
     return generator(seed, "prior", torch.device("cpu"))
 
 
-def count_of(config: Config) -> int:
-    """How many actions are asked for in each state: as many as the composition chooses between."""
-    return config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else 1
+def asked_for(config: Config) -> tuple[int, int]:
+    """How many proposals are asked for in each state, as many as the composition chooses between, and the actions that
+    are taken of each.
+    """
+    count = config.composition.num_candidates if isinstance(config.composition, ResampleConfig) else 1
+    return count, config.chunk.length
+
+
+def some_observations(spaces: Spaces, env: gymnasium.Env[Any, Any]) -> NDArray[np.float32]:
+    """(2, obs_dim): always the same observation of an environment, for asking a policy what it gives."""
+    env.observation_space.seed(0)
+    obs = spaces.observation.flatten_one(env.observation_space.sample())
+    return np.stack([obs, obs])
 
 
 def open_prior(config: Config, spaces: Spaces, env: gymnasium.Env[Any, Any]) -> Prior | None:
@@ -156,9 +178,12 @@ def open_prior(config: Config, spaces: Spaces, env: gymnasium.Env[Any, Any]) -> 
         if isinstance(config.composition, ResampleConfig) and not prior.stochastic:
             allowed = f"residual: {prior.name} proposes one action in a state, and resample chooses between several"
             raise ConfigError("composition", "resample", allowed)
-        env.observation_space.seed(0)
-        obs = spaces.observation.flatten_one(env.observation_space.sample())
-        Proposer(prior, spaces, count_of(config), prior_draws(0), FILLING).propose(np.stack([obs, obs]))
+        length = config.chunk.length
+        if length > prior.chunk:
+            allowed = f"at most {prior.chunk}: so many actions at a time are what {prior.name} proposes"
+            raise ConfigError("chunk.length", length, allowed)
+        asked = (*asked_for(config), prior_draws(0), FILLING)
+        Proposer(prior, spaces, *asked).propose(some_observations(spaces, env))
     except BaseException:  # a signal too: a process would outlive it
         prior.close()
         raise

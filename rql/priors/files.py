@@ -13,8 +13,8 @@ from torch import Tensor
 
 from rql.agents.exporting import load_exported
 from rql.config.priors import FilePriorConfig
-from rql.envs.spaces import Spaces
-from rql.priors.base import Prior, PriorError, Slots
+from rql.envs.spaces import ContinuousSpec, Spaces
+from rql.priors.base import Prior, PriorError, Slots, some_observations
 from rql.utils.errors import ConfigError, RQLError
 
 
@@ -24,7 +24,7 @@ def open_torchscript(config: FilePriorConfig, spaces: Spaces, env: gymnasium.Env
     Raises:
         RQLError: if it cannot be read.
     """
-    return _opened(config, "torchscript", "TorchScript")
+    return _opened(config, spaces, env, "torchscript", "TorchScript")
 
 
 def open_onnx(config: FilePriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any]) -> Prior:
@@ -33,7 +33,7 @@ def open_onnx(config: FilePriorConfig, spaces: Spaces, env: gymnasium.Env[Any, A
     Raises:
         RQLError: if it cannot be read, or a package that it needs is not installed.
     """
-    return _opened(config, "onnx", "ONNX")
+    return _opened(config, spaces, env, "onnx", "ONNX")
 
 
 def content_of(key: str, path: str) -> bytes:
@@ -48,20 +48,32 @@ def content_of(key: str, path: str) -> bytes:
         raise ConfigError(key, path, f"a file that can be read ({error.strerror})") from error
 
 
-def one_action(name: str, digest: str, act: Callable[[NDArray[np.float32]], Any], **more: Any) -> Prior:
-    """The prior of a function from observations (B, obs_dim) to one action of the environment for each, (B, …).
+def one_action(
+    name: str,
+    digest: str,
+    act: Callable[[NDArray[np.float32]], Any],
+    spaces: Spaces,
+    env: gymnasium.Env[Any, Any],
+    module: torch.nn.Module | None = None,
+) -> Prior:
+    """The prior of a function from observations (B, obs_dim) to one action of the environment for each, (B, …), or to a
+    chunk of h of them, (B, h, …); it is asked once which.
 
-    It is called once where several actions are asked for: they are the same.
+    It is called once where several proposals are asked for: they are the same.
     """
+    assert isinstance(spaces.action, ContinuousSpec)
+    shape, given = spaces.action.shape, np.shape(act(some_observations(spaces, env)))
+    chunk = given[1] if len(given) == len(shape) + 2 and given[2:] == shape else 1
+    ahead = (chunk,) if chunk > 1 else ()
 
     def sample(obs: NDArray[np.float32], n: int, rng: np.random.Generator, slots: Slots) -> NDArray[Any]:
         actions = np.asarray(act(obs))
-        return np.repeat(actions.reshape(len(actions), 1, -1), n, axis=1)
+        return np.repeat(actions.reshape(len(actions), 1, *ahead, -1), n, axis=1)
 
-    return Prior(name, digest, sample, **more)
+    return Prior(name, digest, sample, module=module, chunk=chunk)
 
 
-def _opened(config: FilePriorConfig, to: str, called: str) -> Prior:
+def _opened(config: FilePriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any], to: str, called: str) -> Prior:
     content = content_of("prior.path", config.path)
     try:
         act = load_exported(content, to)
@@ -83,7 +95,7 @@ def _opened(config: FilePriorConfig, to: str, called: str) -> Prior:
 
     module = act.eval() if isinstance(act, torch.nn.Module) else None
     digest = hashlib.sha256(content).hexdigest()
-    return one_action(f"{called} policy in {config.path}", digest, actions, module=module)
+    return one_action(f"{called} policy in {config.path}", digest, actions, spaces, env, module)
 
 
 def _first_line(error: Exception) -> str:

@@ -16,7 +16,7 @@ from rql.data.cache import PROPOSALS_SUFFIX, cache_folder
 from rql.data.columns import NEXT_OBS, OBS, PROPOSALS, Column, first_rows
 from rql.data.transitions import Transitions, seen
 from rql.envs.spaces import Spaces
-from rql.priors.base import FILLING, Prior, Proposed, Proposer, count_of, prior_draws
+from rql.priors.base import FILLING, Prior, Proposed, Proposer, asked_for, prior_draws
 from rql.utils.errors import RQLError
 from rql.utils.files import seal, unseal, write_atomically
 
@@ -33,18 +33,18 @@ def with_proposals(data: Transitions, prior: Prior, spaces: Spaces, config: Conf
     Raises:
         RQLError: if it does not answer, or not with actions.
     """
-    count = count_of(config)
+    asked = asked_for(config)
     if prior.stateful and NEXT_OBS in data.columns:
         what = f"the prior {prior.name} remembers the episode so far"
         raise RQLError(f"{what}, and the steps of data set {data.name} do not follow each other")
     columns = {PROPOSALS: OBS} | ({NEXT_PROPOSALS: NEXT_OBS} if NEXT_OBS in data.columns else {})
     found = {}
     for name, of in columns.items():
-        path = _path(data, prior, count, config, name) if prior.digest else None
+        path = _path(data, prior, config, name) if prior.digest else None
         known = _cached(path) if path else None
         if known is None:
             draws = prior_draws(config.seed if prior.stochastic else 0)
-            known = _filled(data, Proposer(prior, spaces, count, draws, FILLING), data.columns[of])
+            known = _filled(data, Proposer(prior, spaces, *asked, draws, FILLING), data.columns[of])
             if path:
                 _keep(path, known)
         found[name] = known
@@ -71,9 +71,9 @@ def _batches(data: Transitions, one_by_one: bool) -> Iterator[tuple[slice, bool]
             yield slice(start, start + CHUNK), False
 
 
-def _path(data: Transitions, prior: Prior, count: int, config: Config, name: str) -> Path:
+def _path(data: Transitions, prior: Prior, config: Config, name: str) -> Path:
     seed = config.seed if prior.stochastic else 0
-    identity = hashlib.sha256(f"{data.checksum} {prior.digest} {count} {seed} {name}".encode())
+    identity = hashlib.sha256(f"{data.checksum} {prior.digest} {asked_for(config)} {seed} {name}".encode())
     return cache_folder(config.dataset.cache) / f"{identity.hexdigest()[:32]}{PROPOSALS_SUFFIX}"
 
 

@@ -45,9 +45,16 @@ def open_process(config: ProcessPriorConfig, spaces: Spaces, env: gymnasium.Env[
     served.may_restart = not stateful
     given = hello.get("digest")
     digest = hashlib.sha256(f"{config.command} {given}".encode()).hexdigest() if given else ""
-    name = str(hello.get("name", config.command))
-    reset = served.reset if stateful else nothing
-    return Prior(name, digest, served.sample, reset, stochastic=stochastic, stateful=stateful, close=served.stop)
+    return Prior(
+        name=str(hello.get("name", config.command)),
+        digest=digest,
+        sample=served.sample,
+        reset=served.reset if stateful else nothing,
+        chunk=served.number("chunk", hello.get("chunk", 1)),
+        stochastic=stochastic,
+        stateful=stateful,
+        close=served.stop,
+    )
 
 
 class Served:
@@ -86,6 +93,17 @@ class Served:
             raise
         self._hello = hello
         return hello
+
+    def number(self, name: str, given: Any) -> int:
+        """What it says of itself as a number from 1 on.
+
+        Raises:
+            PriorError: if it is none; the process is ended.
+        """
+        if not isinstance(given, int) or given < 1:
+            self.stop()
+            raise PriorError(f"{self._named} says of itself {name}={given!r}, and a number from 1 on is needed")
+        return given
 
     def sample(self, obs: NDArray[np.float32], n: int, rng: np.random.Generator, slots: Slots) -> Any:
         """n actions for each observation, as `Prior.sample`."""

@@ -19,8 +19,8 @@ def open_python(config: PythonPriorConfig, spaces: Spaces, env: gymnasium.Env[An
     """The prior of `prior=python`.
 
     What `prior.target` makes is an object with `sample(obs, n, rng, slots)` as `Prior` has it, and, where it has them,
-    `reset(slots)`, `stochastic`, `stateful` (true with a `reset`) and `digest`; or it is a function from observations
-    (B, obs_dim) to actions of the environment (B, …).
+    `reset(slots)`, `stochastic`, `stateful` (true with a `reset`), `chunk` and `digest`; or it is a function from
+    observations (B, obs_dim) to actions of the environment (B, …), or to chunks of h of them (B, h, …).
 
     Raises:
         ConfigError: if it is not trusted, cannot be imported or does not make that.
@@ -42,9 +42,10 @@ def open_python(config: PythonPriorConfig, spaces: Spaces, env: gymnasium.Env[An
             reset=_guarded(config.target, reset) if reset else nothing,
             stochastic=bool(getattr(policy, "stochastic", False)),
             stateful=bool(getattr(policy, "stateful", reset is not None)),
+            chunk=int(getattr(policy, "chunk", 1)),
         )
     if callable(policy):
-        return one_action(config.target, digest, _guarded(config.target, policy))
+        return one_action(config.target, digest, _guarded(config.target, policy), spaces, env)
     allowed = f"it makes a {type(policy).__name__}, where a function or an object with `sample` is needed"
     raise ConfigError("prior.target", config.target, allowed)
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rql.agents.build import deciding
 from rql.agents.exporting import PolicyModule
 from rql.agents.loading import opened
 from rql.agents.saving import find_agent, read_checkpoint
@@ -36,13 +37,15 @@ def open_run(config: RunPriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any
     stochastic = not deterministic or (inner is not None and inner.stochastic)
     draws = torch.Generator()
     policy = saved.policy(name, deterministic, draws, first=0)
+    chunk, decided = saved.config.chunk.length, deciding(saved.config, spaces).action
+    ahead = (chunk,) if chunk > 1 else ()
 
     def sample(obs: NDArray[np.float32], n: int, rng: np.random.Generator, slots: Slots) -> NDArray[Any]:
         draws.manual_seed(int(rng.integers(2**31)))
         different = n if stochastic else 1
         asked = torch.from_numpy(np.repeat(obs, different, axis=0))
-        chosen = policy.choose(asked, np.repeat(slots, different)).numpy()
-        actions = spaces.action.to_env(chosen).reshape(len(obs), different, -1)
+        chosen = policy.decide(asked, np.repeat(slots, different)).numpy()
+        actions = decided.to_env(chosen).reshape(len(obs), different, *ahead, -1)
         return np.repeat(actions, n // different, axis=1)
 
     which = f"{choice_of('agent', saved.config.agent).name} {saved.config.agent.policies.get(name, name)}"
@@ -55,6 +58,7 @@ def open_run(config: RunPriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any
         module=PolicyModule(saved, name).eval() if alone and not stochastic else None,
         stochastic=stochastic,
         stateful=inner is not None and inner.stateful,
+        chunk=chunk,
         close=saved.close,
     )
 

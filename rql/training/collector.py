@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from rql.agents.base import Agent
+from rql.agents.plans import Plans
+from rql.config.networks import ChunkConfig
 from rql.data.columns import ACTION, OBS, PROPOSALS, REWARD, TERMINATED
 from rql.data.recorder import EpisodeRecorder
 from rql.data.replay import EnvStep
@@ -43,10 +45,12 @@ class Collector:
         recorder: EpisodeRecorder | None,
         correlation: float = 0.0,
         proposer: Proposer | None = None,
+        chunk: ChunkConfig | None = None,
     ) -> None:
         """`correlation` is that of the noise of a continuous action with the one before; `proposer` asks the prior of
-        an agent that finetunes another policy.
+        an agent that finetunes another policy, `chunk` what is decided on at once.
         """
+        self._plans = Plans(chunk) if chunk is not None and chunk.length > 1 else None
         self._proposer, self._proposals = proposer, np.zeros(0, np.float32)
         self._exploration = CorrelatedNoise(correlation)
         self._agent, self._envs, self._spaces = agent, envs, spaces
@@ -60,12 +64,7 @@ class Collector:
         if self._obs is None:
             self._begin(self._envs.reset())
         assert self._obs is not None
-        acting = self._agent.policies[policy]
-        noise = self._exploration(acting.noise(self._envs.num_envs, self._generator))
-        obs = torch.from_numpy(seen(self._obs)).to(self._generator.device)
-        if self._proposer:
-            noise |= {PROPOSALS: torch.from_numpy(self._proposals).to(obs.device)}
-        action = acting.act(state, obs, noise, False).cpu().numpy()
+        action = self._actions(state, policy)
         native_action = self._spaces.action.to_env(action)
         try:
             native, reward, terminated, truncated, infos = self._envs.step(native_action)
@@ -76,6 +75,8 @@ class Collector:
             self._recorder.follow(native_action, native, reward, terminated, truncated, infos)
         done = terminated | truncated
         self._exploration.end(done)
+        if self._plans:
+            self._plans.begin(np.flatnonzero(done))
         following = self._spaces.observation.stored(native)
         next_obs = last_observations(self._spaces.observation, following, done, infos)
         columns = {OBS: self._obs, ACTION: action, REWARD: reward, TERMINATED: terminated}
@@ -90,6 +91,7 @@ class Collector:
             "returns": self._returns,
             "generator": self._generator.get_state(),
             "exploration": self._exploration.last,
+            "plans": self._plans.saved_state() if self._plans else None,
             "envs": self._envs.saved_state(),
             "recorder": self._recorder.saved_state() if self._recorder else None,
             "proposals": self._proposals,
@@ -114,6 +116,8 @@ class Collector:
         first = self._envs.load(envs, drop_seed)
         if first is None:
             self._proposals = saved["proposals"]
+            if self._plans:
+                self._plans.load(saved["plans"])
             self._obs, self._returns = saved["obs"], saved["returns"]
             return True
         logger.warning(DROPPED)
@@ -128,10 +132,33 @@ class Collector:
             self._proposals = self._proposer.propose(seen(self._obs))
         self._returns[:] = 0.0
         self._exploration.last = None
+        if self._plans:
+            self._plans.begin(np.arange(self._envs.num_envs))
         if self._recorder:
             self._recorder.drop()
             for index in range(self._envs.num_envs):
                 self._recorder.begin(index, native)
+
+    def _actions(self, state: Any, policy: str) -> NDArray[Any]:
+        """The next action of every environment, decided now or with those before."""
+        everywhere = np.arange(self._envs.num_envs)
+        if self._plans is None:
+            return self._decisions(state, policy, everywhere)
+        due = self._plans.due(everywhere)
+        if len(due):
+            self._plans.decide(due, self._decisions(state, policy, due))
+        return self._plans.next(everywhere)
+
+    def _decisions(self, state: Any, policy: str, which: NDArray[np.int64]) -> NDArray[Any]:
+        """What a policy decides in these environments."""
+        assert self._obs is not None
+        acting = self._agent.policies[policy]
+        noise = self._exploration(acting.noise(len(which), self._generator))
+        obs = torch.from_numpy(seen(self._obs)[which]).to(self._generator.device)
+        if self._proposer:
+            noise |= {PROPOSALS: torch.from_numpy(self._proposals[which]).to(obs.device)}
+        decisions: NDArray[Any] = acting.act(state, obs, noise, False).cpu().numpy()
+        return decisions
 
     def _with_proposals(self, step: EnvStep) -> EnvStep:
         """The step with what the prior proposed at it and at what it led to, also where that was an episode's last."""

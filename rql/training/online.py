@@ -17,7 +17,7 @@ from rql.envs.spaces import Spaces
 from rql.envs.training import TrainingEnvs
 from rql.method.schedules import completed, linear
 from rql.nn.normalizer import Normalizer
-from rql.priors.base import TRAINING, Prior, Proposer, count_of, prior_draws
+from rql.priors.base import TRAINING, Prior, Proposer, asked_for, prior_draws
 from rql.training.collector import Collector
 from rql.training.progress import Progress
 from rql.training.trainer import Trainer
@@ -50,16 +50,16 @@ class OnlineTrainer(Trainer):
         super().__init__(agent, stage, state, steps, config.online.eval_every, updates, reward, config)
         device = state.updates.device
         self._data, self._config = data, config
-        capacity = min(config.replay.capacity, self.total + envs.num_envs * config.q.n_step)
-        asked = count_of(config), prior_draws(config.seed), TRAINING
+        capacity = min(config.replay.capacity, self.total + envs.num_envs * config.n_step)
+        asked = (*asked_for(config), prior_draws(config.seed), TRAINING)
         proposer = Proposer(prior, spaces, *asked) if prior else None
-        fields = collected_fields(spaces, count_of(config) if prior else 0)
-        self.replay = ReplayBuffer(fields, capacity, envs.num_envs, config.q.n_step, device)
+        fields = collected_fields(spaces, asked_for(config) if prior else None)
+        self.replay = ReplayBuffer(fields, capacity, envs.num_envs, config.n_step, device)
         self.envs = envs
         recorder = EpisodeRecorder(journal, envs.num_envs) if journal else None
         collect = generator(config.seed, "collect", device)
         correlation = config.online.noise_correlation
-        self._collector = Collector(agent, envs, spaces, collect, recorder, correlation, proposer)
+        self._collector = Collector(agent, envs, spaces, collect, recorder, correlation, proposer, config.chunk)
         self._fresh = not float(state.updates)
         self._warm_until, self._owed, self._returns = config.online.first_update, 0.0, list[float]()
         self._normalized = 0

@@ -47,8 +47,8 @@ class Trainer(ABC):
         self.executor = Executor(stage.cycle, config.compile, config.precision, updates)
         self._every, self._log_every = every, config.tracking.log_every
         self._batch_size, device = config.batch_size, state.updates.device
-        n_step = config.q.n_step if stage.n_step is None else stage.n_step
-        self._draw = Draw(n_step, config.q.discount, needs=agent.needs, reward=reward)
+        n_step = config.n_step if stage.n_step is None else stage.n_step
+        self._draw = Draw(n_step, config.q.discount, config.chunk.length, agent.needs, reward)
         self._begun_at = {name: int(part.steps) for name, part in _learned_parts(state)}
         self._draws = generator(config.seed, stage.info.name, device)
         self._diagnosis_draws = generator(config.seed, f"{stage.info.name} diagnosis", device)

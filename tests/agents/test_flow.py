@@ -75,7 +75,10 @@ def test_a_flow_is_finetuned(composition: str, cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["policy=flow"], "composition=amortized is not possible: residual or resample: the density of policy=flow"),
+        (
+            ["policy=flow"],
+            "composition=amortized is not possible: residual or resample: policy=flow is composed by its samples",
+        ),
         (["policy=flow", "composition=resample", "target=soft", "cql=strong"], "cql.alpha=5.0 is not possible: 0 with"),
         (["policy=flow", "composition=residual", "agent=bc"], "policy.name=flow is not possible: auto with agent=bc"),
         (["policy=flow", "composition=residual", "env=cartpole", "cql=off"], "for the actions are discrete"),

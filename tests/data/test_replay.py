@@ -193,10 +193,8 @@ def test_what_lies_further_ahead_is_gathered_and_masked_at_the_end_of_an_episode
         t = number[tuple(obs)]
         end = int(data.ends[np.searchsorted(data.ends, t, side="right")])
         mask = [float(t + i < end) for i in range(3)]
-        assert batch.extra["actions_mask"][row].tolist() == mask
-        assert batch.extra["actions"][row].tolist() == [
-            data.action[t + i].tolist() if m else [0.0] for i, m in enumerate(mask)
-        ]
+        assert batch.extra["action_mask"][row].tolist() == mask
+        assert batch.action[row].tolist() == [float(data.action[t + i, 0]) if m else 0.0 for i, m in enumerate(mask)]
         assert batch.extra["next_action_mask"][row] == float(t + 2 < end)
         assert batch.extra["next_action"][row].tolist() == (data.action[t + 2].tolist() if t + 2 < end else [0.0])
         paid = sum(0.9**i * float(reward) for i, reward in enumerate(data.reward[t:end]))

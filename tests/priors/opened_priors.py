@@ -9,7 +9,7 @@ from pathlib import Path
 from conftest import TINY, compose_config
 
 from rql.envs.make import inspect_env
-from rql.priors.base import FILLING, Prior, Proposer, open_prior, prior_draws
+from rql.priors.base import FILLING, Prior, Proposer, asked_for, open_prior, prior_draws
 
 FINETUNE = ("experiment=finetune", *(one for one in TINY if not one.startswith(("dataset.", "bc.", "offline."))))
 
@@ -28,4 +28,4 @@ def opened(*overrides: str) -> Iterator[tuple[Prior, Proposer]]:
     env.close()
     assert prior is not None
     with closing(prior):
-        yield prior, Proposer(prior, spaces, 1, prior_draws(0), FILLING)
+        yield prior, Proposer(prior, spaces, *asked_for(config), prior_draws(0), FILLING)

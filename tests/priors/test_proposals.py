@@ -52,7 +52,7 @@ def assert_as_proposed(batch: Batch) -> None:
 
 def collecting(policy: Prior, envs: TrainingEnvs, config: Config) -> tuple[Collector, Any]:
     agent = build_agent(config, TEST_SPACES, CPU)
-    proposer = Proposer(policy, TEST_SPACES, 1, prior_draws(0), TRAINING)
+    proposer = Proposer(policy, TEST_SPACES, 1, 1, prior_draws(0), TRAINING)
     draws = torch.Generator().manual_seed(0)
     collector = Collector(agent, envs, TEST_SPACES, draws, None, proposer=proposer)
     return collector, first_state(agent, TEST_SPACES)
@@ -62,7 +62,7 @@ def test_a_prior_with_a_memory_is_led_through_10_000_steps_of_episodes_of_either
     """Evaluations of other episodes come in between, and batches hold what was proposed at both of their states."""
     policy, prior = strict()
     config = config_of(tmp_path)
-    replay = ReplayBuffer(collected_fields(TEST_SPACES, 1), 500, ENVS, 3, CPU)
+    replay = ReplayBuffer(collected_fields(TEST_SPACES, (1, 1)), 500, ENVS, 3, CPU)
     others = SyncVectorEnv([Counter] * 2, autoreset_mode=AutoresetMode.DISABLED)
     with closing(TrainingEnvs(replace(CONFIG, num_envs=ENVS), seed=0)) as envs:
         collector, state = collecting(prior, envs, config)
@@ -79,7 +79,7 @@ def test_a_prior_with_a_memory_is_led_through_10_000_steps_of_episodes_of_either
 
 
 def _evaluate(prior: Prior, envs: Any) -> None:
-    asking = Proposer(prior, TEST_SPACES, 1, prior_draws(0), EVALUATION)
+    asking = Proposer(prior, TEST_SPACES, 1, 1, prior_draws(0), EVALUATION)
 
     def act(obs: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(asking.propose(obs.numpy())[:, 0])
@@ -91,7 +91,7 @@ def _evaluate(prior: Prior, envs: Any) -> None:
 def test_it_raises_where_it_is_not_reset() -> None:
     """Or the test above could not fail."""
     policy, prior = strict()
-    asking = Proposer(prior, TEST_SPACES, 1, prior_draws(0), TRAINING)
+    asking = Proposer(prior, TEST_SPACES, 1, 1, prior_draws(0), TRAINING)
     obs = np.array([[4, step, 0] for step in range(3)], np.float32)
     asking.propose(obs[:1])
     asking.propose(obs[1:2])
@@ -106,14 +106,14 @@ def test_it_raises_where_it_is_not_reset() -> None:
 
 def test_a_buffer_that_was_saved_proposes_as_before(tmp_path: Path) -> None:
     _, prior = strict()
-    replay = ReplayBuffer(collected_fields(TEST_SPACES, 1), 200, 2, 2, CPU)
+    replay = ReplayBuffer(collected_fields(TEST_SPACES, (1, 1)), 200, 2, 2, CPU)
     with closing(TrainingEnvs(replace(CONFIG, num_envs=2), seed=1)) as envs:
         collector, state = collecting(prior, envs, config_of(tmp_path))
         for _ in range(150):
             collected = collector.step(state, "final")
             assert collected.step is not None
             replay.append(collected.step)
-    again = ReplayBuffer(collected_fields(TEST_SPACES, 1), 200, 2, 2, CPU)
+    again = ReplayBuffer(collected_fields(TEST_SPACES, (1, 1)), 200, 2, 2, CPU)
     again.restore(replay.since(0), replay.saved_state())
     for one, other in zip(*(list(_drawn(buffer)) for buffer in (replay, again)), strict=True):
         assert torch.equal(one, other)

@@ -17,7 +17,7 @@ from rql.agents.rql.residual import Residual, RQLHyperparameters, RQLState, with
 from rql.agents.rql.schedule import RQLSchedule
 from rql.agents.statistics import Statistics
 from rql.config.agents.rql import RQLConfig
-from rql.data.batch import NEXT_PROPOSALS, Batch
+from rql.data.batch import ACTION_MASK, NEXT_PROPOSALS, Batch
 from rql.data.columns import PROPOSALS
 from rql.method.actions import WeightedActions
 from rql.method.losses import cql_loss, td_loss
@@ -116,7 +116,7 @@ class RQL:
         obs = state.normalizer(batch.obs)
 
         def loss(params: Params) -> Loss:
-            value = self.residual.prior.loss(params, obs, batch.action, noise)
+            value = self.residual.prior.loss(params, obs, batch.action, batch.extra.get(ACTION_MASK), noise)
             return value, {"loss": value}
 
         bc, metrics = descend(state.bc, loss, hparams.bc_learning_rate)
@@ -156,7 +156,7 @@ class RQL:
         self, state: RQLState, batch: Batch, noise: Noise, hparams: RQLHyperparameters
     ) -> tuple[RQLState, Metrics]:
         """One update of Q_R and Q̄ alone."""
-        state = self.scheduled(state, hparams)
+        state, batch = self.scheduled(state, hparams), self._completed(state, batch)
         target, metrics = self._target(state, batch, noise, hparams)
         state, of_critic = self._update_critic(state, batch, target, noise, hparams)
         metrics |= of_critic | {"beta": state.beta}
@@ -197,7 +197,7 @@ class RQL:
 
     def diagnose(self, state: RQLState, batch: Batch, noise: Noise) -> Metrics:
         """Metrics of π_final and Q_R at the states of a batch."""
-        obs = state.normalizer(batch.obs)
+        obs, batch = state.normalizer(batch.obs), self._completed(state, batch)
         bc = self.residual.bc(state, obs, batch.extra.get(PROPOSALS))
         metrics = self.composition.diagnose(state, obs, bc, noise)
         if self.adaptive_beta:
@@ -207,6 +207,17 @@ class RQL:
         if self.residual.prior.dense:
             metrics["bc_log_prob"] = bc.log_prob(batch.action).mean()
         return metrics
+
+    def _completed(self, state: RQLState, batch: Batch) -> Batch:
+        """The batch with actions of π_BC where those of a decision go beyond the end of an episode.
+
+        They change nothing, and Q_R must not know the end by them: π_BC would have planned them.
+        """
+        mask = batch.extra.get(ACTION_MASK)
+        if mask is None:
+            return batch
+        planned = self.residual.bc(state, state.normalizer(batch.obs), batch.extra.get(PROPOSALS)).mode()
+        return batch._replace(action=torch.where(mask > 0, batch.action, planned))
 
     def _target(
         self, state: RQLState, batch: Batch, noise: Noise, hparams: RQLHyperparameters

@@ -9,6 +9,7 @@ from rql.agents.networks import (
     build_correction,
     build_critics,
     build_flow,
+    build_mixture,
     build_policy,
     build_value,
     ensemble_of,
@@ -19,7 +20,7 @@ from rql.agents.rql.agent import RQL, NextValue
 from rql.agents.rql.baseline import NoBaseline, ValueBaseline
 from rql.agents.rql.composition import Amortized, Resampled
 from rql.agents.rql.correction import Corrected
-from rql.agents.rql.prior import ClonedPrior, FlowPrior, GivenPrior
+from rql.agents.rql.prior import ClonedPrior, FlowPrior, GivenPrior, MixturePrior
 from rql.agents.rql.residual import Residual
 from rql.agents.rql.schedule import RQLSchedule, kl_budget
 from rql.config.choices import PolicyClass
@@ -71,6 +72,8 @@ def _policy(config: Config, spaces: Spaces, device: torch.device) -> nn.Module:
         return nn.Identity()
     if config.policy.name is PolicyClass.flow:
         return build_flow(config.network.actor, spaces, device)
+    if config.policy.name is PolicyClass.mixture:
+        return build_mixture(config.policy, config.network.actor, spaces, device)
     return build_policy(config.policy, config.network, spaces, device)
 
 
@@ -79,6 +82,8 @@ def _prior(config: Config, spaces: Spaces, policy: nn.Module) -> ClonedPrior:
         return GivenPrior(policy)
     if config.policy.name is PolicyClass.flow:
         return FlowPrior(policy, config.policy.flow_steps, spaces.action.width)
+    if config.policy.name is PolicyClass.mixture:
+        return MixturePrior(policy)
     return ClonedPrior(uniform_policy(spaces) if config.policy.name is PolicyClass.uniform else policy)
 
 

@@ -1,4 +1,4 @@
-"""π_BC: a clone whose density is known, a clone that is sampled by a flow, or another policy that proposes actions."""
+"""π_BC: a clone that is composed by its density or by its samples, or another policy that proposes actions."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ class ClonedPrior:
     needs: ClassVar[frozenset[str]] = frozenset()
     """What batches need beside their columns."""
     dense: ClassVar[bool] = True
-    """Whether its density is known."""
+    """Whether it is composed by its density; by its samples otherwise."""
 
     def initial(self) -> Params:
         """The parameters before anything was learned."""
@@ -37,9 +37,19 @@ class ClonedPrior:
         """The random numbers of one `loss`."""
         return {}
 
-    def loss(self, params: Params, obs: Tensor, action: Tensor, noise: Noise) -> Tensor:
-        """L_BC at observations (B, obs_dim) and the actions that were demonstrated there."""
-        return bc_loss(apply(self.network, params, obs), action)
+    def loss(self, params: Params, obs: Tensor, action: Tensor, mask: Tensor | None, noise: Noise) -> Tensor:
+        """L_BC at observations (B, obs_dim) and the actions (B, d) that were demonstrated there.
+
+        Where there is a `mask` (B, d), a 0 stands for what was not.
+        """
+        return bc_loss(apply(self.network, params, obs), action, mask)
+
+
+@dataclass(frozen=True)
+class MixturePrior(ClonedPrior):
+    """A mixture of Gaussians, whose KL from another distribution has no closed form."""
+
+    dense: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -61,11 +71,11 @@ class FlowPrior(ClonedPrior):
         """Where the flow of each action begins, and the moment at which its velocity is learned."""
         return {"start": normal((batch, self.dims), generator), "time": uniform((batch, 1), generator)}
 
-    def loss(self, params: Params, obs: Tensor, action: Tensor, noise: Noise) -> Tensor:
+    def loss(self, params: Params, obs: Tensor, action: Tensor, mask: Tensor | None, noise: Noise) -> Tensor:
         """The loss of flow matching."""
         start, time = noise["start"], noise["time"]
         velocity = apply(self.network, params, obs, torch.lerp(start, action, time), time)
-        return flow_loss(velocity, start, action)
+        return flow_loss(velocity, start, action, mask)
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def merged_stages(tables: Iterable[AgentTable]) -> list[StageInfo]:
     return [stage if len(labels[stage.name]) == 1 else replace(stage, label=stage.name) for stage in merged]
 
 
-METHOD_SECTIONS = ("prior", "policy", "bc", "baseline", "cql", "beta", "composition", "target")
+METHOD_SECTIONS = ("prior", "policy", "chunk", "bc", "baseline", "cql", "beta", "composition", "target")
 """Sections of the configuration that not every agent reads."""
 
 CLONING = StageInfo("bc", "behaviour cloning", "bc", "π_BC", StageData.demonstrations, baseline=True)

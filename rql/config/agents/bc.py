@@ -14,4 +14,4 @@ class BCAgentConfig(AgentConfig):
 
     stages: ClassVar[tuple[StageInfo, ...]] = (CLONING,)
     policies: ClassVar[dict[str, str]] = {"bc": "π_BC"}
-    reads: ClassVar[frozenset[str]] = frozenset({"bc", "policy"})
+    reads: ClassVar[frozenset[str]] = frozenset({"bc", "policy", "chunk"})
