@@ -170,8 +170,9 @@ def some_episodes(count: int) -> list[EpisodeBuffer]:
 
 def transitions(spaces: Spaces, count: int = 64) -> Transitions:
     rng = np.random.default_rng(0)
-    discrete = isinstance(spaces.action, DiscreteSpec)
-    action = rng.integers(4, size=count) if discrete else rng.uniform(-1, 1, (count, 2)).astype(np.float32)
+    spec = spaces.action
+    discrete = isinstance(spec, DiscreteSpec)
+    action = rng.integers(4, size=count) if discrete else rng.uniform(-1, 1, (count, spec.width)).astype(np.float32)
     obs = rng.normal(2.0, 3.0, (count + 1, 3)).astype(np.float32)
     flags = np.zeros(count, dtype=np.bool_)
     return transitions_of(spaces, obs[:-1], action, rng.normal(size=count), obs[1:], flags, flags)

@@ -53,7 +53,7 @@ class Plans:
 
     def saved_state(self) -> dict[str, Any]:
         """All that decides how they are carried out."""
-        return {"decisions": self._decisions, "made": self._made}
+        return {"decisions": self._decisions.copy(), "made": self._made.copy()}
 
     def load(self, saved: dict[str, Any]) -> None:
         """Go on from `saved_state`."""

@@ -56,13 +56,11 @@ class ChunkConfig:
         return self.length if self.execute is None else self.execute
 
     def check(self, config: WholeConfig) -> Iterator[Check]:
-        """Whether the agent decides on several actions, and so many are made."""
-        agent, single = choice_of("agent", config.agent).name, self.length == 1
-        several = "chunk" in config.agent.reads
-        yield "chunk.length", self.length, single or several, f"1 with agent={agent}; rql and bc take more"
+        """Whether so many are made, with noise of their own."""
         yield "chunk.execute", self.execute, self.executed <= self.length, f"at most chunk.length={self.length}"
         noise = config.online.noise_correlation
-        yield "online.noise_correlation", noise, single or not noise, "0 where chunk.length is above 1"
+        single = self.length == 1 or not noise
+        yield "online.noise_correlation", noise, single, "0 where chunk.length is above 1"
 
 
 @register("network/actor", "mlp", "rql.nn.mlp:actor_mlp")

@@ -51,8 +51,10 @@ def _of_several(config: Config) -> Iterator[Check]:
     """What concerns sections that know nothing of each other."""
     envs, steps = config.env.num_envs, config.online.env_steps
     prior, agent = choice_of("prior", config.prior).name, choice_of("agent", config.agent).name
-    reading = reads(type(config.agent), "prior")
-    yield "prior", prior, prior == "bc" or reading, f"bc with agent={agent}, which finetunes its own clone or none"
+    given, several = (reads(type(config.agent), section) for section in ("prior", "chunk"))
+    yield "prior", prior, prior == "bc" or given, f"bc with agent={agent}, which finetunes its own clone or none"
+    length = config.chunk.length
+    yield "chunk.length", length, length == 1 or several, f"1 with agent={agent}, which decides on one action at a time"
     if config.policy.name is PolicyClass.uniform:
         yield "bc.updates", config.bc.updates, config.bc.updates == 0, "0, for policy=uniform clones nothing"
     capacity, least = config.replay.capacity, envs * max(1, config.n_step)

@@ -60,7 +60,7 @@ class Draw:
     """γ of the sum of rewards."""
     horizon: int = 1
     """Steps of which `action` holds the actions. Where it is above 1, `extra["action_mask"]`, of the same shape, is 1
-    for those that were made in the episode, and 0 for those after it, which are 0.
+    for those that were made in the episode, and 0 for those after its end or after the newest step, which are 0.
     """
     needs: frozenset[str] = frozenset()
     """Names of what else `extra` is to hold, (B, …) each: further columns of the data set, or

@@ -102,18 +102,9 @@ class Mixture(NamedTuple):
     """(..., K, d)."""
 
     def sample(self, noise: Tensor) -> Tensor:
-        """An action for each standard normal `noise`, (..., d).
-
-        The first number of the noise, made uniform, says which component is drawn. Within the share of that component
-        it is uniform again, and made normal again.
-        """
-        share, weights = _cdf(noise[..., 0]), self.logits.softmax(-1)
-        upper = weights.cumsum(-1)
-        drawn = (share.unsqueeze(-1) >= upper[..., :-1]).sum(-1, keepdim=True)
-        weight, last = (one.expand(*drawn.shape[:-1], -1).gather(-1, drawn).squeeze(-1) for one in (weights, upper))
-        within = (1.0 + (share - last) / weight).clamp(1e-6, 1.0 - 1e-6)
-        first = math.sqrt(2.0) * (2.0 * within - 1.0).erfinv()
-        return self._drawn(drawn).sample(torch.cat([first.unsqueeze(-1), noise[..., 1:]], dim=-1))
+        """An action for each standard normal `noise`, (..., 1 + d): its first number says which component is drawn."""
+        share, upper = 0.5 * (1.0 + (noise[..., :1] * math.sqrt(0.5)).erf()), self.logits.softmax(-1).cumsum(-1)
+        return self._drawn((share >= upper[..., :-1]).sum(-1, keepdim=True)).sample(noise[..., 1:])
 
     def mode(self) -> Tensor:
         """The most probable latent action of the component that is drawn most often, squashed: (..., d)."""
@@ -264,11 +255,6 @@ def log_slope(latent: Tensor) -> Tensor:
 def _log_slopes(latent: Tensor) -> Tensor:
     """Of each component, (..., d)."""
     return 2.0 * (math.log(2.0) - latent - softplus(-2.0 * latent))
-
-
-def _cdf(value: Tensor) -> Tensor:
-    """Φ, the distribution function of the standard normal distribution."""
-    return 0.5 * (1.0 + (value * math.sqrt(0.5)).erf())
 
 
 ContinuousDistribution = SquashedGaussian | Uniform

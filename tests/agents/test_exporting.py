@@ -37,7 +37,7 @@ def test_an_exported_policy_acts_as_the_agent_does(
         out = tmp_path / f"{which}.out"
         assert export.main([str(folder), "--to", to, "--out", str(out), "--policy", which]) == 0
         act, saved = load_exported(out.read_bytes(), to), open_agent(folder)
-        expected = spaces.action.to_env(saved.agent.policies[which].act(saved.state, obs, {}, True).numpy())
+        expected = saved.decided.to_env(saved.agent.policies[which].act(saved.state, obs, {}, True).numpy())
         for rows in (slice(0, 1), slice(0, 7)):
             action = act(obs[rows]).numpy()
             assert action.dtype == expected.dtype and np.allclose(action, expected[rows], atol=1e-5)

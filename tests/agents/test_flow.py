@@ -1,4 +1,4 @@
-"""`policy=flow`: a clone of several ways, sampled by a flow."""
+"""`policy=flow` and `policy=mixture`: clones of several ways, composed by their samples."""
 
 import pytest
 import torch
@@ -46,9 +46,9 @@ def two_ways(draws: torch.Generator) -> Batch:
     return Batch(zeros, action, flags, zeros, flags, steps=torch.ones(256))
 
 
-def test_it_clones_both_ways_where_a_gaussian_clones_their_middle() -> None:
+def test_they_clone_both_ways_where_a_gaussian_clones_their_middle() -> None:
     draws, sides = torch.Generator().manual_seed(0), {}
-    for policy in ("flow", "squashed_gaussian"):
+    for policy in ("flow", "mixture", "squashed_gaussian"):
         chosen = [f"policy={policy}", "composition=residual", "cql=off", "baseline=none", "bc.learning_rate=3e-3"]
         setup = Setup(CONTINUOUS, *chosen)
         state = setup.state
@@ -56,12 +56,13 @@ def test_it_clones_both_ways_where_a_gaussian_clones_their_middle() -> None:
             noise = setup.agent.clone_noise(256, setup.hparams, draws)
             state = setup.agent.clone(state, two_ways(draws), noise, setup.hparams)[0]
         setup.state, obs = state, torch.zeros(1000, 3)
-        actions = setup.act("bc", obs, {"action": torch.randn(1000, 2, generator=draws)}, False)
+        actions = setup.act("bc", obs, setup.agent.policies["bc"].noise(1000, draws), False)
         near = (actions[:, 1].abs() - 0.6).abs() < 0.2
         sides[policy] = near.float().mean().item(), (actions[near, 1] > 0).float().mean().item()
-        if policy == "flow":
+        if policy != "squashed_gaussian":
             assert setup.act("bc", obs[:1], {}, True)[0, 1].abs().item() == pytest.approx(0.6, abs=0.2)
-    assert sides["flow"][0] > 0.9 and 0.35 < sides["flow"][1] < 0.65
+    for policy in ("flow", "mixture"):
+        assert sides[policy][0] > 0.85 and 0.35 < sides[policy][1] < 0.65
     assert sides["squashed_gaussian"][0] < 0.6
 
 
@@ -82,9 +83,11 @@ def test_a_flow_is_finetuned(composition: str, cli: Cli) -> None:
         (["policy=flow", "composition=resample", "target=soft", "cql=strong"], "cql.alpha=5.0 is not possible: 0 with"),
         (["policy=flow", "composition=residual", "agent=bc"], "policy.name=flow is not possible: auto with agent=bc"),
         (["policy=flow", "composition=residual", "env=cartpole", "cql=off"], "for the actions are discrete"),
+        (["policy=mixture", "agent=bc", "composition=residual"], "policy.name=mixture is not possible: auto with"),
+        (["policy=mixture", "composition=residual", "policy.components=1"], "policy.components=1 is not possible"),
     ],
 )
-def test_what_a_flow_cannot_do_is_refused(
+def test_what_they_cannot_do_is_refused(
     overrides: list[str], said: str, cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):

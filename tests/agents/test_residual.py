@@ -200,7 +200,7 @@ def test_the_scale_of_q_is_that_of_the_clone_wherever_the_policy_has_gone() -> N
 
 
 def latent_gain(dims: int, score: Callable[[Tensor], Tensor]) -> Tensor:
-    actions = ContinuousActions(dims, 2, 1, 256, on_policy=False, normalized=True)
+    actions = ContinuousActions(dims, 2, 1, 256, on_policy=False, normalized=True, draws=dims)
     bc = SquashedGaussian(torch.full((3, dims), 0.2), torch.full((3, dims), -1.5))
     chosen = actions.mode(bc, score)
     assert chosen.actions.shape == (3, 1, dims)

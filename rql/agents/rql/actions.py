@@ -101,38 +101,40 @@ class ContinuousActions:
         candidates: int,
         on_policy: bool,
         normalized: bool,
+        draws: int,
     ) -> None:
         """`candidates` is N of the resample composition; 0 where a network π_θ acts. `on_policy` asks for targets on
-        actions of π_θ alone, `normalized` for the variance of Q.
+        actions of π_θ alone, `normalized` for the variance of Q. `draws` are the random numbers of an action of π_BC.
         """
         self.on_policy, self.normalized = on_policy, normalized
-        self.dims, self.target_samples, self.cql_samples = dims, target_samples, cql_samples
+        self.dims, self.draws = dims, draws
+        self.target_samples, self.cql_samples = target_samples, cql_samples
         self.num_candidates = candidates
-        half = torch.randn(((candidates + 1) // 2, dims), generator=torch.Generator().manual_seed(0))
+        half = torch.randn(((candidates + 1) // 2, draws), generator=torch.Generator().manual_seed(0))
         self._mode_draws = torch.cat([half, -half])
 
     def update_noise(self, batch: int, conservative: bool, generator: torch.Generator) -> Noise:
         """The random numbers of one update; `conservative` asks for those of the CQL term too."""
-        noise = {"prior": normal((batch, self.target_samples, self.dims), generator)}
+        noise = {"prior": normal((batch, self.target_samples, self.draws), generator)}
         if self.normalized:
-            noise["scale"] = normal(self.scale_shape(batch), generator)
+            noise["scale"] = normal((*self.scale_shape(batch), self.draws), generator)
         if conservative:
             noise["space_uniform"] = uniform((batch, self.cql_samples, self.dims), generator)
             noise["space_normal"] = normal((batch, self.cql_samples, self.dims), generator)
         return noise
 
-    def scale_shape(self, batch: int) -> tuple[int, int, int]:
-        """Of the actions on which the variance of Q is measured: (states, actions of each, d)."""
-        return -(-batch // SCALE_STATES), SCALE_SAMPLES, self.dims
+    def scale_shape(self, batch: int) -> tuple[int, int]:
+        """Of the actions on which the variance of Q is measured: (states, actions of each)."""
+        return -(-batch // SCALE_STATES), SCALE_SAMPLES
 
     def diagnosis_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one `prior` with samples enough to tell something."""
         samples = max(self.target_samples, DIAGNOSIS_SAMPLES)
-        return {"prior": normal((batch, samples, self.dims), generator)}
+        return {"prior": normal((batch, samples, self.draws), generator)}
 
     def act_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one action for each of `batch` states."""
-        noise = {"action": normal((batch, self.dims), generator)}
+        noise = {"action": normal((batch, self.draws), generator)}
         if self.num_candidates:
             noise |= self.candidate_noise(batch, generator)
             noise["uniform"] = uniform((batch, self.num_candidates), generator)
@@ -140,7 +142,7 @@ class ContinuousActions:
 
     def candidate_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of `candidates`."""
-        return {"candidates": normal((batch, self.num_candidates, self.dims), generator)}
+        return {"candidates": normal((batch, self.num_candidates, self.draws), generator)}
 
     def prior(self, bc: ContinuousDistribution, actor: SquashedGaussian | None, noise: Noise) -> WeightedActions:
         """Actions that stand for π_BC."""

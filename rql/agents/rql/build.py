@@ -162,7 +162,7 @@ def _actions(config: Config, spaces: Spaces, prior: ClonedPrior) -> ActionModel:
         what = f"at least 2 {allowed} target={name} is the value of π_BC"
         raise ConfigError("target.num_samples", config.target.num_samples, what)
     samples = config.target.num_samples, config.cql.num_samples, candidates
-    chosen = spaces.action.width, *samples, on_policy, config.q.normalize
+    chosen = spaces.action.width, *samples, on_policy, config.q.normalize, spaces.action.width + prior.further_draws
     if prior.dense:
         return ContinuousActions(*chosen)
     width = config.composition.width if isinstance(config.composition, ResidualConfig) else 0.0

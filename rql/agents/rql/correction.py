@@ -39,22 +39,22 @@ class Corrected(Resampled):
 
     def update_noise(self, batch: int, measured: bool, generator: torch.Generator) -> Noise:
         """An action of π_θ, and what widens the actions of an update."""
-        shape = batch, 1, self.actions.dims
-        noise = {"base": normal(shape, generator), "actor": normal(shape, generator)}
-        noise["width"] = normal((batch, self.actions.target_samples, self.actions.dims), generator)
+        dims, draws = self.actions.dims, self.actions.draws
+        noise = {"base": normal((batch, 1, draws), generator), "actor": normal((batch, 1, dims), generator)}
+        noise["width"] = normal((batch, self.actions.target_samples, dims), generator)
         if self.actions.normalized:
-            noise["scale_width"] = normal(self.actions.scale_shape(batch), generator)
+            noise["scale_width"] = normal((*self.actions.scale_shape(batch), dims), generator)
         return noise
 
     def act_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """The random numbers of one action for each of `batch` states."""
-        shape = batch, self.actions.dims
-        return {"action": normal(shape, generator), "width": normal(shape, generator)}
+        action, width = ((batch, count) for count in (self.actions.draws, self.actions.dims))
+        return {"action": normal(action, generator), "width": normal(width, generator)}
 
     def diagnosis_noise(self, batch: int, generator: torch.Generator) -> Noise:
         """Samples enough to tell something."""
         noise = self.actions.diagnosis_noise(batch, generator)
-        return noise | {"width": normal(tuple(noise["prior"].shape), generator)}
+        return noise | {"width": normal((*noise["prior"].shape[:-1], self.actions.dims), generator)}
 
     def target_actions(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise) -> WeightedActions:
         """Actions that stand for π_σ: its own, or with `target=policy` and `return` those of π_θ."""

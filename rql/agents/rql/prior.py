@@ -24,6 +24,8 @@ class ClonedPrior:
     """What batches need beside their columns."""
     dense: ClassVar[bool] = True
     """Whether it is composed by its density; by its samples otherwise."""
+    further_draws: ClassVar[int] = 0
+    """Random numbers that an action takes beyond one for each of its dimensions."""
 
     def initial(self) -> Params:
         """The parameters before anything was learned."""
@@ -50,6 +52,7 @@ class MixturePrior(ClonedPrior):
     """A mixture of Gaussians, whose KL from another distribution has no closed form."""
 
     dense: ClassVar[bool] = False
+    further_draws: ClassVar[int] = 1
 
 
 @dataclass(frozen=True)
