@@ -53,6 +53,7 @@ SLOW = ["bc.updates=100", "offline.updates=100", "online.env_steps=200"]
 DEMONSTRATED = ["dataset.episodes=2", "+env.kwargs.max_episode_steps=80"]
 SERVER = f"{sys.executable} {ROOT}/examples/serve_policy.py 1"
 SERVED = ["prior=process", f"prior.command='{SERVER}'", "bc.updates=0", "offline.updates=0"]
+CHUNKS = ["policy=flow", "composition=residual", "cql=off", "chunk.length=4", "chunk.execute=3"]
 OVERRIDES = {
     "pendulum": ["env=pendulum", "dataset.episodes=4", "env.num_envs=2", "online.noise_correlation=0.9"],
     "cartpole": ["env=cartpole", "dataset.episodes=4"],
@@ -61,10 +62,13 @@ OVERRIDES = {
     "td3_bc": ["agent=td3_bc", "env=pendulum", "dataset.episodes=4"],
     "metaworld": ["env=metaworld_push", *SLOW, *DEMONSTRATED],
     "ogbench": ["env=ogbench_cube_single", *SLOW, *DEMONSTRATED],
+    "chunks": ["env=pendulum", "dataset.episodes=4", "env.num_envs=2", *CHUNKS],
     "prior": ["experiment=finetune", "env=pendulum", "env.num_envs=2", *SERVED],
     "fetch": ["env=fetch_push", "dataset.id=rql-kills/fetch-v0", *SLOW, *COLLECTED],
 }
-"""Runs by name: residual Q-learning in three environments and over a policy in a process, other agents, and robots."""
+"""Runs by name: residual Q-learning in three environments, with chunks of a flow, and over a policy in a process; other
+agents, and robots.
+"""
 RANDOM = {"hopper": "hopper", "fetch": "fetch_push"}
 """Runs whose data are those of random actions, collected beforehand in an environment."""
 KILLS_A_RUN = 5

@@ -258,16 +258,16 @@ def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that is over."""
-    return _run(tmp_path_factory, "finished")
+    return run_once(tmp_path_factory, "finished")
 
 
 @pytest.fixture(scope="session")
 def cloned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that only cloned."""
-    return _run(tmp_path_factory, "cloned", "offline.updates=0", "online.env_steps=0")
+    return run_once(tmp_path_factory, "cloned", "offline.updates=0", "online.env_steps=0")
 
 
-def _run(tmp_path_factory: pytest.TempPathFactory, name: str, *overrides: str) -> Path:
+def run_once(tmp_path_factory: pytest.TempPathFactory, name: str, *overrides: str) -> Path:
     """The folder of a run for tests that only read it, or a copy of it."""
     directory = tmp_path_factory.mktemp(name) / "run"
     assert ended(in_another_process(*TINY, *overrides, f"hydra.run.dir={directory}"), 60) == 0

@@ -9,53 +9,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, Cli, metrics_of, summary_of, without_times
-from opened_priors import FINETUNE, command, opened
+from conftest import Cli, metrics_of, run_once, summary_of, without_times
+from forms import forms_of
+from opened_priors import FINETUNE, opened
 from saved_agents import refused
 
 from rql.agents.exporting import FORMATS, load_exported
 from rql.commands import export
 
-SERVED = """
-import sys
-sys.path.insert(0, {examples!r})
-import torch
-from serve_policy import serve
-policy = torch.jit.load({path!r})
-print("a policy may print what it likes")
-serve(lambda obs, n, seed, slots: policy(torch.from_numpy(obs)).numpy()[:, None].repeat(n, 1), name="served")
-"""
-LOADED = """
-import numpy as np
-import rql
 
-def make(path):
-    policy = rql.load_policy(path, "bc")
-    return lambda obs: policy.batch(obs)
-"""
+@pytest.fixture(scope="module")
+def cloned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that only cloned, with a network as everybody has it."""
+    plain = "network.actor.layer_norm=false"
+    return run_once(tmp_path_factory, "plain", "offline.updates=0", "online.env_steps=0", plain)
 
 
 @pytest.fixture(scope="module")
 def forms(cloned: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """The clone of one run in every form, as overrides."""
-    folder = tmp_path_factory.mktemp("forms")
-    for to in ("torchscript", "onnx"):
-        assert export.main([str(cloned), "--to", to, "--out", str(folder / to), "--policy", "bc"]) == 0
-    (folder / "served.py").write_text(SERVED.format(examples=str(ROOT / "examples"), path=str(folder / "torchscript")))
-    (folder / "loaded_clone.py").write_text(LOADED)
-    sys.path.append(str(folder))
-    target = ["prior.target=loaded_clone:make", f"+prior.kwargs.path={cloned}", "prior.trusted=true"]
-    return {
-        "run": ["prior=run", f"prior.run={cloned}", "prior.policy=bc"],
-        "torchscript": ["prior=torchscript", f"prior.path={folder / 'torchscript'}"],
-        "onnx": ["prior=onnx", f"prior.path={folder / 'onnx'}"],
-        "python": ["prior=python", *target],
-        "process": ["prior=process", f"prior.command='{command(folder / 'served.py')}'"],
-    }
+    return forms_of(cloned, tmp_path_factory.mktemp("forms"))
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
-@pytest.mark.parametrize("form", ["torchscript", "onnx", "python", "process"])
+@pytest.mark.parametrize("form", ["torchscript", "onnx", "sb3", "python", "process", "another environment"])
 def test_a_clone_acts_alike_in_every_form(form: str, forms: dict[str, list[str]]) -> None:
     obs = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
     with opened(*forms["run"]) as (_, own), opened(*forms[form]) as (prior, other):
@@ -177,12 +154,12 @@ def test_the_process_of_a_prior_ends_with_whoever_opened_it(
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", noted)
-    directory = cli(*FINETUNE, *forms["process"])
+    directory = cli(*FINETUNE, *forms["another environment"])
     rql.evaluate(directory, episodes=1)
     policy = rql.load_policy(directory)
-    assert [one.poll() is None for one in started if "served" in str(one.args)] == [False, False, True]
+    assert [one.poll() is None for one in started if "elsewhere" in str(one.args)] == [False, False, True]
     policy.close()
-    assert all(one.poll() is not None for one in started if "served" in str(one.args))
+    assert all(one.poll() is not None for one in started if "elsewhere" in str(one.args))
 
 
 def test_candidates_of_a_prior_that_samples_are_resampled(
