@@ -122,11 +122,11 @@ def play(
 
     An environment that finishes takes the next episode that no other has begun, so that every episode counts,
     however long it is, up to `step_limit` steps. `envs` must not reset by themselves. `check` is called before every
-    step, and may raise; `begin` is told of each episode that begins, by its environment. `decided` gives, by
-    environment, what a policy decided that decides on several actions at once.
+    step, and may raise; `begin` is told in which environments episodes begin. `decided` gives the decisions there of a
+    policy that decides on several actions at once.
     """
     count = envs.num_envs
-    episode, following = np.arange(count), count
+    episode = np.arange(count)
     obs = _reset(envs, episode, seed, np.ones(count, dtype=np.bool_), begin)
     results: EpisodeResults | None = None
     while (episode < episodes).any():
@@ -134,8 +134,7 @@ def play(
         flat = spaces.observation.flatten(obs)
         action = policy(torch.from_numpy(flat).to(device)).cpu().numpy()
         chosen = action if decided is None else decided(np.arange(count))
-        if results is None:
-            results = EpisodeResults.none_yet(episodes, flat, chosen)
+        results = results or EpisodeResults.none_yet(episodes, flat, chosen)
         playing = episode < episodes
         results.begin(episode[playing], flat[playing], chosen[playing])
         obs, reward, terminated, truncated, infos = envs.step(spaces.action.to_env(action))
@@ -145,10 +144,8 @@ def play(
         done = terminated | truncated
         long = playing & ~done & (results.lengths[np.minimum(episode, episodes - 1)] >= step_limit)
         results.cut += int(long.sum())
-        done |= long
-        if done.any():
-            for index in np.flatnonzero(done):
-                episode[index], following = following, following + 1
+        if (done := done | long).any():
+            episode[done] = episode.max() + 1 + np.arange(done.sum())
             obs = _reset(envs, episode, seed, done, begin)
     assert results is not None
     return results
