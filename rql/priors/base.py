@@ -75,7 +75,8 @@ class Proposer:
         """
         self._prior, self._spaces, self._count, self._length = prior, spaces, count, length
         self._draws, self._first = draws, first
-        self._begun: set[int] = set()
+        self._seen: dict[int, list[NDArray[np.float32]]] = {}
+        """By environment, the observations of the running episode, for a prior that remembers them."""
 
     @property
     def stateful(self) -> bool:
@@ -84,7 +85,7 @@ class Proposer:
 
     def begin(self, which: Slots) -> None:
         """An episode begins in these environments."""
-        self._begun.update(which.tolist())
+        self._seen.update({index: [] for index in which.tolist()})
         self._prior.reset(self._first + which)
 
     def propose(self, obs: NDArray[np.float32], which: Slots | None = None) -> Proposed:
@@ -95,11 +96,12 @@ class Proposer:
             PriorError: if the prior does not answer, or not with finite numbers of this shape.
         """
         which = np.arange(len(obs)) if which is None else which
-        if new := {*which.tolist()} - self._begun:
+        if new := {*which.tolist()} - self._seen.keys():
             self.begin(np.array(sorted(new)))
-        rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=self._draws)))
-        given = self._prior.sample(obs, self._count, rng, self._first + which)
-        return self._in_range(given, len(obs))
+        if self.stateful:
+            for index, seen in zip(which.tolist(), obs, strict=True):
+                self._seen[index].append(seen)
+        return self._in_range(self._asked(obs, which), len(obs))
 
     def given(self, obs: torch.Tensor, which: Slots | None = None) -> dict[str, torch.Tensor]:
         """What a policy gets beside its noise at observations (B, obs_dim) of some environments, or of all."""
@@ -110,13 +112,23 @@ class Proposer:
         """End what the prior needs."""
         self._prior.close()
 
-    def saved_state(self) -> Any:
-        """Its random numbers."""
-        return self._draws.get_state()
+    def saved_state(self) -> dict[str, Any]:
+        """Its random numbers, and what a prior that remembers was shown of the running episodes."""
+        seen = tuple(np.stack(self._seen[index]) for index in sorted(self._seen)) if self.stateful else ()
+        return {"draws": self._draws.get_state(), "seen": seen}
 
-    def load(self, saved: Any) -> None:
-        """Go on from `saved_state`."""
-        self._draws.set_state(saved)
+    def load(self, saved: dict[str, Any]) -> None:
+        """Go on from `saved_state`: a prior that remembers is shown the running episodes again, as it was."""
+        if saved["seen"]:
+            self.begin(np.arange(len(saved["seen"])))
+            for step in range(max(map(len, saved["seen"]))):
+                which = np.array([index for index, seen in enumerate(saved["seen"]) if step < len(seen)])
+                self.propose(np.stack([saved["seen"][index][step] for index in which]), which)
+        self._draws.set_state(saved["draws"])
+
+    def _asked(self, obs: NDArray[np.float32], which: Slots) -> Any:
+        rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=self._draws)))
+        return self._prior.sample(obs, self._count, rng, self._first + which)
 
     def _in_range(self, given: Any, batch: int) -> Proposed:
         spec, name = self._spaces.action, self._prior.name

@@ -108,12 +108,9 @@ class Collector:
         self._exploration.last = None if last is None else last.to(self._generator.device)
         if self._recorder and saved["recorder"]:
             self._recorder.load(saved["recorder"])
-        envs = saved["envs"]
         if self._proposer:
             self._proposer.load(saved["proposer"])
-            if self._proposer.stateful:  # what the prior remembers of the running episodes is lost
-                envs = envs | {"envs": None}
-        first = self._envs.load(envs, drop_seed)
+        first = self._envs.load(saved["envs"], drop_seed)
         if first is None:
             self._proposals = saved["proposals"]
             if self._plans:

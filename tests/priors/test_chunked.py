@@ -1,10 +1,13 @@
 """Priors that propose several actions at a time, to be made one after the other."""
 
+import json
+import random
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import kills
 import numpy as np
 import pytest
 import torch
@@ -143,3 +146,36 @@ def test_a_clone_of_chunks_is_finetuned_from_its_run_and_from_its_file(cli: Cli,
         assert ahead.shape == (5, 3, 1)
         for step in range(2):
             np.testing.assert_allclose(policy.batch(obs * (1 + step)), ahead[:, step], atol=1e-4)
+
+
+REMEMBERING = """
+import numpy as np
+
+class Counting:
+    chunk = 3
+    def __init__(self):
+        self.steps = {}
+    def reset(self, slots):
+        self.steps.update(dict.fromkeys(slots.tolist(), 0))
+    def sample(self, obs, n, rng, slots):
+        for slot in slots.tolist():
+            self.steps[slot] += 1
+        counted = np.array([self.steps[slot] for slot in slots.tolist()])
+        return np.sin(counted[:, None] + np.arange(3))[:, None, :, None].repeat(n, 1)
+"""
+
+
+def test_a_killed_run_over_a_prior_with_a_memory_ends_as_one_that_nobody_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "remembering.py").write_text(REMEMBERING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    named = ["prior=python", "prior.target=remembering:Counting", "prior.trusted=true", "bc.updates=0"]
+    chunk = ["chunk.length=3", "chunk.execute=2", "env.num_envs=2", "offline.updates=0", "online.env_steps=300"]
+    config = kills.compose_config(["experiment=finetune", "env=pendulum", *kills.SHORT, *named, *chunk])
+    whole = tmp_path / "whole"
+    kills.start(config, whole).join()
+    killed = kills.killed_run(config, tmp_path / "killed", 3, 0.4 * kills.seconds(whole), random.Random(0))
+    assert killed >= 2 and kills.differences(whole, tmp_path / "killed") == []
+    attempts = json.loads((tmp_path / "killed" / "run.json").read_text())["attempts"]
+    assert any(attempt["resumed_from"] for attempt in attempts)
