@@ -24,7 +24,7 @@ from rql.envs.spaces import Spaces
 from rql.evaluation.contact_sheet import STARTS, Strip, strip
 from rql.evaluation.rollout import Episode, EpisodeResults, play
 from rql.evaluation.video import Act, Camera, record
-from rql.priors.base import EVALUATION, FILM, Prior, Proposer, asked_for, prior_draws
+from rql.priors.base import EVALUATION, FILM, Prior, PriorError, Proposer, asked_for, prior_draws
 from rql.utils.errors import EvaluationError
 from rql.utils.random import generator, stream_seed
 
@@ -81,7 +81,7 @@ class Evaluator:
         """Episodes of a policy, always from the same start states and with the same random numbers.
 
         Raises:
-            EvaluationError: if environments failed more than `env.max_restarts` times, or always do.
+            EvaluationError: if environments failed more than `env.max_restarts` times, or always do; if a prior failed.
             RQLError: if they report success otherwise than by a truth value.
         """
         seed, discount = first_episode_seed(self._config.seed), self._config.q.discount
@@ -92,6 +92,8 @@ class Evaluator:
             told = acting.begin, acting.decided if self._config.chunk.length > 1 else None
             try:
                 results = play(acting.choose, self._envs, self._spaces, episodes, seed, *how, *told)
+            except PriorError as error:
+                raise EvaluationError(str(error)) from error
             except EnvFailedError as error:
                 self._restart(error)
                 continue

@@ -1,12 +1,14 @@
 """Priors that live in a process of their own: those that fail, and those that are started anew."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from opened_priors import command, opened
+from conftest import ROOT, Cli, metrics_of, summary_of
+from opened_priors import FINETUNE, command, opened
 
+from rql.priors.base import EVALUATION
 from rql.utils.errors import RQLError
 
 SERVERS = {
@@ -66,3 +68,38 @@ def test_a_process_that_dies_now_and_then_is_started_anew(tmp_path: Path, caplog
         found = [proposer.propose(np.zeros((2, 3), np.float32)).shape for _ in range(5)]
     assert found == [(2, 1, 1)] * 5
     assert [record.message.rpartition("; ")[2] for record in caplog.records] == ["restart 1", "restart 2"]
+
+
+FAILING = """
+import sys
+sys.path.insert(0, {examples!r})
+from pathlib import Path
+import numpy as np
+from serve_policy import serve
+trained = []
+
+def sample(obs, n, seed, slots):
+    trained.extend(slots[slots < {evaluation}])
+    if len(trained) > 6 and slots[0] >= {evaluation} and not Path({fixed!r}).exists():
+        raise RuntimeError("out of memory")
+    return np.full((len(obs), n, 1), 0.5)
+
+serve(sample, name="failing")
+"""
+
+
+def test_where_it_fails_in_an_evaluation_the_run_is_saved_and_goes_on(
+    cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed, path = tmp_path / "fixed", tmp_path / "served.py"
+    path.write_text(FAILING.format(examples=str(ROOT / "examples"), evaluation=EVALUATION, fixed=str(fixed)))
+    chosen = [*FINETUNE, "prior=process", f"prior.command='{command(path)}'", "prior.max_restarts=0"]
+    with pytest.raises(SystemExit) as stopped:
+        cli(*chosen)
+    assert stopped.value.code not in (0, None) and "says: RuntimeError: out of memory" in capsys.readouterr().err
+    fixed.touch()
+    run = cli(*chosen)
+    [_, second] = json.loads((run / "run.json").read_text())["attempts"]
+    assert "online" in second["resumed_from"]
+    assert "online/return" in summary_of(run)
+    assert [line["step"] for line in metrics_of(run) if line["stage"] == "online" and "return" in line] == [12, 24]
