@@ -37,6 +37,7 @@ NEEDED = {
     "dataset=none": NOT_OFFLINE,
     "policy=uniform": NOT_OFFLINE,
     "policy=flow": ["experiment=two_ways"],
+    "policy=mixture": ["experiment=two_ways"],
     "env=from_dataset": ["dataset=hopper_medium"],
     "env=metaworld": ["env.kwargs.env_name=hammer-v3"],
     "prior=run": ["experiment=finetune", "prior.run=some/run"],

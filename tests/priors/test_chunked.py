@@ -171,7 +171,7 @@ def test_a_killed_run_over_a_prior_with_a_memory_ends_as_one_that_nobody_killed(
     (tmp_path / "remembering.py").write_text(REMEMBERING)
     monkeypatch.syspath_prepend(str(tmp_path))
     named = ["prior=python", "prior.target=remembering:Counting", "prior.trusted=true", "bc.updates=0"]
-    chunk = ["chunk.length=3", "chunk.execute=2", "env.num_envs=2", "offline.updates=0", "online.env_steps=300"]
+    chunk = ["chunk.length=3", "chunk.execute=2", "env.num_envs=2", "offline.updates=0", "online.env_steps=200"]
     config = kills.compose_config(["experiment=finetune", "env=pendulum", *kills.SHORT, *named, *chunk])
     whole = tmp_path / "whole"
     kills.start(config, whole).join()

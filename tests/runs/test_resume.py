@@ -34,7 +34,7 @@ from rql.runs.run import run
 from rql.utils.errors import PrunedError
 
 
-@pytest.mark.parametrize("env", ["pendulum", "cartpole", "chunks"])
+@pytest.mark.parametrize("env", ["pendulum", "cartpole"])
 def test_a_killed_run_goes_on_and_ends_as_one_that_nobody_killed(env: str, tmp_path: Path) -> None:
     config = compose_config([*SHORT, *OVERRIDES[env], "bc.updates=40", "offline.updates=40", "online.env_steps=100"])
     whole = tmp_path / "whole"

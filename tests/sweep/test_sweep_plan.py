@@ -277,5 +277,5 @@ def test_the_sweeps_that_come_with_it_can_run(path: Path) -> None:
         return
     with sweeping(f"sweep={path.stem}") as sweep:
         jobs = arms(sweep, parse(content["hydra"]["sweeper"]["params"], [f"sweep={path.stem}", "seed=0"]))
-    sizes = {"grid": 12, "seeds": 1, "benchmark": 77, "ablation": 7}
+    sizes = {"grid": 12, "seeds": 1, "benchmark": 77, "ablation": 7, "chunks": 4}
     assert len(jobs) == sizes[path.stem]
