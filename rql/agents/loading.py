@@ -199,7 +199,11 @@ def opened(saved: SavedState, spaces: Spaces, env: gymnasium.Env[Any, Any]) -> S
     """The agent that was saved, for an environment with these spaces.
 
     Raises:
-        RQLError: if it does not fit them, or the policy that it finetunes cannot be opened.
+        RQLError: if it does not fit them, or the policy that it finetunes cannot be opened or is another one now.
     """
     agent, state = restore_agent(saved, spaces)
-    return SavedAgent(saved.config, agent, state, spaces, open_prior(saved.config, spaces, env))
+    prior = open_prior(saved.config, spaces, env)
+    if prior is not None and prior.digest != saved.prior_digest:
+        prior.close()
+        raise RQLError(f"the prior {prior.name} changed since it was finetuned")
+    return SavedAgent(saved.config, agent, state, spaces, prior)

@@ -31,8 +31,10 @@ Tensors = dict[str, Tensor]
 logger = logging.getLogger(__name__)
 
 
-def save_agent(path: Path, state: Any, config: Config, stage: str, progress: Any = None) -> int:
+def save_agent(path: Path, state: Any, config: Config, stage: str, progress: Any = None, prior_digest: str = "") -> int:
     """Write the state of an agent in a stage, and with it how far its run has come; the bytes it took.
+
+    `prior_digest` is that of the policy that it finetunes, where that is known.
 
     Raises:
         OSError: if it cannot be written.
@@ -43,6 +45,7 @@ def save_agent(path: Path, state: Any, config: Config, stage: str, progress: Any
         "stage": stage,
         "choices": choices_of(config),
         "config": to_plain(config),
+        "prior_digest": prior_digest,
         "code_version": code_version(),
     }
     parts = {"description": json.dumps(described), "state": named_leaves(state)}
@@ -61,6 +64,8 @@ class SavedState(NamedTuple):
     tensors: Tensors
     progress: Any
     """How far the run had come; None in a file that holds an agent alone."""
+    prior_digest: str
+    """Of the policy that it finetunes; empty where that is not known."""
 
 
 def find_agent(path: Path) -> Path:
@@ -111,7 +116,8 @@ def read_checkpoint(path: Path) -> SavedState:
             written = f"{path} has format {described['format']}, written by version {described['code_version']}"
             raise RQLError(f"{written}; this version has format {FORMAT}: run it again")
         config = from_plain(described["config"], described["choices"])
-        return SavedState(config, described["stage"], parts["state"], from_storable(parts["progress"]))
+        progress = from_storable(parts["progress"])
+        return SavedState(config, described["stage"], parts["state"], progress, described["prior_digest"])
     except RQLError:
         raise
     except OmegaConfBaseException as error:

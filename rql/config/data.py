@@ -207,7 +207,7 @@ class NoDatasetConfig(DatasetConfig):
         """Whether nothing needs data, and the first update need not wait for ever."""
         without = "without a data set (dataset=none)"
         uniform, given = config.policy.name is PolicyClass.uniform, choice_of("prior", config.prior).name != "bc"
-        allowed = f"policy=uniform, or a prior that is there already such as prior=run, {without}"
+        allowed = f"policy=uniform, or prior=torchscript, run or another that is there already, {without}"
         yield "policy.name", config.policy.name.name, uniform or given, allowed
         baseline = choice_of("baseline", config.baseline).name
         yield "baseline", baseline, baseline == "none" or uniform, f"none {without}, which would tell what it is"

@@ -31,7 +31,8 @@ class GivenPriorConfig(PriorConfig):
         """Whether the rest can do without a density of the prior."""
         name = f"prior={choice_of('prior', self).name}"
         baseline = choice_of("baseline", config.baseline).name
-        yield "bc.updates", config.bc.updates, config.bc.updates == 0, f"0 with {name}, which is not cloned"
+        updates, allowed = config.bc.updates, f"0 with {name}: experiment=finetune has what goes with it"
+        yield "bc.updates", updates, updates == 0, allowed
         cloned = config.policy.name is not PolicyClass.auto
         yield "policy.name", config.policy.name.name, not cloned, f"auto with {name}"
         source = config.dataset.bc.source

@@ -1,6 +1,8 @@
 """Policies in files of networks: TorchScript and ONNX."""
 
 import hashlib
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,8 @@ def content_of(key: str, path: str) -> bytes:
     try:
         return Path(path).expanduser().read_bytes()
     except OSError as error:
-        raise ConfigError(key, path, f"a file that can be read ({error.strerror})") from error
+        where = f"a file that can be read ({error.strerror}: {Path(path).absolute()})"
+        raise ConfigError(key, path, where) from error
 
 
 def one_action(
@@ -80,6 +83,9 @@ def _opened(config: FilePriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any
     except RQLError as error:  # a package that is not there
         raise ConfigError("prior", to, str(error)) from error
     except Exception as error:  # whatever a damaged file leads to
+        if to == "torchscript" and _is_pickled(content):
+            written = "it holds what torch.save wrote; torch.jit.script(module).save(path) writes TorchScript"
+            raise RQLError(f"no {called} policy can be read from {config.path}: {written}") from error
         raise RQLError(f"no {called} policy can be read from {config.path}: {_first_line(error)}") from error
 
     def actions(obs: NDArray[np.float32]) -> NDArray[Any]:
@@ -96,6 +102,16 @@ def _opened(config: FilePriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any
     module = act.eval() if isinstance(act, torch.nn.Module) else None
     digest = hashlib.sha256(content).hexdigest()
     return one_action(f"{called} policy in {config.path}", digest, actions, spaces, env, module)
+
+
+def _is_pickled(content: bytes) -> bool:
+    """Whether this is a file of torch.save, as weights and whole modules are, and has no code as TorchScript does."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = archive.namelist()
+            return any(name.endswith("/data.pkl") for name in names) and not any("/code/" in name for name in names)
+    except zipfile.BadZipFile:
+        return False
 
 
 def _first_line(error: Exception) -> str:

@@ -190,8 +190,8 @@ class Film(Callback):
 class SaveAgent(Callback):
     """Keeps the agent with the best evaluation after the baseline, and the one at the end of the last stage."""
 
-    def __init__(self, directory: Path, config: Config) -> None:
-        self._directory, self._config = directory, config
+    def __init__(self, directory: Path, config: Config, prior_digest: str) -> None:
+        self._directory, self._config, self._prior_digest = directory, config, prior_digest
         self._headline = HeadlineInfo.of(config.env.headline)
         self.best: dict[str, Any] = {}
         """The stage, the step and the headline of the best evaluation, and its return."""
@@ -224,7 +224,7 @@ class SaveAgent(Callback):
     def _save(self, name: str, trainer: Trainer) -> None:
         path = self._directory / name
         try:
-            save_agent(path, trainer.state, self._config, trainer.info.name)
+            save_agent(path, trainer.state, self._config, trainer.info.name, prior_digest=self._prior_digest)
         except OSError as error:
             raise RQLError(f"the agent cannot be saved to {path}: {error}") from error
 

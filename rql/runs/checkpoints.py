@@ -53,8 +53,8 @@ class Checkpoint:
 class Checkpoints:
     """Writes and reads the checkpoints of one run."""
 
-    def __init__(self, directory: Path, config: Config) -> None:
-        self.directory, self._config = directory / CHECKPOINTS, config
+    def __init__(self, directory: Path, config: Config, prior_digest: str = "") -> None:
+        self.directory, self._config, self._prior_digest = directory / CHECKPOINTS, config, prior_digest
         self._order = tuple(info.name for info in config.agent.stages)
         self._log = ReplayLog(self.directory / "replay")
         self._last = time.monotonic()
@@ -86,7 +86,7 @@ class Checkpoints:
             first = replay.appended - replay.kept
         stage = trainer.info.name
         path = self.directory / f"{self._order.index(stage)}-{stage}-{trainer.step:010d}{END if ended else ''}.pt"
-        save_agent(path, trainer.state, self._config, stage, whole)
+        save_agent(path, trainer.state, self._config, stage, whole, self._prior_digest)
         self._first_steps[path] = first
         self._prune()
 

@@ -112,11 +112,11 @@ class Run:
     def attempts(self) -> Summary:
         """Train; where that diverges, and the watchdog is told to, again from an earlier checkpoint."""
         watchdog, rolled_back_to = self.setup.config.watchdog, None
-        checkpoints = Checkpoints(self.folder.directory, self.setup.config)
+        checkpoints = Checkpoints(self.folder.directory, self.setup.config, self.setup.prior_digest)
         data: dict[str, int | str] = {}
         data |= {f"data set {one.name}": one.checksum for one in (self.setup.offline, self.setup.demonstrations) if one}
-        if self.setup.prior and self.setup.prior.digest:
-            data[f"the prior {self.setup.prior.name}"] = self.setup.prior.digest
+        if self.setup.prior and self.setup.prior_digest:
+            data[f"the prior {self.setup.prior.name}"] = self.setup.prior_digest
         table, rollbacks = AgentTable.of(self.setup.config.agent), 0
         while True:
             start = checkpoints.newest()
@@ -182,7 +182,10 @@ class Run:
         if setup.camera is not None:
             found["film"] = Film(evaluator, setup.camera, directory, wandb)
         found |= {"baseline": CompareWithBaseline(headline), "episodes": SaveEpisodes(directory, wandb)}
-        found |= {"agent": SaveAgent(directory, config), "record": Record(record, wandb, display, headline)}
+        found |= {
+            "agent": SaveAgent(directory, config, self.setup.prior_digest),
+            "record": Record(record, wandb, display, headline),
+        }
         if self.prune is not None:
             found["prune"] = Prune(self.prune, headline)
         return found

@@ -42,6 +42,11 @@ class Setup:
     """The policy that is finetuned, where that is not a clone of the run's own."""
 
     @property
+    def prior_digest(self) -> str:
+        """Of that policy; empty where there is none, or it is not known."""
+        return self.prior.digest if self.prior is not None else ""
+
+    @property
     def introduction(self) -> str:
         """A line that says what is about to happen."""
         task, offline, cloned = self.config.env.task, self.offline, self.demonstrations

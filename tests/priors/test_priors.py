@@ -15,7 +15,7 @@ from opened_priors import FINETUNE, opened
 from saved_agents import refused
 
 from rql.agents.exporting import FORMATS, load_exported
-from rql.commands import export
+from rql.commands import evaluate, export
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,11 @@ def test_a_run_whose_prior_changed_does_not_go_on(
     torch.jit.save(torch.jit.script(torch.nn.Linear(3, 1)), tmp_path / "policy.pt")
     with pytest.raises(SystemExit):
         cli(*chosen, "online.env_steps=48")
-    assert f"the prior TorchScript policy in {tmp_path / 'policy.pt'} changed since" in capsys.readouterr().err
+    changed = f"the prior TorchScript policy in {tmp_path / 'policy.pt'} changed since"
+    assert f"{changed} it began" in capsys.readouterr().err
+    run, out = str(tmp_path / "run"), str(tmp_path / "out.pt")
+    for tool, arguments in ((evaluate, [run]), (export, [run, "--to", "torchscript", "--out", out])):
+        assert f"{changed} it was finetuned" in refused(tool, arguments, capsys)
 
 
 MEMORY = """
@@ -179,12 +183,14 @@ def test_candidates_of_a_prior_that_samples_are_resampled(
 
 
 @pytest.fixture
-def bad_modules(tmp_path: Path) -> Iterator[None]:
+def bad_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "bad_priors.py").write_text(
         "import numpy as np\n"
         "raises = lambda: (lambda obs: 1 / 0)\nnumber = lambda: 3\nfails = lambda: 1 / 0\n"
         "wide = lambda: (lambda obs: np.zeros((len(obs), 2)))\n"
     )
+    torch.save(torch.nn.Linear(3, 1).state_dict(), tmp_path / "weights.pt")
+    monkeypatch.chdir(tmp_path)
     sys.path.append(str(tmp_path))
     yield
     sys.path.remove(str(tmp_path))
@@ -196,6 +202,10 @@ def bad_modules(tmp_path: Path) -> Iterator[None]:
     [
         (["prior=run", "prior.run=/nowhere"], "no agent can be read from /nowhere"),
         (["prior=torchscript", "prior.path=/nowhere"], "prior.path=/nowhere is not possible: a file that can be read"),
+        (
+            ["prior=torchscript", "prior.path=weights.pt"],
+            "it holds what torch.save wrote; torch.jit.script(module).save",
+        ),
         (["prior=torchscript", f"prior.path={__file__}"], "no TorchScript policy can be read from"),
         (["prior=sb3", f"prior.path={__file__}"], "prior.trusted=False is not possible: true, once you know"),
         (["prior=python", "prior.target=x"], "prior.trusted=False is not possible: true, once you know"),
