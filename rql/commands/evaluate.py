@@ -104,3 +104,5 @@ def _evaluate(options: argparse.Namespace) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     title, headline = f"{saved.config.env.task}, seed {plan.seed}", HeadlineInfo.of(saved.config.env.headline)
     console.print(policies_table(figures, saved.config.agent.policies, title, headline))
+    if written := [str(path) for path in (options.json, options.video) if path]:
+        console.print(f"written: {', '.join(written)}")

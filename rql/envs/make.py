@@ -40,6 +40,9 @@ def make_env(config: EnvConfig) -> gymnasium.Env[Any, Any]:
         env = gymnasium.make(config.id, **config.kwargs)
     except ConfigError:
         raise
+    except gymnasium.error.UnregisteredEnv as error:
+        own = "imports=[MODULE] imports one of your own, which registers it"
+        raise ConfigError("env.id", config.id, f"{error} {own}") from error
     except gymnasium.error.Error as error:
         raise ConfigError("env.id", config.id, str(error)) from error
     except TypeError as error:

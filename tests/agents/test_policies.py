@@ -128,11 +128,12 @@ def test_success_is_reported_where_the_environment_does(save: Save, capsys: pyte
     assert "success" in capsys.readouterr().out
 
 
-def test_an_episode_is_filmed(save: Save, tmp_path: Path) -> None:
+def test_an_episode_is_filmed(save: Save, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save("env=cartpole")
     films = tmp_path / "film.gif", tmp_path / "film.mp4"
     for film in films:
         evaluate.main([str(folder), "--episodes", "1", "--video", str(film), "--json", str(tmp_path / film.suffix)])
+        assert f"written: {tmp_path / film.suffix}, {film}" in capsys.readouterr().out.replace("\n", " ")
     report = json.loads((tmp_path / ".mp4").read_text())["policies"]
     frames = next(row["episode_length"] for row in report if row["policy"] == "final") + 1
     with Image.open(films[0]) as gif:

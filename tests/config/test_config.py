@@ -177,7 +177,7 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["tracking.mode=sometimes"], ["tracking.mode", "auto, online, offline, disabled"]),
     (["device=gpu"], ["device=gpu", "cpu, cuda"]),
     (["device=cuda:77"], ["device=cuda:77", "CUDA devices here"]),
-    (["env.id=NoSuchEnv-v0"], ["env.id=NoSuchEnv-v0"]),
+    (["env.id=NoSuchEnv-v0"], ["env.id=NoSuchEnv-v0", "imports=[MODULE] imports one of your own"]),
     (["env.kwargs.g=3"], ["env.kwargs.g", "+env.kwargs.g"]),
     (["+env.kwargs.gravity=3", "env=cartpole"], ["env.kwargs", "gravity"]),
     (["env=cartpole", "policy=squashed_gaussian"], ["policy.name=squashed_gaussian", "categorical"]),
