@@ -12,10 +12,7 @@ Numbers = NDArray[np.float32]
 
 
 class Plans:
-    """What is decided, and how much of it is made, at the places of a batch: one environment each.
-
-    An agent that decides on one action at a time has the same, of a length of 1.
-    """
+    """What is decided, and how much of it is made, at the places of a batch: one environment each."""
 
     def __init__(self, chunk: ChunkConfig) -> None:
         self._length, self._executed = chunk.length, chunk.executed

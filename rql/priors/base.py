@@ -100,7 +100,7 @@ class Proposer:
             self.begin(np.array(sorted(new)))
         if self.stateful:
             for index, seen in zip(which.tolist(), obs, strict=True):
-                self._seen[index].append(seen)
+                self._seen[index].append(seen.copy())
         return self._in_range(self._asked(obs, which), len(obs))
 
     def given(self, obs: torch.Tensor, which: Slots | None = None) -> dict[str, torch.Tensor]:
@@ -133,10 +133,7 @@ class Proposer:
     def _in_range(self, given: Any, batch: int) -> Proposed:
         spec, name = self._spaces.action, self._prior.name
         assert isinstance(spec, ContinuousSpec)
-        try:
-            actions = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise PriorError(f"{name} gives {type(given).__name__}, which is no array of numbers") from error
+        actions = as_numbers(name, given)
         chunk = self._prior.chunk
         ahead = (chunk,) if chunk > 1 else ()
         wanted = batch, self._count, *ahead, spec.width
@@ -148,6 +145,18 @@ class Proposer:
         taken = actions.reshape(batch * self._count, chunk, spec.width)[:, : self._length]
         flat = spec.from_env(taken.reshape(-1, *spec.shape))
         return flat.reshape(batch, self._count, -1).clip(-1.0, 1.0)
+
+
+def as_numbers(name: str, given: Any) -> NDArray[np.float64]:
+    """What a prior of this name gives, as an array.
+
+    Raises:
+        PriorError: if it is none of numbers.
+    """
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise PriorError(f"{name} gives {type(given).__name__}, which is no array of numbers") from error
 
 
 def prior_draws(seed: int) -> torch.Generator:

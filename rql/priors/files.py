@@ -16,7 +16,7 @@ from torch import Tensor
 from rql.agents.exporting import load_exported
 from rql.config.priors import FilePriorConfig
 from rql.envs.spaces import ContinuousSpec, Spaces
-from rql.priors.base import Prior, PriorError, Slots, some_observations
+from rql.priors.base import Prior, PriorError, Slots, as_numbers, some_observations
 from rql.utils.errors import ConfigError, RQLError
 
 
@@ -65,12 +65,14 @@ def one_action(
     It is called once where several proposals are asked for: they are the same.
     """
     assert isinstance(spaces.action, ContinuousSpec)
-    shape, given = spaces.action.shape, np.shape(act(some_observations(spaces, env)))
+    shape, given = spaces.action.shape, as_numbers(name, act(some_observations(spaces, env))).shape
     chunk = given[1] if len(given) == len(shape) + 2 and given[2:] == shape else 1
     ahead = (chunk,) if chunk > 1 else ()
 
     def sample(obs: NDArray[np.float32], n: int, rng: np.random.Generator, slots: Slots) -> NDArray[Any]:
-        actions = np.asarray(act(obs))
+        actions = as_numbers(name, act(obs))
+        if actions.shape[:1] != (len(obs),):
+            raise PriorError(f"{name} gives actions of shape {actions.shape} for {len(obs)} observations")
         return np.repeat(actions.reshape(len(actions), 1, *ahead, -1), n, axis=1)
 
     return Prior(name, digest, sample, module=module, chunk=chunk)

@@ -42,7 +42,7 @@ def open_python(config: PythonPriorConfig, spaces: Spaces, env: gymnasium.Env[An
             reset=_guarded(config.target, reset) if reset else nothing,
             stochastic=bool(getattr(policy, "stochastic", False)),
             stateful=bool(getattr(policy, "stateful", reset is not None)),
-            chunk=int(getattr(policy, "chunk", 1)),
+            chunk=_chunk_of(config.target, policy),
         )
     if callable(policy):
         return one_action(config.target, digest, _guarded(config.target, policy), spaces, env)
@@ -61,6 +61,13 @@ def _imported(target: str) -> Callable[..., Any]:
     except Exception as error:  # whatever the user's own code raises
         raise ConfigError("prior.target", target, f"{type(error).__name__}: {error}") from error
     return found
+
+
+def _chunk_of(target: str, policy: Any) -> int:
+    chunk = getattr(policy, "chunk", 1)
+    if not isinstance(chunk, int) or chunk < 1:
+        raise ConfigError("prior.target", target, f"its chunk is {chunk!r}, where a number from 1 on is needed")
+    return chunk
 
 
 def _guarded(target: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -182,10 +182,8 @@ class Run:
         if setup.camera is not None:
             found["film"] = Film(evaluator, setup.camera, directory, wandb)
         found |= {"baseline": CompareWithBaseline(headline), "episodes": SaveEpisodes(directory, wandb)}
-        found |= {
-            "agent": SaveAgent(directory, config, self.setup.prior_digest),
-            "record": Record(record, wandb, display, headline),
-        }
+        found["agent"] = SaveAgent(directory, config, setup.prior_digest)
+        found["record"] = Record(record, wandb, display, headline)
         if self.prune is not None:
             found["prune"] = Prune(self.prune, headline)
         return found

@@ -31,7 +31,7 @@ class DivergenceError(RQLError):
 
 
 class EvaluationError(RQLError):
-    """Environments that fail in evaluations again and again."""
+    """An evaluation that cannot be made: environments fail in it again and again, or a prior does."""
 
 
 class PrunedError(Exception):

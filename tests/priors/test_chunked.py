@@ -148,29 +148,8 @@ def test_a_clone_of_chunks_is_finetuned_from_its_run_and_from_its_file(cli: Cli,
             np.testing.assert_allclose(policy.batch(obs * (1 + step)), ahead[:, step], atol=1e-4)
 
 
-REMEMBERING = """
-import numpy as np
-
-class Counting:
-    chunk = 3
-    def __init__(self):
-        self.steps = {}
-    def reset(self, slots):
-        self.steps.update(dict.fromkeys(slots.tolist(), 0))
-    def sample(self, obs, n, rng, slots):
-        for slot in slots.tolist():
-            self.steps[slot] += 1
-        counted = np.array([self.steps[slot] for slot in slots.tolist()])
-        return np.sin(counted[:, None] + np.arange(3))[:, None, :, None].repeat(n, 1)
-"""
-
-
-def test_a_killed_run_over_a_prior_with_a_memory_ends_as_one_that_nobody_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "remembering.py").write_text(REMEMBERING)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    named = ["prior=python", "prior.target=remembering:Counting", "prior.trusted=true", "bc.updates=0"]
+def test_a_killed_run_over_a_prior_with_a_memory_ends_as_one_that_nobody_killed(tmp_path: Path) -> None:
+    named = ["prior=python", "prior.target=counting_prior:Chunks", "prior.trusted=true", "bc.updates=0"]
     chunk = ["chunk.length=3", "chunk.execute=2", "env.num_envs=2", "offline.updates=0", "online.env_steps=200"]
     config = kills.compose_config(["experiment=finetune", "env=pendulum", *kills.SHORT, *named, *chunk])
     whole = tmp_path / "whole"

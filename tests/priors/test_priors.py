@@ -45,12 +45,14 @@ def test_a_clone_acts_alike_in_every_form(form: str, forms: dict[str, list[str]]
 def test_a_run_finetunes_a_clone_and_what_it_is_read_from_makes_no_difference(
     cli: Cli, cloned: Path, forms: dict[str, list[str]]
 ) -> None:
-    runs = [cli(*FINETUNE, *forms[form], name=form) for form in ("run", "python", "torchscript")]
+    names = ("run", "python", "torchscript", "sb3", "another environment")
+    runs = [cli(*FINETUNE, *forms[form], name=form) for form in names]
     records = [without_times(metrics_of(run)) for run in runs]
     assert records[0] == records[1]
-    for one, other in zip(records[0], records[2], strict=True):
-        figures = {key: value for key, value in one.items() if key != "stage"}
-        assert figures == pytest.approx({key: other[key] for key in figures}, rel=1e-3, abs=1e-3)
+    for others in records[2:]:
+        for one, other in zip(records[0], others, strict=True):
+            figures = {key: value for key, value in one.items() if key != "stage"}
+            assert figures == pytest.approx({key: other[key] for key in figures}, rel=1e-3, abs=1e-3)
     assert summary_of(runs[0])["bc/return"] == summary_of(cloned)["bc/return"]  # it plays the same starts
     assert summary_of(runs[0])["online/return"] != summary_of(runs[0])["bc/return"]
 
@@ -110,30 +112,8 @@ def test_a_run_whose_prior_changed_does_not_go_on(
         assert f"{changed} it was finetuned" in refused(tool, arguments, capsys)
 
 
-MEMORY = """
-import numpy as np
-
-class Memory:
-    stochastic = True
-    digest = "memory"
-    def __init__(self):
-        self.steps = {}
-    def reset(self, slots):
-        self.steps.update(dict.fromkeys(slots.tolist(), 0))
-    def sample(self, obs, n, rng, slots):
-        for slot in slots.tolist():
-            self.steps[slot] += 1
-        counted = np.array([self.steps[slot] for slot in slots.tolist()])
-        return (counted / 100 + rng.uniform(0, 0.005, len(obs)))[:, None, None].repeat(n, 1)
-"""
-
-
-def test_a_run_over_a_prior_with_a_memory_is_a_prior_with_a_memory(
-    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "memories.py").write_text(MEMORY)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    first = cli(*FINETUNE, "prior=python", "prior.target=memories:Memory", "prior.trusted=true", name="first")
+def test_a_run_over_a_prior_with_a_memory_is_a_prior_with_a_memory(cli: Cli) -> None:
+    first = cli(*FINETUNE, "prior=python", "prior.target=counting_prior:Drawing", "prior.trusted=true", name="first")
     with opened("prior=run", f"prior.run={first}", "prior.policy=bc") as (prior, proposer):
         assert prior.stateful and prior.stochastic and prior.digest
         places = np.array([2, 0])
@@ -188,6 +168,8 @@ def bad_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         "import numpy as np\n"
         "raises = lambda: (lambda obs: 1 / 0)\nnumber = lambda: 3\nfails = lambda: 1 / 0\n"
         "wide = lambda: (lambda obs: np.zeros((len(obs), 2)))\n"
+        "single = lambda: (lambda obs: 0.5)\nragged = lambda: (lambda obs: [[1], [1, 2]])\n"
+        "class Chunks:\n    chunk = 'three'\n    sample = None\n"
     )
     torch.save(torch.nn.Linear(3, 1).state_dict(), tmp_path / "weights.pt")
     monkeypatch.chdir(tmp_path)
@@ -215,6 +197,9 @@ def bad_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         (["prior=python", "prior.target=bad_priors:fails", "prior.trusted=true"], "it raised ZeroDivisionError"),
         (["prior=python", "prior.target=bad_priors:raises", "prior.trusted=true"], "raised ZeroDivisionError"),
         (["prior=python", "prior.target=bad_priors:wide", "prior.trusted=true"], "shape (2, 1, 2); (B, n, d) is"),
+        (["prior=python", "prior.target=bad_priors:single", "prior.trusted=true"], "of shape () for 2 observations"),
+        (["prior=python", "prior.target=bad_priors:ragged", "prior.trusted=true"], "gives list, which is no array of"),
+        (["prior=python", "prior.target=bad_priors:Chunks", "prior.trusted=true"], "its chunk is 'three', where a"),
         (["prior=run", "prior.run=x", "composition=amortized"], "composition=amortized is not possible: residual or"),
         (["prior=run", "prior.run=x", "policy=flow"], "policy.name=flow is not possible: auto with prior=run"),
         (["prior=run", "prior.run=x", "baseline=mean"], "baseline=mean is not possible: none without a data set"),
