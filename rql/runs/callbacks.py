@@ -18,7 +18,7 @@ from rql.evaluation.contact_sheet import sheet, side_by_side
 from rql.evaluation.evaluator import Evaluator
 from rql.evaluation.rollout import EPISODE_COLUMNS, Episode
 from rql.evaluation.video import Camera, best_format
-from rql.runs.record import CONTACT_SHEET, SHEETS, VIDEOS, LocalRecord
+from rql.runs.record import CONTACT_SHEET, EPISODES, SHEETS, VIDEOS, LocalRecord
 from rql.tracking.display import Display
 from rql.tracking.wandb import WandbView
 from rql.training.progress import Progress
@@ -30,7 +30,6 @@ Pruner = Callable[[int, float], bool]
 """(online environment step, headline of an evaluation there) → whether the run is to end."""
 Goal = tuple[HeadlineInfo, float]
 """A figure of evaluations, and the value at which an online stage ends."""
-EPISODES = "episodes"
 logger = logging.getLogger(__name__)
 
 

@@ -18,7 +18,7 @@ from rql.config.agents.base import AgentTable
 from rql.config.compose import recorded_choices
 from rql.config.headline import RETURN, HeadlineInfo
 from rql.config.roles import Chosen, flat, is_read, may_change, with_schemas
-from rql.runs.record import CHOICES, CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
+from rql.runs.record import CHOICES, CONFIG_FILE, EPISODES, METRICS_FILE, SHEETS, SUMMARY_FILE, VIDEOS
 from rql.utils.errors import RQLError
 from rql.utils.files import CHECKPOINTS, code_version, read_json, remove_half_written, write_atomically
 from rql.utils.text import written
@@ -104,8 +104,8 @@ class RunFolder:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
-            for folder in (directory, directory / CHECKPOINTS):
-                remove_half_written(folder)
+            for folder in (".", CHECKPOINTS, EPISODES, VIDEOS, SHEETS):
+                remove_half_written(directory / folder)
         except Timeout as error:
             attempt = (self._described().get("attempts") or [{}])[-1]
             who = f"process {attempt.get('pid', 'unknown')} on {attempt.get('host', 'an unknown host')}"

@@ -14,7 +14,7 @@ from rql.utils.files import write_atomically
 METRICS_FILE, CONFIG_FILE, SUMMARY_FILE = "metrics.jsonl", "config.yaml", "summary.json"
 CHOICES = "choices"
 """The key of `config.yaml` under which the choice of every group is; the others are the configuration."""
-VIDEOS, SHEETS, CONTACT_SHEET = "videos", "contact_sheets", "contact_sheet.png"
+EPISODES, VIDEOS, SHEETS, CONTACT_SHEET = "episodes", "videos", "contact_sheets", "contact_sheet.png"
 """The folder with the films of a run."""
 
 

@@ -45,6 +45,17 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_nobody_killed(env: str, tmp_p
     assert len(attempts) >= 2 and any(attempt["resumed_from"] for attempt in attempts)
 
 
+def test_what_was_half_written_is_gone_when_a_run_goes_on(finished: Path, cli: Cli, tmp_path: Path) -> None:
+    directory = shutil.copytree(finished, tmp_path / "run")
+    for path in ("config.yaml", "checkpoints/a.pt", "episodes/online.csv", "videos/bc.gif", "contact_sheets/bc.png"):
+        whole = directory / path
+        whole.parent.mkdir(exist_ok=True)
+        whole.with_name(f".{whole.name}.2333").touch()
+    assert len(leftovers(directory)) == 5
+    cli(*TINY, "online.env_steps=48")
+    assert leftovers(directory) == []
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("whole") / "run"
