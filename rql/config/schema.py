@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from rql.config.agents.base import AgentConfig
+from rql.config.agents.base import AgentConfig, AgentTable
 from rql.config.choices import Compile, Precision
 from rql.config.data import DatasetConfig, EnvConfig, RewardConfig
 from rql.config.method import BaselineConfig, BetaConfig, CompositionConfig, CQLConfig, QConfig, TargetConfig
 from rql.config.networks import ChunkConfig, NetworkConfig, PolicyConfig
-from rql.config.priors import PriorConfig
+from rql.config.priors import GivenPriorConfig, PriorConfig
 from rql.config.running import CheckpointConfig, EvaluationConfig, JobsConfig, TrackingConfig, WatchdogConfig
 from rql.config.settings import Role, at_least, section, setting
 from rql.config.stages import BCConfig, OfflineConfig, OnlineConfig, ReplayConfig
@@ -68,6 +68,11 @@ class Config:
     """Modules of your own, imported before anything else, that register choices; on PYTHONPATH or right here."""
     resume: str = setting("auto", Role.how)
     """`auto` goes on with the run that the folder holds, `never` refuses it; a folder goes on with its own."""
+
+    @property
+    def table(self) -> AgentTable:
+        """The stages and policies of its agent, as this run goes through them."""
+        return AgentTable.of(self.agent, isinstance(self.prior, GivenPriorConfig))
 
     @property
     def n_step(self) -> int:

@@ -101,7 +101,7 @@ class Proposer:
         if self.stateful:
             for index, seen in zip(which.tolist(), obs, strict=True):
                 self._seen[index].append(seen.copy())
-        return self._in_range(self._asked(obs, which), len(obs))
+        return self._in_range(self._asked(obs, which), obs)
 
     def given(self, obs: torch.Tensor, which: Slots | None = None) -> dict[str, torch.Tensor]:
         """What a policy gets beside its noise at observations (B, obs_dim) of some environments, or of all."""
@@ -130,18 +130,22 @@ class Proposer:
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=self._draws)))
         return self._prior.sample(obs, self._count, rng, self._first + which)
 
-    def _in_range(self, given: Any, batch: int) -> Proposed:
-        spec, name = self._spaces.action, self._prior.name
+    def _in_range(self, given: Any, obs: NDArray[np.float32]) -> Proposed:
+        spec, name, batch = self._spaces.action, self._prior.name, len(obs)
         assert isinstance(spec, ContinuousSpec)
         actions = as_numbers(name, given)
         chunk = self._prior.chunk
-        ahead = (chunk,) if chunk > 1 else ()
-        wanted = batch, self._count, *ahead, spec.width
-        if actions.shape != wanted:
-            form = "(B, n, h, d)" if ahead else "(B, n, d)"
+        one = (chunk, spec.width) if chunk > 1 else (spec.width,)
+        if actions.shape[:2] == (batch, self._count) and actions.shape[2:] != one:
+            found = f"proposals of shape {actions.shape[2:]} for an observation"
+            raise PriorError(f"{name} gives {found}; {'(h, d)' if chunk > 1 else '(d,)'} is {one} here")
+        if actions.shape != (wanted := (batch, self._count, *one)):
+            form = "(B, n, h, d)" if chunk > 1 else "(B, n, d)"
             raise PriorError(f"{name} gives actions of shape {actions.shape}; {form} is {wanted} here")
-        if not np.isfinite(actions).all():
-            raise PriorError(f"{name} gives actions that are not finite")
+        finite = np.isfinite(actions).reshape(batch, -1).all(1)
+        if not finite.all():
+            row = int(finite.argmin())
+            raise PriorError(f"{name} gives {actions[row].tolist()} at the observation {obs[row].tolist()}")
         taken = actions.reshape(batch * self._count, chunk, spec.width)[:, : self._length]
         flat = spec.from_env(taken.reshape(-1, *spec.shape))
         return flat.reshape(batch, self._count, -1).clip(-1.0, 1.0)

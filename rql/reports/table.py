@@ -6,40 +6,33 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from rql.config.agents.base import StageInfo
+from rql.config.agents.base import AgentTable
 from rql.config.headline import RETURN, HeadlineInfo
 
 Cells = dict[str, Callable[[str], str]]
 """The columns of a table, with what a prefix of metrics has in each."""
 
 
-def results_table(
-    summary: dict[str, Any],
-    stages: Sequence[StageInfo],
-    policies: dict[str, str],
-    mode: str,
-    headline: HeadlineInfo = RETURN,
-) -> Table:
+def results_table(summary: dict[str, Any], agent: AgentTable, mode: str, headline: HeadlineInfo = RETURN) -> Table:
     """The headline of the policies at the end of each stage.
 
     Args:
         summary: the summary of a run.
-        stages: those of the run's agent.
-        policies: the symbol of each of its policies.
+        agent: the stages and policies of the run's agent.
         mode: how the policy acts behind `return`, whose minimum, maximum and normalised score are shown where it is the
             headline; the other mode's figures bear its name.
         headline: what is shown first.
     """
-    scored = any(f"{stage.name}/normalized_score" in summary for stage in stages)
+    scored = any(f"{stage.name}/normalized_score" in summary for stage in agent.stages)
     columns = _columns(summary, mode, headline, scored)
-    counts = [summary.get(f"{stage.name}/return_episodes") for stage in stages]
+    counts = [summary.get(f"{stage.name}/return_episodes") for stage in agent.stages]
     episodes = round(next(count for count in counts if count is not None))
     table = Table(title=_title(headline, episodes), box=box.SIMPLE_HEAD, padding=(0, 1))
     table.add_column("policy", no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
-    for stage in stages:
-        prefix, symbol = f"{stage.name}/", policies[stage.policy]
+    for stage in agent.stages:
+        prefix, symbol = f"{stage.name}/", agent.symbol(stage)
         title = symbol if symbol == stage.label else f"{symbol}, {stage.label}"
         skipped = f"{prefix}{headline.metric}" not in summary
         table.add_row(title, *(["skipped"] if skipped else [cell(prefix) for cell in columns.values()]))

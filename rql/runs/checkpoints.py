@@ -55,7 +55,7 @@ class Checkpoints:
 
     def __init__(self, directory: Path, config: Config, prior_digest: str = "") -> None:
         self.directory, self._config, self._prior_digest = directory / CHECKPOINTS, config, prior_digest
-        self._order = tuple(info.name for info in config.agent.stages)
+        self._order = tuple(info.name for info in config.table.stages)
         self._log = ReplayLog(self.directory / "replay")
         self._last = time.monotonic()
         self._first_steps: dict[Path, int] = {}

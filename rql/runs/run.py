@@ -13,7 +13,6 @@ from rql.agents.base import Agent
 from rql.agents.build import build_agent
 from rql.agents.saving import AGENT_FILE
 from rql.agents.statistics import Statistics
-from rql.config.agents.base import AgentTable
 from rql.config.choices import WatchdogAction
 from rql.config.compose import choices_of, to_plain
 from rql.config.headline import RETURN, SUCCESS, HeadlineInfo
@@ -117,7 +116,7 @@ class Run:
         data |= {f"data set {one.name}": one.checksum for one in (self.setup.offline, self.setup.demonstrations) if one}
         if self.setup.prior and self.setup.prior_digest:
             data[f"the prior {self.setup.prior.name}"] = self.setup.prior_digest
-        table, rollbacks = AgentTable.of(self.setup.config.agent), 0
+        table, rollbacks = self.setup.config.table, 0
         while True:
             start = checkpoints.newest()
             if start:
@@ -234,7 +233,7 @@ def open_journal(setup: Setup, run_id: str, start: Checkpoint | None) -> Journal
         **({"ref_min_score": reference.low, "ref_max_score": reference.high} if reference else {}),
     }
     described = describe_set(config.online.save_replay, setup.env, metadata)
-    collecting = next(info.name for info in config.agent.stages if info.online)
+    collecting = next(info.name for info in config.table.stages if info.online)
     with minari_root(config.dataset.root):
         if start and start.passed(collecting) and not journal_path(config.online.save_replay).exists():
             return None  # a former attempt made the data set, and was killed before it wrote its summary
@@ -255,7 +254,7 @@ def finish(config: Config, record: LocalRecord, recorder: Record, wandb: WandbVi
         wandb.log_policy(directory / AGENT_FILE)
     display.close()
     mode, headline = config.evaluation.mode.name, HeadlineInfo.of(config.env.headline)
-    table = results_table(recorder.summary, config.agent.stages, config.agent.policies, mode, headline)
+    table = results_table(recorder.summary, config.table, mode, headline)
     display.console.print(table)
     where = f"  (W&B: {wandb.where})" if wandb.where else ""
     display.say(f"config, metrics, summary, agent and curve are in {directory}{where}")
@@ -278,7 +277,7 @@ def _extended(start: Checkpoint, changes: Changes, config: Config) -> Checkpoint
 
 
 def _is_online(stage: str, config: Config) -> bool:
-    return any(info.name == stage and info.online for info in config.agent.stages)
+    return any(info.name == stage and info.online for info in config.table.stages)
 
 
 def _last_values(directory: Path) -> str:

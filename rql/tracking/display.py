@@ -50,8 +50,8 @@ class Display:
         if value is not None:
             self._last = self._headline.written(value)
             if self._progress.disable:
-                progress = f"{step:>9,} / {self._total:,} {self._stage.unit}"
-                self.say(f"{self._stage.title:>18}  {progress}  {rate:>8}  {self._headline.title} {self._last}")
+                progress = f"{step:>9,} / {self._total:,} {self._stage.unit}  {rate:>8}  " if self._total else ""
+                self.say(f"{self._stage.title:>18}  {progress}{self._headline.title} {self._last}")
         assert self._task is not None
         self._progress.update(self._task, completed=min(step, self._total), rate=rate, last=self._last)
 

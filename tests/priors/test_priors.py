@@ -67,7 +67,9 @@ def test_what_was_finetuned_is_evaluated_and_finetuned_again(
     assert played["bc"] == summary_of(first)["bc/return"] and played["final"] == summary_of(first)["online/return"]
     second = cli(*FINETUNE, "prior=run", f"prior.run={first}", name="second")
     assert summary_of(second)["bc/return"] == summary_of(first)["online/return"]
-    assert "finetuning rql π_final of" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "finetuning rql π_final of" in printed and "given prior  return" in printed and "π_BC, prior" in printed
+    assert "behaviour cloning" not in printed and "0 / 0" not in printed
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit")
@@ -196,7 +198,7 @@ def bad_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         (["prior=python", "prior.target=bad_priors:number", "prior.trusted=true"], "it makes a int, where a function"),
         (["prior=python", "prior.target=bad_priors:fails", "prior.trusted=true"], "it raised ZeroDivisionError"),
         (["prior=python", "prior.target=bad_priors:raises", "prior.trusted=true"], "raised ZeroDivisionError"),
-        (["prior=python", "prior.target=bad_priors:wide", "prior.trusted=true"], "shape (2, 1, 2); (B, n, d) is"),
+        (["prior=python", "prior.target=bad_priors:wide", "prior.trusted=true"], "proposals of shape (2,) for an observation; (d,) is (1,)"),
         (["prior=python", "prior.target=bad_priors:single", "prior.trusted=true"], "of shape () for 2 observations"),
         (["prior=python", "prior.target=bad_priors:ragged", "prior.trusted=true"], "gives list, which is no array of"),
         (["prior=python", "prior.target=bad_priors:Chunks", "prior.trusted=true"], "its chunk is 'three', where a"),

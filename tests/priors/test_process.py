@@ -19,7 +19,7 @@ SERVERS = {
     "speaks no JSON": ("print('hello')", "answers 'hello', which is no JSON object"),
     "another protocol": ("say(protocol=7)", "a program that begins with {'protocol': 1"),
     "another shape": ("say(protocol=1); input(); say(actions=[[1.0, 2.0]])", "shape (1, 2); (B, n, d) is (2, 1, 1)"),
-    "nan": ("say(protocol=1); input(); say(actions=[[[math.nan]], [[0]]])", "gives actions that are not finite"),
+    "nan": ("say(protocol=1); input(); say(actions=[[[math.nan]], [[0]]])", "gives [[nan]] at the observation ["),
     "no actions": ("say(protocol=1); input(); say(action=0)", "which holds no actions"),
     "an error": ("say(protocol=1); input(); say(error='no GPU')", "says: no GPU"),
 }

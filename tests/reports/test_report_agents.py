@@ -126,7 +126,7 @@ def test_the_table_and_the_progress_of_a_run_speak_of_its_own_stages(capsys: pyt
     display = Display()
     display.begin(PRETRAINED.stages[1], 200, 50)
     display.advance(100, 2.0, 12.5)
-    display.console.print(results_table(end, PRETRAINED.stages, PRETRAINED.policies, "mode"))
+    display.console.print(results_table(end, PRETRAINED, "mode"))
     display.close()
     printed = capsys.readouterr().out
     assert "skill transfer  goes on from 50 / 200 env steps" in printed
@@ -143,7 +143,7 @@ def test_figures_of_any_size_fit_into_eighty_columns(size: float, shown: str) ->
     end |= {f"{stage.name}/{name}": size for stage in RQL.stages for name in ("return_std", "sample_return_std")}
     end |= {f"{stage.name}/return_max": size for stage in RQL.stages} | {"bc/return_episodes": 10.0}
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(results_table(end, RQL.stages, RQL.policies, "mode"))
+    console.print(results_table(end, RQL, "mode"))
     printed = console.export_text()
     assert "…" not in printed and "π_final, finetuned" in printed
     assert printed.count(shown) == 3 * len(RQL.stages)

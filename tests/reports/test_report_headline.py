@@ -163,7 +163,7 @@ def test_the_tables_of_a_run_and_of_its_policies_fit_into_eighty_columns() -> No
     end |= {f"{stage.name}/sample_{key}": value for stage in RQL.stages for key, value in figures_of(0.72, 0.0).items()}
     end |= {f"{stage.name}/normalized_score": 100.0 for stage in RQL.stages}
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(results_table(end, RQL.stages, RQL.policies, "mode", SUCCESS))
+    console.print(results_table(end, RQL, "mode", SUCCESS))
     rows = [{"policy": "final", "mode": "sample"} | figures_of(0.72, 1.0) | {"normalized_score": 100.0}]
     console.print(policies_table(rows, RQL.policies, "Press-v0, seed 0", SUCCESS))
     printed = console.export_text()

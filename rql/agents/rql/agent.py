@@ -16,7 +16,7 @@ from rql.agents.rql.composition import Resampled, single_mode
 from rql.agents.rql.residual import Residual, RQLHyperparameters, RQLState, with_variance
 from rql.agents.rql.schedule import RQLSchedule
 from rql.agents.statistics import Statistics
-from rql.config.agents.rql import RQLConfig
+from rql.config.agents.base import StageInfo
 from rql.data.batch import ACTION_MASK, NEXT_PROPOSALS, Batch
 from rql.data.columns import PROPOSALS
 from rql.method.actions import WeightedActions
@@ -44,11 +44,12 @@ class RQL:
         adaptive_beta: bool,
         schedule: RQLSchedule,
         critic_updates: int,
+        stages: Sequence[StageInfo],
     ) -> None:
         """`adaptive_beta` says whether β follows a KL budget; otherwise it is that of `schedule`. Online, one update of
         `critic_updates` is one of π_θ and β too.
         """
-        self.critic_updates = critic_updates
+        self.critic_updates, self.infos = critic_updates, stages
         self.needs: frozenset[str] = residual.prior.needs
         self.residual, self.baseline = residual, baseline
         self.actions, self.composition = actions, composition
@@ -57,7 +58,7 @@ class RQL:
     @property
     def stages(self) -> Sequence[TrainingStage[RQLState]]:
         """Cloning, Q_R offline, finetuning online."""
-        cloning, offline, online = RQLConfig.stages
+        cloning, offline, online = self.infos
         learning = TrainingStage(offline, (self.update,), self.update_noise, self.start_residual, self.diagnosis)
         cycle = (*(self.update_residual,) * (self.critic_updates - 1), self.update)
         return (

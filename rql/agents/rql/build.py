@@ -63,7 +63,8 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
     schedule = RQLSchedule(config, spaces, device, learning_rate_scale)
     adaptive, critic_updates = isinstance(config.beta, KLBetaConfig), max(1, int(config.online.utd))
     next_value = _next_value(config, spaces)
-    return RQL(residual, baseline, actions, composition, next_value, adaptive, schedule, critic_updates)
+    stages = config.table.stages
+    return RQL(residual, baseline, actions, composition, next_value, adaptive, schedule, critic_updates, stages)
 
 
 def _policy(config: Config, spaces: Spaces, device: torch.device) -> nn.Module:

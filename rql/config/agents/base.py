@@ -76,9 +76,10 @@ class AgentTable:
     """The symbol of each policy."""
 
     @classmethod
-    def of(cls, agent: AgentConfig) -> "AgentTable":
-        """The table of an agent that is installed here."""
-        return cls(agent.stages, agent.policies)
+    def of(cls, agent: AgentConfig, given_prior: bool = False) -> "AgentTable":
+        """The table of an agent that is installed here; `given_prior` says that π_BC is not cloned."""
+        stages = (PLAYING_PRIOR if given_prior and stage is CLONING else stage for stage in agent.stages)
+        return cls(tuple(stages), agent.policies)
 
     @classmethod
     def from_plain(cls, content: dict[str, Any]) -> "AgentTable":
@@ -129,3 +130,5 @@ METHOD_SECTIONS = ("prior", "policy", "chunk", "bc", "baseline", "cql", "beta", 
 
 CLONING = StageInfo("bc", "behaviour cloning", "bc", "π_BC", StageData.demonstrations, baseline=True)
 """The first stage of agents that begin with a clone."""
+PLAYING_PRIOR = replace(CLONING, title="given prior", label="prior")
+"""What it is where π_BC is a policy that is there already: there is nothing to learn, and it is evaluated alone."""
