@@ -154,7 +154,8 @@ class Collector:
         obs = torch.from_numpy(seen(self._obs)[which]).to(self._generator.device)
         if self._proposer:
             noise |= {PROPOSALS: torch.from_numpy(self._proposals[which]).to(obs.device)}
-        decisions: NDArray[Any] = acting.act(state, obs, noise, False).cpu().numpy()
+        with torch.inference_mode():
+            decisions: NDArray[Any] = acting.act(state, obs, noise, False).cpu().numpy()
         return decisions
 
     def _with_proposals(self, step: EnvStep) -> EnvStep:

@@ -168,24 +168,20 @@ class RQL:
 
     def act_bc(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """Actions (B,) or (B, d) of π_BC at observations (B, obs_dim)."""
-        bc = self.residual.bc(state, state.normalizer(obs), noise.get(PROPOSALS))
-        return self.actions.choose(bc, noise, deterministic)
+        return self.actions.choose(self.composition.bc(state, state.normalizer(obs), noise), noise, deterministic)
 
     def act_final(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """Actions (B,) or (B, d) of π_final at observations (B, obs_dim)."""
-        obs = state.normalizer(obs)
-        bc = self.residual.bc(state, obs, noise.get(PROPOSALS))
-        return self.composition.act(state, obs, bc, noise, deterministic)
+        return self.composition.act(state, state.normalizer(obs), noise, deterministic)
 
     def rank_bc(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
         """The actions among which the mode of π_BC is."""
         obs = state.normalizer(obs)
-        return single_mode(self.residual.bc(state, obs, noise.get(PROPOSALS)), obs)
+        return single_mode(self.composition.bc(state, obs, noise), obs)
 
     def rank_final(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
         """The actions among which the mode of π_final is."""
-        obs = state.normalizer(obs)
-        return self.composition.ranking(state, obs, self.residual.bc(state, obs, noise.get(PROPOSALS)))
+        return self.composition.ranking(state, state.normalizer(obs), noise)
 
     def value(self, state: RQLState, obs: Tensor, action: Tensor) -> Tensor:
         """Q = V_BC + Q_R (B,) at observations (B, obs_dim) and actions (B,) or (B, d), a discounted return.

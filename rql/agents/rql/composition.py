@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from rql.agents.base import Noise, normal
 from rql.agents.rql.actions import ActionModel, ContinuousActions
 from rql.agents.rql.residual import Residual, RQLHyperparameters, RQLState
+from rql.data.columns import PROPOSALS
 from rql.method.actions import WeightedActions, enumerate_prior
 from rql.method.losses import amortized_loss
 from rql.nn.distributions import Categorical, gumbel
@@ -64,16 +65,16 @@ class Resampled:
         """What follows an update of Q_R: nothing, or the metric `kl` where it is `measured`."""
         return state, {"kl": self.diagnose(state, obs, bc, noise)["kl"]} if measured else {}
 
-    def act(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise, deterministic: bool) -> Tensor:
+    def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """Actions of π_final: the best candidate by its score, which for a sample has Gumbel noise."""
-        weighted = self.ranking(state, obs, bc) if deterministic else self._scored(state, obs, bc, noise)
+        weighted = self.ranking(state, obs, noise) if deterministic else self._scored(state, obs, noise)
         best = weighted.log_weight.argmax(-1)
         # a shape, where `len` would fix the size of the batch in an exported policy
         return weighted.actions[torch.arange(obs.shape[0], device=obs.device), best]
 
-    def ranking(self, state: RQLState, obs: Tensor, bc: Any) -> WeightedActions:
+    def ranking(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
         """The actions of which the mode of π_final is the one with the highest `log_weight`."""
-        beta = self.residual.effective_beta(state)
+        beta, bc = self.residual.effective_beta(state), self.bc(state, obs, noise)
         return self.actions.mode(bc, lambda actions: beta * self.residual.q(state, obs, actions))
 
     def diagnosis_noise(self, batch: int, generator: torch.Generator) -> Noise:
@@ -84,9 +85,13 @@ class Resampled:
         """The metrics `kl`, `ess` and `q_policy`, on candidates."""
         return self.residual.measure(state, obs, self.actions.candidates(bc, noise))
 
-    def _scored(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise) -> WeightedActions:
+    def bc(self, state: RQLState, obs: Tensor, noise: Noise) -> Any:
+        """π_BC(·|s) where an action is chosen; of another policy, what it proposes there."""
+        return self.residual.bc(state, obs, noise.get(PROPOSALS))
+
+    def _scored(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
         """Candidates with their scores, of which the highest is a sample of π_final."""
-        weighted = self.actions.candidates(bc, noise)
+        weighted = self.actions.candidates(self.bc(state, obs, noise), noise)
         q = self.residual.q(state, obs, weighted.actions)
         score = weighted.log_weight + self.residual.effective_beta(state) * q
         return WeightedActions(weighted.actions, score + gumbel(noise["uniform"]))
@@ -135,11 +140,11 @@ class Amortized(Resampled):
         actor, metrics = descend(state.actor, loss, hparams.actor_learning_rate)
         return state._replace(actor=actor, average=averaged(state.average, actor, hparams)), metrics
 
-    def act(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise, deterministic: bool) -> Tensor:
-        """The mode of π̄_θ, or a sample."""
+    def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
+        """The mode of π̄_θ, or a sample; π_BC is not asked."""
         return self.actions.choose(self._average(state, obs), noise, deterministic)
 
-    def ranking(self, state: RQLState, obs: Tensor, bc: Any) -> WeightedActions:
+    def ranking(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
         """The mode of π̄_θ alone."""
         return single_mode(self._average(state, obs), obs)
 

@@ -87,15 +87,15 @@ class Corrected(Resampled):
         actor, metrics = descend(state.actor, loss, hparams.actor_learning_rate)
         return state._replace(actor=actor, average=averaged(state.average, actor, hparams)), metrics
 
-    def act(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise, deterministic: bool) -> Tensor:
+    def act(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
         """The mode of π_BC, corrected; or a sample of π_BC, corrected and widened."""
-        base = self.actions.choose(bc, noise, deterministic).unsqueeze(1)
+        base = self.actions.choose(self.bc(state, obs, noise), noise, deterministic).unsqueeze(1)
         action = (base + self._correction(state.average, obs, base)).squeeze(1)
         return action.clamp(-1.0, 1.0) if deterministic else self._widened(action, noise["width"])
 
-    def ranking(self, state: RQLState, obs: Tensor, bc: Any) -> WeightedActions:
+    def ranking(self, state: RQLState, obs: Tensor, noise: Noise) -> WeightedActions:
         """The corrected mode of π_BC alone."""
-        action = self.act(state, obs, bc, {}, deterministic=True).unsqueeze(1)
+        action = self.act(state, obs, noise, deterministic=True).unsqueeze(1)
         return WeightedActions(action, torch.zeros_like(action[..., 0]))
 
     def diagnose(self, state: RQLState, obs: Tensor, bc: Any, noise: Noise) -> Metrics:
