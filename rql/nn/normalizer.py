@@ -11,6 +11,8 @@ LIMIT = 10.0
 """Of a normalised observation, in size: what is far from all data is seen as just beyond them."""
 CONSTANT = 1e-6
 """A standard deviation below this share of the largest number in its dimension is rounding."""
+HARDLY = 0.01
+"""Dimensions that vary by less than this share of what is usual among them are divided by so much."""
 
 
 class Normalizer(NamedTuple):
@@ -21,9 +23,16 @@ class Normalizer(NamedTuple):
 
     @classmethod
     def of(cls, obs: NDArray[np.float32], device: torch.device) -> "Normalizer":
-        """The statistics of (N, obs_dim). A dimension that never changes is centred, and left in its own unit."""
+        """The statistics of (N, obs_dim). A dimension that never changes is centred, and left in its own unit.
+
+        One that hardly does is not blown up: an object at rest trembles by a millionth, and as soon as it is touched its
+        place would lie beyond `LIMIT`.
+        """
         std = obs.std(axis=0, dtype="float64").astype("float32")
-        std[std <= CONSTANT * np.maximum(obs.max(axis=0), -obs.min(axis=0))] = 1.0
+        varies = std > CONSTANT * np.maximum(obs.max(axis=0), -obs.min(axis=0))
+        if varies.any():
+            std = np.maximum(std, HARDLY * np.median(std[varies]))
+        std[~varies] = 1.0
         mean = obs.mean(axis=0, dtype="float64").astype("float32")
         return cls(torch.from_numpy(mean).to(device), torch.from_numpy(std).to(device))
 
