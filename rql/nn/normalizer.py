@@ -12,7 +12,7 @@ LIMIT = 10.0
 CONSTANT = 1e-6
 """A standard deviation below this share of the largest number in its dimension is rounding."""
 HARDLY = 0.01
-"""Dimensions that vary by less than this share of what is usual among them are divided by so much."""
+"""A dimension hardly varies whose standard deviation is below this share of the median over those that vary."""
 
 
 class Normalizer(NamedTuple):
@@ -23,16 +23,16 @@ class Normalizer(NamedTuple):
 
     @classmethod
     def of(cls, obs: NDArray[np.float32], device: torch.device) -> "Normalizer":
-        """The statistics of (N, obs_dim). A dimension that never changes is centred, and left in its own unit.
+        """The statistics of (N, obs_dim). A dimension that does not vary, or hardly, is taken to do so by the median of
+        the others.
 
-        One that hardly does is not blown up: an object at rest trembles by a millionth, and as soon as it is touched its
-        place would lie beyond `LIMIT`.
+        Divided by its own deviation it would be blown up: an object at rest trembles by a millionth, and once touched
+        it would lie beyond `LIMIT`.
         """
         std = obs.std(axis=0, dtype="float64").astype("float32")
         varies = std > CONSTANT * np.maximum(obs.max(axis=0), -obs.min(axis=0))
-        if varies.any():
-            std = np.maximum(std, HARDLY * np.median(std[varies]))
-        std[~varies] = 1.0
+        usual = np.median(std[varies]) if varies.any() else np.float32(1.0)
+        std[~varies | (std < HARDLY * usual)] = usual
         mean = obs.mean(axis=0, dtype="float64").astype("float32")
         return cls(torch.from_numpy(mean).to(device), torch.from_numpy(std).to(device))
 

@@ -198,7 +198,10 @@ def bad_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         (["prior=python", "prior.target=bad_priors:number", "prior.trusted=true"], "it makes a int, where a function"),
         (["prior=python", "prior.target=bad_priors:fails", "prior.trusted=true"], "it raised ZeroDivisionError"),
         (["prior=python", "prior.target=bad_priors:raises", "prior.trusted=true"], "raised ZeroDivisionError"),
-        (["prior=python", "prior.target=bad_priors:wide", "prior.trusted=true"], "proposals of shape (2,) for an observation; (d,) is (1,)"),
+        (
+            ["prior=python", "prior.target=bad_priors:wide", "prior.trusted=true"],
+            "(2,) for an observation; (d,) is (1,)",
+        ),
         (["prior=python", "prior.target=bad_priors:single", "prior.trusted=true"], "of shape () for 2 observations"),
         (["prior=python", "prior.target=bad_priors:ragged", "prior.trusted=true"], "gives list, which is no array of"),
         (["prior=python", "prior.target=bad_priors:Chunks", "prior.trusted=true"], "its chunk is 'three', where a"),
