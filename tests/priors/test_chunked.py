@@ -119,7 +119,7 @@ def test_a_chunk_is_taken_as_far_as_it_is_decided_on(
 @pytest.mark.parametrize("chunk", ["2", "0", "'three'"])
 def test_a_process_that_says_another_length_is_one_sentence(chunk: str, tmp_path: Path) -> None:
     (tmp_path / "served.py").write_text(SERVED.format(examples=str(ROOT / "examples"), chunk=chunk))
-    said = r"shape \(2, 1, 3, 1\); \(B, n, h, d\) is \(2, 1, 2, 1\)" if chunk == "2" else "a number from 1 on is needed"
+    said = r"\(3, 1\) for an observation; \(h, d\) is \(2, 1\)" if chunk == "2" else "a number from 1 on is needed"
     with (
         pytest.raises(RQLError, match=said),
         opened("prior=process", f"prior.command='{command(tmp_path / 'served.py')}'"),
