@@ -46,7 +46,6 @@ class BC:
             ConfigError: if the policy class does not suit the actions, or the network does not fit into memory.
         """
         self.policy, self.spaces = build_policy(config.policy, config.network, spaces, device), spaces
-        self._limit = config.policy.action_limit
         self._hparams = BCHyperparameters(*scalars(device, learning_rate_scale * config.bc.learning_rate))
 
     @property
@@ -77,8 +76,7 @@ class BC:
         obs = state.normalizer(batch.obs)
 
         def loss(params: Params) -> Loss:
-            policy, mask = apply(self.policy, params, obs), batch.extra.get(ACTION_MASK)
-            value = bc_loss(policy, batch.action, mask, self._limit)
+            value = bc_loss(apply(self.policy, params, obs), batch.action, batch.extra.get(ACTION_MASK))
             return value, {"loss": value}
 
         bc, metrics = descend(state.bc, loss, hparams.bc_learning_rate)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rql.config.choices import Aggregate, PolicyClass
 from rql.config.method import without_density
 from rql.config.registry import choice_of, register
-from rql.config.settings import Check, WholeConfig, at_least, finite, inside, positive, section
+from rql.config.settings import Check, WholeConfig, at_least, finite, positive, section
 
 SAMPLED = (PolicyClass.flow, PolicyClass.mixture)
 """Policies that are composed by their samples."""
@@ -25,10 +25,6 @@ class PolicyConfig:
     """
     log_std_max: float = finite(2.0)
     """The largest one."""
-    action_limit: float = inside(0.999, 0, 1)
-    """Demonstrated actions nearer to ±1 count as lying here, for a Gaussian and a mixture. The latent action is 3.8 at
-    0.999 and 1.8 at 0.95: where demonstrations saturate, a clone of the latter is easier to leave.
-    """
     flow_steps: int = at_least(10, 1)
     """Euler steps of a sample of `policy=flow`."""
     components: int = at_least(5, 2)

@@ -6,15 +6,11 @@ from torch import Tensor
 from rql.nn.distributions import Categorical, Mixture, SquashedGaussian
 
 
-def bc_loss(
-    policy: Categorical | SquashedGaussian | Mixture, action: Tensor, mask: Tensor | None = None, limit: float = 1.0
-) -> Tensor:
-    """L_BC = E_{(s,a)~D_bc}[ −log π_BC(a|s) ]; `action` is (B,) int64 or (B, d), which counts as lying in ±`limit`.
+def bc_loss(policy: Categorical | SquashedGaussian | Mixture, action: Tensor, mask: Tensor | None = None) -> Tensor:
+    """L_BC = E_{(s,a)~D_bc}[ −log π_BC(a|s) ]; `action` is (B,) int64 or (B, d).
 
     With a `mask` (B, d) of 0 and 1 it is the density of the components with a 1 alone.
     """
-    if action.is_floating_point():
-        action = action.clamp(-limit, limit)
     if mask is None:
         return -policy.log_prob(action).mean()
     assert not isinstance(policy, Categorical)

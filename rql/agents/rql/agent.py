@@ -20,7 +20,7 @@ from rql.config.agents.base import StageInfo
 from rql.data.batch import ACTION_MASK, NEXT_PROPOSALS, Batch
 from rql.data.columns import PROPOSALS
 from rql.method.actions import WeightedActions
-from rql.method.losses import bc_loss, cql_loss, td_loss
+from rql.method.losses import cql_loss, td_loss
 from rql.method.schedules import adapt_beta
 from rql.method.targets import td_target
 from rql.nn.network import Params, parameters_of
@@ -202,7 +202,7 @@ class RQL:
         metrics["q_policy"] = state.returns.std * (self.baseline.value(state, obs).mean() + metrics["q_policy"])
         metrics["q_data"] = self.value(state, batch.obs, batch.action).mean()
         if self.residual.prior.dense:
-            metrics["bc_log_prob"] = -bc_loss(bc, batch.action, limit=self.residual.prior.limit)
+            metrics["bc_log_prob"] = bc.log_prob(batch.action).mean()
         return metrics
 
     def _completed(self, state: RQLState, batch: Batch) -> Batch:

@@ -84,9 +84,8 @@ def _prior(config: Config, spaces: Spaces, policy: nn.Module) -> ClonedPrior:
     if config.policy.name is PolicyClass.flow:
         return FlowPrior(policy, config.policy.flow_steps, spaces.action.width)
     if config.policy.name is PolicyClass.mixture:
-        return MixturePrior(policy, limit=config.policy.action_limit)
-    uniform = config.policy.name is PolicyClass.uniform
-    return ClonedPrior(uniform_policy(spaces) if uniform else policy, limit=config.policy.action_limit)
+        return MixturePrior(policy)
+    return ClonedPrior(uniform_policy(spaces) if config.policy.name is PolicyClass.uniform else policy)
 
 
 def _composition(

@@ -1,6 +1,6 @@
 """π_BC: a clone that is composed by its density or by its samples, or another policy that proposes actions."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -19,8 +19,6 @@ class ClonedPrior:
     """A network whose output is a distribution. Observations are normalised ones everywhere here."""
 
     network: nn.Module
-    limit: float = field(default=1.0, kw_only=True)
-    """Where actions count as lying that are nearer to ±1."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """What batches need beside their columns."""
@@ -46,7 +44,7 @@ class ClonedPrior:
 
         Where there is a `mask` (B, d), a 0 stands for what was not.
         """
-        return bc_loss(apply(self.network, params, obs), action, mask, self.limit)
+        return bc_loss(apply(self.network, params, obs), action, mask)
 
 
 @dataclass(frozen=True)
