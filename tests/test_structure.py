@@ -8,7 +8,7 @@ from conftest import ROOT
 
 ORDER = [
     *("utils", "config", "envs", "data", "nn", "method", "optim"),
-    *("priors.base", "agents", "priors", "training", "evaluation"),
+    *("priors.density", "priors.base", "agents", "priors", "training", "evaluation"),
     *("runs.record", "runs.folder", "runs.interruption", "runs.checkpoints", "tracking", "reports", "runs"),
     *("collect", "sweep", "commands"),
 ]

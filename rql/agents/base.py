@@ -17,6 +17,7 @@ from rql.config.agents.base import StageInfo
 from rql.data.batch import Batch
 from rql.envs.spaces import ActionSpec, DiscreteSpec
 from rql.method.actions import WeightedActions
+from rql.nn.network import Params
 from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Metrics
 
@@ -59,6 +60,10 @@ class AgentPolicy(Generic[S]):
     """What the agent expects of actions, as a discounted return: (state, obs, action) → (B,)."""
     ranking: Callable[[S, Tensor, Noise], WeightedActions] | None = None
     """The actions of which the deterministic policy takes the one with the highest `log_weight`, where it chooses."""
+    parameters: Callable[[S], Params] | None = None
+    """Those of its network, where that is what `rql.agents.networks.build_policy` makes, on normalised observations:
+    then its density is known.
+    """
 
 
 @dataclass(frozen=True)

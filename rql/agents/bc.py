@@ -56,7 +56,7 @@ class BC:
     @property
     def policies(self) -> Mapping[str, AgentPolicy[BCState]]:
         """π_BC."""
-        return {"bc": AgentPolicy(self.act, self.act_noise)}
+        return {"bc": AgentPolicy(self.act, self.act_noise, parameters=lambda state: state.bc.params)}
 
     def init(self, statistics: Statistics) -> BCState:
         """The state before any update."""

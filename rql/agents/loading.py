@@ -202,7 +202,7 @@ def opened(saved: SavedState, spaces: Spaces, env: gymnasium.Env[Any, Any]) -> S
         RQLError: if it does not fit them, or the policy that it finetunes cannot be opened or is another one now.
     """
     agent, state = restore_agent(saved, spaces)
-    prior = open_prior(saved.config, spaces, env)
+    prior = open_prior(saved.config, spaces, env) if saved.config.asks_prior else None
     if prior is not None and prior.digest != saved.prior_digest:
         prior.close()
         raise RQLError(f"the prior {prior.name} changed since it was finetuned")

@@ -87,7 +87,7 @@ class ResFiT:
     def policies(self) -> Mapping[str, AgentPolicy[ResFiTState]]:
         """π_BC, and π."""
         return {
-            "bc": AgentPolicy(self.clone.act, self.clone.act_noise),
+            "bc": AgentPolicy(self.clone.act, self.clone.act_noise, parameters=lambda state: state.bc.params),
             "policy": AgentPolicy(self.act, self.act_noise, self.value),
         }
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from rql.data.batch import RewardTransform
 from rql.data.returns import discounted_returns
 from rql.data.transitions import Transitions
+from rql.nn.network import Params
 from rql.nn.normalizer import Normalizer
 
 
@@ -19,10 +20,12 @@ class ReturnStatistics(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """The observations and the returns of D_offline."""
+    """The observations and the returns of D_offline, and what was learned elsewhere."""
 
     normalizer: Normalizer
     returns: ReturnStatistics
+    adopted: Params | None = None
+    """The parameters of a π_BC that is taken over from another run, with its normaliser."""
 
     @classmethod
     def unknown(cls, obs_dim: int, device: torch.device) -> "Statistics":

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from omegaconf import MISSING
 
 from rql.config.choices import ActionMode, PolicyClass
-from rql.config.method import ValueBaselineConfig, without_density
+from rql.config.method import AmortizedConfig, ValueBaselineConfig, without_density
 from rql.config.registry import choice_of, register
 from rql.config.settings import Check, Role, WholeConfig, at_least, positive
 
@@ -25,7 +25,13 @@ class ClonedPriorConfig(PriorConfig):
 
 @dataclass
 class GivenPriorConfig(PriorConfig):
-    """A policy that is there already and does not change; it is known by the actions that it proposes."""
+    """A policy that is there already and does not change; it is known by the actions that it proposes.
+
+    Some are known by their density: then `composition=amortized` takes the network over, and asks nothing.
+    """
+
+    has_density: ClassVar[bool] = False
+    """Whether there may be one whose density is known."""
 
     def check(self, config: WholeConfig) -> Iterator[Check]:
         """Whether the rest can do without a density of the prior."""
@@ -39,7 +45,8 @@ class GivenPriorConfig(PriorConfig):
         yield "dataset.bc.source", source, source is None, f"null with {name}"
         learned = isinstance(config.baseline, ValueBaselineConfig)
         yield "baseline", baseline, not learned, f"none or mean with {name}, for V_BC is learned with a clone"
-        yield from without_density(name, config)
+        if not self.has_density:
+            yield from without_density(name, config)
 
 
 @dataclass
@@ -76,6 +83,15 @@ class ModePriorConfig(GivenPriorConfig):
 @dataclass
 class RunPriorConfig(RunPolicyConfig, ModePriorConfig):
     """A policy that `run.py` trained, as its clone or its finetuned policy."""
+
+    has_density: ClassVar[bool] = True
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Whether what is taken over is a distribution."""
+        yield from super().check(config)
+        sampled = self.mode is ActionMode.sample or not isinstance(config.composition, AmortizedConfig)
+        allowed = "sample with composition=amortized, which follows the density of the prior"
+        yield "prior.mode", self.mode.name, sampled, allowed
 
 
 @dataclass

@@ -11,7 +11,15 @@ from omegaconf import MISSING
 from rql.config.agents.base import AgentConfig, AgentTable
 from rql.config.choices import Compile, Precision
 from rql.config.data import DatasetConfig, EnvConfig, RewardConfig
-from rql.config.method import BaselineConfig, BetaConfig, CompositionConfig, CQLConfig, QConfig, TargetConfig
+from rql.config.method import (
+    AmortizedConfig,
+    BaselineConfig,
+    BetaConfig,
+    CompositionConfig,
+    CQLConfig,
+    QConfig,
+    TargetConfig,
+)
 from rql.config.networks import ChunkConfig, NetworkConfig, PolicyConfig
 from rql.config.priors import GivenPriorConfig, PriorConfig
 from rql.config.running import CheckpointConfig, EvaluationConfig, JobsConfig, TrackingConfig, WatchdogConfig
@@ -73,6 +81,16 @@ class Config:
     def table(self) -> AgentTable:
         """The stages and policies of its agent, as this run goes through them."""
         return AgentTable.of(self.agent, isinstance(self.prior, GivenPriorConfig))
+
+    @property
+    def asks_prior(self) -> bool:
+        """Whether π_BC is a policy that is there already and is asked for what it proposes."""
+        return isinstance(self.prior, GivenPriorConfig) and not self.adopts_prior
+
+    @property
+    def adopts_prior(self) -> bool:
+        """Whether π_BC is a policy that is there already, whose network and normaliser the agent takes over."""
+        return isinstance(self.prior, GivenPriorConfig) and isinstance(self.composition, AmortizedConfig)
 
     @property
     def n_step(self) -> int:

@@ -15,6 +15,7 @@ from rql.config.registry import choice_of, implementation_of
 from rql.config.schema import Config
 from rql.data.columns import PROPOSALS
 from rql.envs.spaces import ContinuousSpec, Spaces
+from rql.priors.density import Density
 from rql.utils.errors import ConfigError, RQLError
 from rql.utils.random import generator
 
@@ -60,6 +61,8 @@ class Prior:
     """Whether two of its actions in one state may differ."""
     stateful: bool = False
     """Whether an action depends on the episode so far."""
+    density: Density | None = None
+    """What it is as a distribution, where that is known; `sample` draws from it."""
     close: Callable[[], None] = lambda: None
     """Ends what it needs."""
 
@@ -193,23 +196,38 @@ def open_prior(config: Config, spaces: Spaces, env: gymnasium.Env[Any, Any]) -> 
     if isinstance(config.prior, ClonedPriorConfig):
         return None
     name = choice_of("prior", config.prior).name
-    if not isinstance(spaces.action, ContinuousSpec):
+    if not isinstance(spaces.action, ContinuousSpec) and not config.adopts_prior:
         raise ConfigError("prior", name, f"bc: the actions of {config.env.id} are discrete")
     prior: Prior = implementation_of("prior", config.prior)(config.prior, spaces, env)
     try:
-        if isinstance(config.composition, ResampleConfig) and prior.stateful:
-            allowed = f"residual: {prior.name} remembers the episode so far, and resample asks for several actions"
-            raise ConfigError("composition", "resample", allowed)
-        if isinstance(config.composition, ResampleConfig) and not prior.stochastic:
-            allowed = f"residual: {prior.name} proposes one action in a state, and resample chooses between several"
-            raise ConfigError("composition", "resample", allowed)
-        length = config.chunk.length
-        if length > prior.chunk:
-            allowed = f"at most {prior.chunk}: so many actions at a time are what {prior.name} proposes"
-            raise ConfigError("chunk.length", length, allowed)
-        asked = (*asked_for(config), prior_draws(0), FILLING)
-        Proposer(prior, spaces, *asked).propose(some_observations(spaces, env))
+        _require_composable(config, prior)
+        if config.asks_prior:
+            asked = (*asked_for(config), prior_draws(0), FILLING)
+            Proposer(prior, spaces, *asked).propose(some_observations(spaces, env))
     except BaseException:  # a signal too: a process would outlive it
         prior.close()
         raise
     return prior
+
+
+def _require_composable(config: Config, prior: Prior) -> None:
+    """Refuse a composition or chunks that the prior does not have what it takes for.
+
+    Raises:
+        ConfigError: with those that it does.
+    """
+    if config.adopts_prior:
+        if prior.density is None:
+            allowed = f"residual or resample: {prior.name} is no single Gaussian, and known by its samples alone"
+            raise ConfigError("composition", "amortized", allowed)
+        prior.density.require(config, prior.name)
+        return
+    if isinstance(config.composition, ResampleConfig) and prior.stateful:
+        allowed = f"residual: {prior.name} remembers the episode so far, and resample asks for several actions"
+        raise ConfigError("composition", "resample", allowed)
+    if isinstance(config.composition, ResampleConfig) and not prior.stochastic:
+        allowed = f"residual: {prior.name} proposes one action in a state, and resample chooses between several"
+        raise ConfigError("composition", "resample", allowed)
+    if config.chunk.length > prior.chunk:
+        allowed = f"at most {prior.chunk}: so many actions at a time are what {prior.name} proposes"
+        raise ConfigError("chunk.length", config.chunk.length, allowed)

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from rql.agents.build import deciding
 from rql.agents.exporting import PolicyModule
-from rql.agents.loading import opened
+from rql.agents.loading import SavedAgent, opened
+from rql.agents.networks import build_policy
 from rql.agents.saving import find_agent, read_checkpoint
 from rql.config.choices import ActionMode
 from rql.config.priors import RunPriorConfig
 from rql.config.registry import choice_of
 from rql.envs.spaces import Spaces
 from rql.priors.base import Prior, Slots, nothing
+from rql.priors.density import Density
 from rql.utils.errors import ConfigError
 
 
@@ -59,8 +61,19 @@ def open_run(config: RunPriorConfig, spaces: Spaces, env: gymnasium.Env[Any, Any
         stochastic=stochastic,
         stateful=inner is not None and inner.stateful,
         chunk=chunk,
+        density=None if deterministic else _density(saved, name),
         close=saved.close,
     )
+
+
+def _density(saved: SavedAgent, name: str) -> Density | None:
+    """That of a policy by its name, where it is a network with one."""
+    parameters, config = saved.agent.policies[name].parameters, saved.config
+    if parameters is None:
+        return None
+    network = build_policy(config.policy, config.network, deciding(config, saved.spaces), torch.device("cpu"))
+    params, normalizer = parameters(saved.state), saved.state.normalizer
+    return Density(network, params, normalizer, config.policy, config.network.actor, config.chunk.length)
 
 
 def _digest(path: Path, how: str, inner: Prior | None) -> str:

@@ -55,7 +55,8 @@ class Trainers:
         envs = TrainingEnvs(setup.config.env, stream_seed(setup.config.seed, "envs"))
         self._stack.callback(envs.close)
         spaces, reward, config = setup.spaces, setup.reward, setup.config
-        return OnlineTrainer(self._agent, stage, state, data, envs, spaces, reward, self._journal, config, setup.prior)
+        prior, journal = setup.asked_prior, self._journal
+        return OnlineTrainer(self._agent, stage, state, data, envs, spaces, reward, journal, config, prior)
 
 
 class Attempt:

@@ -12,7 +12,6 @@ import torch
 from rql.agents.base import Agent
 from rql.agents.build import build_agent
 from rql.agents.saving import AGENT_FILE
-from rql.agents.statistics import Statistics
 from rql.config.choices import WatchdogAction
 from rql.config.compose import choices_of, to_plain
 from rql.config.headline import RETURN, SUCCESS, HeadlineInfo
@@ -42,7 +41,7 @@ from rql.runs.checkpoints import Checkpoint, Checkpoints
 from rql.runs.folder import Changes, Command, Identity, RunFolder
 from rql.runs.interruption import Interruption
 from rql.runs.record import CHOICES, LocalRecord, Position, read_metrics, read_summary
-from rql.runs.setup import Setup, build, reference_of
+from rql.runs.setup import Setup, build, first_statistics, reference_of
 from rql.tracking.display import Display
 from rql.tracking.wandb import RunEnd, WandbView
 from rql.utils.errors import ConfigError, DivergenceError, Preempted, PrunedError, RQLError
@@ -175,7 +174,7 @@ class Run:
         setup, config, directory, headline = self.setup, self.setup.config, self.folder.directory, self.headline
         check = self.interruption.check
         known = setup.reward, setup.reference, setup.device
-        evaluator = Evaluator(agent, setup.spaces, config, *known, check, setup.prior)
+        evaluator = Evaluator(agent, setup.spaces, config, *known, check, setup.asked_prior)
         stack.callback(evaluator.close)
         found: dict[str, Callback] = {"evaluate": Evaluate(evaluator, goals_of(config), display)}
         if setup.camera is not None:
@@ -207,13 +206,6 @@ def make_agent(setup: Setup, learning_rate_scale: float) -> Agent[Any]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(setup.config.seed, "networks"))
         return build_agent(setup.config, setup.spaces, setup.device, learning_rate_scale)
-
-
-def first_statistics(setup: Setup) -> Statistics:
-    """Those of D_offline, or none yet where there are no data."""
-    if setup.offline is None:
-        return Statistics.unknown(setup.spaces.obs_dim, setup.device)
-    return Statistics.of(setup.offline, setup.config.q.discount, setup.reward, setup.device)
 
 
 def open_journal(setup: Setup, run_id: str, start: Checkpoint | None) -> Journal | None:

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 import torch
 
+from rql.agents.statistics import Statistics
 from rql.config.schema import Config
 from rql.data.batch import RewardTransform
 from rql.data.load import load_datasets
@@ -18,6 +19,7 @@ from rql.evaluation.video import Camera, open_camera
 from rql.priors.base import Prior, open_prior
 from rql.priors.filling import with_proposals
 from rql.utils.errors import ConfigError
+from rql.utils.tree import map_leaves
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Setup:
     """Films the end of each stage."""
     prior: Prior | None
     """The policy that is finetuned, where that is not a clone of the run's own."""
+
+    @property
+    def asked_prior(self) -> Prior | None:
+        """That policy, where it is asked for what it proposes."""
+        return self.prior if self.config.asks_prior else None
 
     @property
     def prior_digest(self) -> str:
@@ -78,7 +85,7 @@ def build(config: Config, stack: ExitStack) -> Setup:
     offline, demonstrations = datasets or (None, None)
     if prior is not None:
         stack.callback(prior.close)
-        if offline is not None:
+        if offline is not None and config.asks_prior:
             offline = demonstrations = with_proposals(offline, prior, spaces, config)  # nothing is cloned
     _check_batch(config, *(datasets or ()))
     reward = _reward(config, offline)
@@ -104,6 +111,20 @@ def find_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError("device", name, f"torch sees {torch.cuda.device_count()} CUDA devices here")
     return device
+
+
+def first_statistics(setup: Setup) -> Statistics:
+    """Those of D_offline, or none yet where there are no data; and what is taken over from a prior."""
+    if setup.offline is None:
+        statistics = Statistics.unknown(setup.spaces.obs_dim, setup.device)
+    else:
+        statistics = Statistics.of(setup.offline, setup.config.q.discount, setup.reward, setup.device)
+    if not setup.config.adopts_prior:
+        return statistics
+    assert setup.prior is not None and setup.prior.density is not None
+    density = setup.prior.density
+    normalizer, adopted = map_leaves(lambda leaf: leaf.to(setup.device), (density.normalizer, density.params))
+    return statistics._replace(normalizer=normalizer, adopted=adopted)
 
 
 def reference_of(config: Config, offline: Transitions | None) -> Reference | None:

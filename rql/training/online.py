@@ -27,9 +27,9 @@ from rql.utils.random import generator, stream_seed
 class OnlineTrainer(Trainer):
     """Acts for `online.env_steps` steps, and keeps updating the agent on a mix of offline and online data.
 
-    As long as nothing was learned, the stage's warm-up policy acts. Where there are no offline data, observations are
-    normalised by those that were met, anew whenever there are twice as many. Whole episodes go to the journal, if there
-    is one.
+    As long as nothing was learned, the stage's warm-up policy acts. Where neither offline data nor a prior
+    bring a normaliser, observations are normalised by those that were met, anew whenever there are twice as many. Whole
+    episodes go to the journal, if there is one.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class OnlineTrainer(Trainer):
         super().__init__(agent, stage, state, steps, config.online.eval_every, updates, reward, config)
         device = state.updates.device
         self._data, self._config = data, config
+        self._normalizes = data is None and not config.adopts_prior
         capacity = min(config.replay.capacity, self.total + envs.num_envs * config.n_step)
         asked = (*asked_for(config), prior_draws(config.seed), TRAINING)
         proposer = Proposer(prior, spaces, *asked) if prior else None
@@ -138,7 +139,7 @@ class OnlineTrainer(Trainer):
         if enough and self.step > self._warm_until:
             self._owed += online.utd * self.envs.num_envs
         for _ in range(int(self._owed)):
-            if not self._data and self.replay.whole >= 2 * self._normalized:
+            if self._normalizes and self.replay.whole >= 2 * self._normalized:
                 self._normalize()
             self.update(hparams)
             self._fresh = False

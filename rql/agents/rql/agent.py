@@ -12,7 +12,7 @@ from torch import Tensor
 from rql.agents.base import AgentPolicy, Diagnosis, Noise, TrainingStage, unchanged
 from rql.agents.rql.actions import ActionModel
 from rql.agents.rql.baseline import NoBaseline
-from rql.agents.rql.composition import Resampled, single_mode
+from rql.agents.rql.composition import Amortized, Resampled, single_mode
 from rql.agents.rql.residual import Residual, RQLHyperparameters, RQLState, with_variance
 from rql.agents.rql.schedule import RQLSchedule
 from rql.agents.statistics import Statistics
@@ -70,9 +70,13 @@ class RQL:
     @property
     def policies(self) -> Mapping[str, AgentPolicy[RQLState]]:
         """π_BC and π_final."""
+        prior, noise = self.residual.prior, self.composition.act_noise
+        cloned = prior.dense and bool(prior.initial())
+        of_bc = (lambda state: state.bc.params) if cloned else None
+        of_final = (lambda state: state.average) if isinstance(self.composition, Amortized) else None
         return {
-            "bc": AgentPolicy(self.act_bc, self.actions.act_noise, ranking=self.rank_bc),
-            "final": AgentPolicy(self.act_final, self.composition.act_noise, self.value, self.rank_final),
+            "bc": AgentPolicy(self.act_bc, self.actions.act_noise, None, self.rank_bc, of_bc),
+            "final": AgentPolicy(self.act_final, noise, self.value, self.rank_final, of_final),
         }
 
     @property
@@ -86,7 +90,7 @@ class RQL:
         device = statistics.normalizer.mean.device
         return RQLState(
             normalizer=statistics.normalizer,
-            bc=learned(self.residual.prior.initial()),
+            bc=learned(self.residual.prior.initial() if statistics.adopted is None else statistics.adopted),
             baseline=learned(self.baseline.initial()),
             returns=self.baseline.returns(statistics),
             critic=critic,

@@ -34,7 +34,6 @@ from rql.config.method import (
     ResampleConfig,
     ResidualConfig,
 )
-from rql.config.priors import ClonedPriorConfig
 from rql.config.registry import choice_of, implementation_of
 from rql.config.schema import Config
 from rql.envs.spaces import DiscreteSpec, Spaces
@@ -68,8 +67,10 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
 
 
 def _policy(config: Config, spaces: Spaces, device: torch.device) -> nn.Module:
-    """The network of π_BC, and of π_θ where that begins as its copy; it has no parameters where nothing is cloned."""
-    if not isinstance(config.prior, ClonedPriorConfig):
+    """The network of π_BC, and of π_θ where that begins as its copy; it has no parameters where one is asked that is
+    there already.
+    """
+    if config.asks_prior:
         return nn.Identity()
     if config.policy.name is PolicyClass.flow:
         return build_flow(config.network.actor, spaces, device)
@@ -79,7 +80,7 @@ def _policy(config: Config, spaces: Spaces, device: torch.device) -> nn.Module:
 
 
 def _prior(config: Config, spaces: Spaces, policy: nn.Module) -> ClonedPrior:
-    if not isinstance(config.prior, ClonedPriorConfig):
+    if config.asks_prior:
         return GivenPrior(policy)
     if config.policy.name is PolicyClass.flow:
         return FlowPrior(policy, config.policy.flow_steps, spaces.action.width)
