@@ -15,16 +15,17 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
-from matplotlib.patches import Circle
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from runs import run_all
 
 import rql
-from rql.envs.two_ways import GOAL, HOLE, ID
+from rql.envs.two_ways import BRIDGE, EDGE, GOAL, ID, WIDTH
 
 POLICIES = ("squashed_gaussian", "mixture", "flow")
+NARROW = "composition.width=0.05"
+"""Noise of samples, which would leave a bridge otherwise."""
 STAGES = {"bc": "clone", "final": "finetuned"}
-STEPS = 5_000
 FRESH = 10_000
 """The seed of the first start, which training never met."""
 
@@ -54,7 +55,7 @@ def arrives(way: Way) -> bool:
 
 
 def on_the_left(way: Way) -> bool:
-    """Whether an episode passes the hole on its left."""
+    """Whether an episode takes the bridge on its left."""
     return bool(way[np.abs(way[:, 1]).argmax(), 1] > 0)
 
 
@@ -71,8 +72,10 @@ def row(runs: list[Path], which: str, episodes: int) -> str:
 
 
 def draw(axes: Axes, shown: list[Way], title: str) -> None:
-    """The hole, the other side, and ways."""
-    axes.add_patch(Circle((0.0, 0.0), HOLE, color="#222222"))
+    """The chasm with its bridges, the other side, and ways."""
+    axes.axvspan(-EDGE, EDGE, color="#222222")
+    for middle in (-BRIDGE, BRIDGE):
+        axes.add_patch(Rectangle((-EDGE, middle - WIDTH), 2.0 * EDGE, 2.0 * WIDTH, color="#ffffff"))
     axes.axvspan(GOAL, 1.0, color="#c8e6c9")
     for way in shown:
         axes.plot(*way.T, color="#009e73" if arrives(way) else "#d55e00", alpha=0.4, linewidth=1.0)
@@ -88,9 +91,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     chosen = {
-        options.folder / f"{policy}-{seed}": [
-            *("experiment=two_ways", f"policy={policy}", f"seed={seed}", f"online.env_steps={STEPS}")
-        ]
+        options.folder / f"{policy}-{seed}": [*("experiment=two_ways", f"policy={policy}", f"seed={seed}", NARROW)]
         for policy in POLICIES
         for seed in range(options.seeds)
     }

@@ -1,6 +1,6 @@
-"""A toy with two equally good ways, `rql/TwoWays-v0`: past a hole, on its left or on its right.
+"""A toy with two equally good ways, `rql/TwoWays-v0`: over a chasm, on its left bridge or on its right one.
 
-Whoever clones both as one way walks into the hole between them.
+The first step has to land on one of them. Whoever clones both as one way steps into the middle.
 """
 
 from typing import Any
@@ -11,9 +11,11 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 ID = "rql/TwoWays-v0"
-HORIZON = 15
-STEP, HOLE, GOAL = 0.3, 0.35, 0.9
-"""The longest step in each direction; the radius of the hole, which is in the middle; where the other side begins."""
+HORIZON = 10
+STEP, EDGE, GOAL = 0.8, 0.8, 0.9
+"""The longest step in each direction; the chasm is where |x| is below the edge; where the other side begins."""
+BRIDGE, WIDTH = 0.4, 0.15
+"""|y| along the middle of the two bridges, and half their width."""
 SIZE = 160
 """Pixels of a picture."""
 
@@ -37,20 +39,23 @@ class TwoWays(gymnasium.Env[Any, Any]):
         return self._path[-1], {"is_success": False}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Walk; the hole and the other side end the episode."""
+        """Walk; the chasm and the other side end the episode."""
         place = np.clip(self._path[-1] + STEP * np.clip(action, -1.0, 1.0), -1.0, 1.0).astype(np.float32)
         self._path.append(place)
-        fallen, arrived = bool(np.hypot(*place) < HOLE), bool(place[0] >= GOAL)
+        fallen, arrived = falls(place), bool(place[0] >= GOAL)
         return place, float(arrived), fallen or arrived, False, {"is_success": arrived}
 
     def render(self) -> NDArray[np.uint8]:
-        """The hole, the other side and the way so far: (SIZE, SIZE, 3)."""
+        """The chasm with its bridges, the other side and the way so far: (SIZE, SIZE, 3)."""
         from PIL import Image, ImageDraw  # composing a configuration need not wait for it
 
         image = Image.new("RGB", (SIZE, SIZE), "#ffffff")
         draw, half = ImageDraw.Draw(image), SIZE / 2
         draw.rectangle((half * (1.0 + GOAL), 0, SIZE, SIZE), "#c8e6c9")
-        draw.ellipse([half * (1.0 - HOLE)] * 2 + [half * (1.0 + HOLE)] * 2, "#222222")
+        draw.rectangle((half * (1.0 - EDGE), 0, half * (1.0 + EDGE), SIZE), "#222222")
+        for middle in (1.0 - BRIDGE, 1.0 + BRIDGE):
+            box = (half * (1.0 - EDGE), half * (middle - WIDTH), half * (1.0 + EDGE), half * (middle + WIDTH))
+            draw.rectangle(box, "#ffffff")
         way = [(half * (1.0 + float(x)), half * (1.0 - float(y))) for x, y in self._path]
         draw.line(way, "#d55e00", 3) if len(way) > 1 else None
         x, y = way[-1]
@@ -58,19 +63,22 @@ class TwoWays(gymnasium.Env[Any, Any]):
         return np.array(image, dtype=np.uint8)
 
 
+def falls(place: NDArray[np.float32]) -> bool:
+    """Whether whoever stands at a place (2,) is in the chasm."""
+    x, y = np.abs(place)
+    return bool(x < EDGE and abs(y - BRIDGE) > WIDTH)
+
+
 class TwoWaysExpert:
-    """Takes either way, drawn for each episode."""
+    """Takes either bridge, drawn for each episode."""
 
     def begin(self, obs: Any, info: dict[str, Any], rng: np.random.Generator) -> None:
         """Draw a side."""
         self._side = 2.0 * float(rng.integers(2)) - 1.0
 
     def act(self, obs: Any, info: dict[str, Any]) -> NDArray[Any]:
-        """A step towards the edge of the hole, or past that to the other side."""
-        there = np.array([0.0, 0.6 * self._side]) if obs[0] < -0.05 else np.array([1.0, 0.4 * self._side])
-        way = (there - obs) / STEP
-        action: NDArray[Any] = way / max(1.0, float(np.abs(way).max()))
-        return action
+        """A step forward, along the middle of the bridge."""
+        return np.array([0.5, BRIDGE * self._side - obs[1]]) / STEP
 
 
 gymnasium.register(ID, entry_point="rql.envs.two_ways:TwoWays", max_episode_steps=HORIZON)

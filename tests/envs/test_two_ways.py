@@ -22,13 +22,16 @@ def test_it_is_an_environment_as_gymnasium_wants_it() -> None:
 @pytest.mark.parametrize(
     ("actions", "terminated", "success"),
     [
-        ([[1.0, 0.0]] * 3, True, False),
-        ([[0.0, 1.0]] * 2 + [[1.0, 0.0]] * 7, True, True),
-        ([[0.0, -1.0]] * 2 + [[1.0, 0.0]] * 7, True, True),
-        ([[0.0, 0.0]] * 15, False, False),
+        ([[0.6, 0.0]], True, False),
+        ([[0.6, 0.28]], True, False),
+        ([[0.6, 0.72]], True, False),
+        ([[0.6, 0.5], [0.6, 0.3]], True, False),
+        ([[0.6, 0.5]] + [[0.6, 0.0]] * 3, True, True),
+        ([[0.6, -0.5]] + [[0.6, 0.0]] * 3, True, True),
+        ([[0.0, 0.0]] * 10, False, False),
     ],
 )
-def test_the_hole_and_the_other_side_end_an_episode(
+def test_the_chasm_and_the_other_side_end_an_episode(
     actions: list[list[float]], terminated: bool, success: bool
 ) -> None:
     with make_env(CONFIG) as env:
@@ -40,7 +43,7 @@ def test_the_hole_and_the_other_side_end_an_episode(
 
 
 def test_its_expert_takes_both_ways_and_arrives() -> None:
-    env, sides, successes = Demonstrating(make_env(CONFIG), CONFIG, noise=0.1), list[float](), 0
+    env, sides, successes = Demonstrating(make_env(CONFIG), CONFIG, noise=0.04), list[float](), 0
     for seed in range(40):
         obs, _ = env.reset(seed=seed)
         ended, heights, info = False, [0.0], dict[str, Any]()
