@@ -44,7 +44,7 @@ def summary(directory: Path) -> dict[str, Any]:
     return content
 
 
-def evaluations(directory: Path, stage: str) -> list[tuple[int, float]]:
-    """(step, mean return) of a stage's evaluations."""
+def evaluations(directory: Path, stage: str, metric: str = "return") -> list[tuple[int, float]]:
+    """(step, value) of a metric of a stage's evaluations, which is the mean return unless told otherwise."""
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-    return [(line["step"], line["return"]) for line in lines if line["stage"] == stage and "return" in line]
+    return [(line["step"], line[metric]) for line in lines if line["stage"] == stage and metric in line]

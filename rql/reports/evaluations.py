@@ -23,6 +23,8 @@ class Evaluation:
     """The mean undiscounted return, and the headline with its interval where that is another, by their names."""
     normalized: float | None
     """`normalized_score`, 100 for the reference's expert."""
+    baseline: "Evaluation | None" = None
+    """The run's own baseline in the same episodes, without intervals."""
 
 
 Traces = dict[tuple[str, str], list[tuple[int, float]]]
@@ -52,7 +54,8 @@ def read_lines(path: Path, headline: HeadlineInfo, cut_off: bool) -> tuple[tuple
             if RETURN.metric not in line:
                 continue
             figures = {name: float(line[name]) for name in names}
-            found = Evaluation(stage, step, figures, line.get("normalized_score"))
+            baseline = _baseline(stage, step, line, headline)
+            found = Evaluation(stage, step, figures, line.get("normalized_score"), baseline)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"line {number} cannot be read") from error
         for name, value in figures.items():
@@ -60,6 +63,14 @@ def read_lines(path: Path, headline: HeadlineInfo, cut_off: bool) -> tuple[tuple
                 raise ValueError(f"line {number} has a {name} of {value}")
         evaluations.append(found)
     return tuple(evaluations), traces
+
+
+def _baseline(stage: str, step: int, line: dict[str, Any], headline: HeadlineInfo) -> Evaluation | None:
+    """What a line has of the run's own baseline."""
+    if f"baseline_{headline.metric}" not in line:
+        return None
+    figures = {one.metric: float(line[f"baseline_{one.metric}"]) for one in headline.shown}
+    return Evaluation(stage, step, figures, line.get("baseline_normalized_score"))
 
 
 def _lines(path: Path, cut_off: bool) -> Iterator[tuple[int, dict[str, Any]]]:

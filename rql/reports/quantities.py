@@ -56,4 +56,4 @@ def _area_over(stage: StageInfo, baseline: str) -> Quantity:
 
 def _worst(stage: StageInfo, baseline: str) -> Quantity:
     name, title = f"worst_{stage.name}_over_baseline", f"worst {stage.name} less {baseline}"
-    return Quantity(name, title, lambda outcome: outcome.over_baseline(outcome.worst.get(stage.name)))
+    return Quantity(name, title, lambda outcome: outcome.worst.get(stage.name))

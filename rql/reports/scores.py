@@ -26,7 +26,9 @@ class Outcome:
     ends: dict[str, float]
     """The value at the end of each stage, the baseline's too."""
     worst: dict[str, float]
-    """The lowest value in each stage after the baseline's."""
+    """The lowest evaluation of each stage after the baseline's less the baseline in the same episodes; empty where the
+    run has none.
+    """
     areas: dict[str, float]
     """The mean over the steps of each online stage, by the trapezoidal rule."""
     final_return: float
@@ -39,8 +41,8 @@ class Outcome:
 
     @property
     def dip(self) -> float | None:
-        """The lowest value of the last stage less the run's own baseline."""
-        return self.over_baseline(list(self.worst.values())[-1])
+        """The lowest evaluation of the last stage less the run's own baseline in the same episodes."""
+        return list(self.worst.values())[-1] if self.worst else None
 
     def over_baseline(self, value: float | None) -> float | None:
         """A value less the baseline; None where there is no baseline, or no value."""
@@ -164,7 +166,13 @@ def outcome(run: Run, measure: Measure) -> Outcome:
         ends[run.baseline.name] if run.baseline else None,
         final - ends[compared[-2]] if len(compared) > 1 else None,
         ends,
-        {name: min(values[name]) for name in compared},
+        {name: min(_over_baseline(run, one, measure) for one in run.at(name)) for name in compared if run.baseline},
         {name: mean_over_steps(*steps_and_values(run, name, measure)) for name in online},
         returns(run, run.at(compared[-1])[-1]),
     )
+
+
+def _over_baseline(run: Run, evaluation: Evaluation, measure: Measure) -> float:
+    """An evaluation less the run's own baseline in the same episodes."""
+    assert run.baseline is not None
+    return measure(run, evaluation) - measure(run, evaluation.baseline or run.at(run.baseline.name)[-1])

@@ -50,7 +50,7 @@ def results(comparison: Comparison) -> Table:
     if clone:
         note += (
             f" The gain is that of each run over its own {clone}; P(gain > 0) is the share of runs above it; the worst "
-            f"dip is the lowest evaluation of the last stage less {clone}, over all runs."
+            f"dip is the lowest evaluation of the last stage less {clone} in the same episodes, over all runs."
         )
     note += " In brackets: 95 % intervals."
     return Table("final", "Result", note, tuple(header), tuple(rows), best=len(comparison.compared) > 1, latex=True)
@@ -126,7 +126,7 @@ def along_the_stages(comparison: Comparison) -> Table:
         "the end of the stage before on)."
     )
     if comparison.baseline:
-        note += f" The worst is the lowest evaluation in a stage; negative is below {comparison.baseline}."
+        note += f" The worst is the lowest evaluation in a stage less {comparison.baseline} in the same episodes."
     return Table("stages", "Along the stages", note, ("arm", *(column.title for column in columns)), tuple(rows))
 
 

@@ -102,32 +102,6 @@ class Evaluate(Callback):
                 self._display.say(f"stopped at {report.step:,} {info.name} steps: {found}")
 
 
-class CompareWithBaseline(Callback):
-    """Sets the headline of later stages beside that of the run's own baseline, which is its clone."""
-
-    def __init__(self, headline: HeadlineInfo) -> None:
-        self._metric = headline.metric
-        self._baseline: float | None = None
-
-    def report(self, report: Report) -> None:
-        """Add the gain over the baseline to each evaluation."""
-        value = report.metrics.get(self._metric)
-        if value is None:
-            return
-        if report.trainer.info.baseline:
-            self._baseline = value
-        elif self._baseline is not None:
-            report.metrics |= {f"baseline_{self._metric}": self._baseline, "gain": value - self._baseline}
-
-    def saved_state(self) -> float | None:
-        """The baseline's headline."""
-        return self._baseline
-
-    def load(self, saved: float | None) -> None:
-        """Go on from `saved_state`."""
-        self._baseline = saved
-
-
 class SaveEpisodes(Callback):
     """Keeps the episodes of the evaluation at the end of each stage as a table."""
 

@@ -25,9 +25,9 @@ from rql.evaluation.evaluator import Evaluator
 from rql.reports.curve import draw_curve
 from rql.reports.table import results_table
 from rql.runs.attempt import Attempt, Trainers
+from rql.runs.baseline import CompareWithBaseline
 from rql.runs.callbacks import (
     Callback,
-    CompareWithBaseline,
     Evaluate,
     Film,
     Goal,
@@ -179,7 +179,10 @@ class Run:
         found: dict[str, Callback] = {"evaluate": Evaluate(evaluator, goals_of(config), display)}
         if setup.camera is not None:
             found["film"] = Film(evaluator, setup.camera, directory, wandb)
-        found |= {"baseline": CompareWithBaseline(headline), "episodes": SaveEpisodes(directory, wandb)}
+        found |= {
+            "baseline": CompareWithBaseline(headline, config.evaluation.mode, setup.reference),
+            "episodes": SaveEpisodes(directory, wandb),
+        }
         found["agent"] = SaveAgent(directory, config, setup.prior_digest)
         found["record"] = Record(record, wandb, display, headline)
         if self.prune is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli, ended, in_another_process, metrics_of, summary_of
+from conftest import TINY, Cli, ended, in_another_process, metrics_of, summary_of
 from press_env import PRESS
 
 import rql
@@ -45,11 +45,22 @@ def test_evaluations_record_the_interval_of_the_success_rate_and_the_gain_in_it(
         interval = by_hand(round(20 * line["success_rate"]), 20)
         assert (line["success_rate_low"], line["success_rate_high"]) == pytest.approx(interval, abs=1e-12)
     for line in online:
-        assert line["baseline_success_rate"] == clone["success_rate"] and "baseline_return" not in line
+        assert line["baseline_success_rate"] == clone["success_rate"] and line["baseline_return"] == clone["return"]
         assert line["gain"] == line["success_rate"] - clone["success_rate"]
     assert {"online/success_rate_low", "online/sample_success_rate_high"} <= summary_of(directory).keys()
     recorded = json.loads((directory / "run.json").read_text())["headline"]
     assert recorded == {"metric": "success_rate", "title": "success rate", "share": True}
+
+
+def test_an_evaluation_is_compared_with_the_clone_in_the_same_episodes(cli: Cli) -> None:
+    run = cli(*TINY, "evaluation.episodes=1", "evaluation.boundary_episodes=3")
+    rows = [row.split(",") for row in (run / "episodes" / "bc.csv").read_text().splitlines()[1:]]
+    clone = [float(value) for mode, _, value, *_ in rows if mode == "mode"]
+    assert len(clone) == 3 and clone[0] != sum(clone) / 3
+    first, last = evaluations_of(run, "online")
+    assert (first["return_episodes"], last["return_episodes"]) == (1, 3)
+    assert first["baseline_return"] == clone[0] and first["gain"] == first["return"] - clone[0]
+    assert last["baseline_return"] == pytest.approx(sum(clone) / 3) == summary_of(run)["bc/return"]
 
 
 def test_the_success_rate_of_a_record_is_the_share_of_its_episodes_that_succeeded(directory: Path) -> None:
