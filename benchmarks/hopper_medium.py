@@ -42,7 +42,8 @@ def worst_share(run: Path) -> float:
         name: [value for stage in stages for _, value in evaluations(run, stage, name)]
         for name in ("return", "baseline_return")
     }
-    return min(value / clone for value, clone in zip(*found.values(), strict=True))
+    shares = [value / clone for value, clone in zip(*found.values(), strict=True)]
+    return float(min(shares))
 
 
 if __name__ == "__main__":
