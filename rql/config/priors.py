@@ -45,7 +45,7 @@ class GivenPriorConfig(PriorConfig):
         yield "dataset.bc.source", source, source is None, f"null with {name}"
         learned = isinstance(config.baseline, ValueBaselineConfig)
         yield "baseline", baseline, not learned, f"none or mean with {name}, for V_BC is learned with a clone"
-        if not self.has_density:
+        if not (self.has_density and isinstance(config.composition, AmortizedConfig)):
             yield from without_density(name, config)
 
 

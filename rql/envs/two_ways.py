@@ -1,6 +1,6 @@
 """A toy with two equally good ways, `rql/TwoWays-v0`: over a chasm, on its left bridge or on its right one.
 
-The first step has to land on one of them. Whoever clones both as one way steps into the middle.
+A first step as demonstrated has to land on one of them. Whoever clones both as one way steps into the middle.
 """
 
 from typing import Any

@@ -200,7 +200,7 @@ def open_prior(config: Config, spaces: Spaces, env: gymnasium.Env[Any, Any]) -> 
         raise ConfigError("prior", name, f"bc: the actions of {config.env.id} are discrete")
     prior: Prior = implementation_of("prior", config.prior)(config.prior, spaces, env)
     try:
-        _require_composable(config, prior)
+        _require_composable(config, prior, isinstance(spaces.action, ContinuousSpec))
         if config.asks_prior:
             asked = (*asked_for(config), prior_draws(0), FILLING)
             Proposer(prior, spaces, *asked).propose(some_observations(spaces, env))
@@ -210,7 +210,7 @@ def open_prior(config: Config, spaces: Spaces, env: gymnasium.Env[Any, Any]) -> 
     return prior
 
 
-def _require_composable(config: Config, prior: Prior) -> None:
+def _require_composable(config: Config, prior: Prior, continuous: bool) -> None:
     """Refuse a composition or chunks that the prior does not have what it takes for.
 
     Raises:
@@ -218,7 +218,8 @@ def _require_composable(config: Config, prior: Prior) -> None:
     """
     if config.adopts_prior:
         if prior.density is None:
-            allowed = f"residual or resample: {prior.name} is no single Gaussian, and known by its samples alone"
+            others = f"residual or resample: the density of {prior.name} is not known"
+            allowed = others if continuous else f"amortized with a policy whose density is known, unlike {prior.name}"
             raise ConfigError("composition", "amortized", allowed)
         prior.density.require(config, prior.name)
         return

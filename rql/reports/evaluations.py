@@ -66,8 +66,9 @@ def read_lines(path: Path, headline: HeadlineInfo, cut_off: bool) -> tuple[tuple
 
 
 def _baseline(stage: str, step: int, line: dict[str, Any], headline: HeadlineInfo) -> Evaluation | None:
-    """What a line has of the run's own baseline."""
-    if f"baseline_{headline.metric}" not in line:
+    """What a line has of the run's own baseline; None where that is less than it has of itself."""
+    known = [one.metric for one in headline.shown] + ["normalized_score"] * ("normalized_score" in line)
+    if not all(f"baseline_{name}" in line for name in known):
         return None
     figures = {one.metric: float(line[f"baseline_{one.metric}"]) for one in headline.shown}
     return Evaluation(stage, step, figures, line.get("baseline_normalized_score"))

@@ -51,7 +51,7 @@ def _area(stage: StageInfo) -> Quantity:
 
 def _area_over(stage: StageInfo, baseline: str) -> Quantity:
     name, title = f"area_{stage.name}_over_baseline", f"{stage.name} area less {baseline}"
-    return Quantity(name, title, lambda outcome: outcome.over_baseline(outcome.areas.get(stage.name)))
+    return Quantity(name, title, lambda outcome: outcome.areas_over_baseline.get(stage.name))
 
 
 def _worst(stage: StageInfo, baseline: str) -> Quantity:

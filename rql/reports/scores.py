@@ -31,6 +31,8 @@ class Outcome:
     """
     areas: dict[str, float]
     """The mean over the steps of each online stage, by the trapezoidal rule."""
+    areas_over_baseline: dict[str, float]
+    """That of the difference to the baseline in the same episodes; empty where the run has none."""
     final_return: float
     """The return at the end of the last stage, whatever the others are in."""
 
@@ -156,6 +158,10 @@ def steps_and_values(run: Run, stage: str, measure: Measure) -> tuple[list[int],
 
 def outcome(run: Run, measure: Measure) -> Outcome:
     """What a finished run achieved."""
+
+    def over(run: Run, evaluation: Evaluation) -> float:
+        return _over_baseline(run, evaluation, measure)
+
     values = {stage.name: [measure(run, one) for one in run.at(stage.name)] for stage in run.stages}
     ends = {name: found[-1] for name, found in values.items()}
     compared = [stage.name for stage in run.compared_stages]
@@ -166,8 +172,9 @@ def outcome(run: Run, measure: Measure) -> Outcome:
         ends[run.baseline.name] if run.baseline else None,
         final - ends[compared[-2]] if len(compared) > 1 else None,
         ends,
-        {name: min(_over_baseline(run, one, measure) for one in run.at(name)) for name in compared if run.baseline},
+        {name: min(over(run, one) for one in run.at(name)) for name in compared if run.baseline},
         {name: mean_over_steps(*steps_and_values(run, name, measure)) for name in online},
+        {name: mean_over_steps(*steps_and_values(run, name, over)) for name in online if run.baseline},
         returns(run, run.at(compared[-1])[-1]),
     )
 

@@ -51,7 +51,9 @@ class Setup:
     @property
     def prior_digest(self) -> str:
         """Of that policy; empty where there is none, or it is not known."""
-        return self.prior.digest if self.prior is not None else ""
+        if self.prior is None:
+            return ""
+        return self.prior.digest if self.config.asks_prior or not self.prior.density else self.prior.density.digest
 
     @property
     def introduction(self) -> str:

@@ -15,6 +15,8 @@ LOOKED_AT = ("env", "dataset", "reward", "batch_size", "prior", "composition")
 """What decides whether an environment, its data and a prior can be used; jobs that are equal in these are looked at
 once.
 """
+FITTING_PRIOR = ("network", "policy", "chunk")
+"""What decides that too where a policy is finetuned that is there already."""
 
 
 def is_looked_at(key: str) -> bool:
@@ -29,13 +31,17 @@ def check_jobs(jobs: Sequence[Job], swept: Sequence[str]) -> None:
     Raises:
         RQLError: if one cannot be used, or they do not fit together; it says in which job.
     """
-    different = {json.dumps([job.config[name] for name in LOOKED_AT]): job for job in reversed(jobs)}
+    different = {json.dumps([job.config[name] for name in _decisive(job)]): job for job in reversed(jobs)}
     for job in reversed(different.values()):
         try:
             _check(job)
         except RQLError as error:
             label = run_label(swept_values(swept, job.config, job.choices))
             raise RQLError(f"{error} (in the job {label}; no job was started)") from error
+
+
+def _decisive(job: Job) -> Sequence[str]:
+    return LOOKED_AT if job.choices.get("prior") == "bc" else (*LOOKED_AT, *FITTING_PRIOR)
 
 
 def _check(job: Job) -> None:

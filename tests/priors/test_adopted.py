@@ -1,11 +1,12 @@
 """Priors whose density is known: `composition=amortized` takes their network over."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, Cli, compose_config, metrics_of, run_once, summary_of, without_times
+from conftest import TINY, Cli, Launch, compose_config, metrics_of, run_once, summary_of, without_times
 from opened_priors import FINETUNE
 
 import rql
@@ -51,6 +52,20 @@ def test_without_data_its_normaliser_stays_and_what_came_of_it_needs_the_first_r
     assert summary_of(second)["bc/return"] == summary_of(first)["online/return"]
 
 
+def test_what_began_without_data_is_taken_over_too(cli: Cli) -> None:
+    first = cli("experiment=pendulum_scratch", *FINETUNE[1:], "replay.capacity=100", name="first")
+    second = cli(*FINETUNE, *adopt(first, "final"), "policy.log_std_min=-5", name="second")
+    assert summary_of(second)["bc/return"] == summary_of(first)["online/return"]
+
+
+def test_it_goes_on_where_the_run_that_it_comes_from_has_gone_on(cli: Cli, cloned: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(cloned, tmp_path / "source"))
+    first = cli(*TINY, *adopt(source), name="first")
+    cli(f"resume={source}", "online.env_steps=36")
+    cli(f"resume={first}", "online.env_steps=36")
+    assert metrics_of(first)[-1]["step"] == 36
+
+
 def test_its_density_is_that_of_what_it_samples(cloned: Path) -> None:
     config = compose_config(*FINETUNE, *adopt(cloned), SMALL)
     spaces, env = inspect_env(config.env)
@@ -81,7 +96,7 @@ def test_the_clone_of_another_agent_is_finetuned_as_if_it_were_cloned_here(env: 
         (["network.actor.hidden=[8]"], "network.actor.hidden=[8] is not possible: [64, 64]: the network of"),
         (["policy.log_std_min=-3"], "policy.log_std_min=-3.0 is not possible: -1.6: the network of rql π_BC of"),
         (["chunk.length=2"], "chunk.length=2 is not possible: 1, for which rql π_BC of"),
-        (["network/actor=resnet"], "network.actor"),
+        (["network/actor=resnet"], "network/actor=resnet is not possible: mlp: the network of rql π_BC of"),
     ],
 )
 def test_what_does_not_fit_its_network_is_refused_before_any_work(
@@ -92,8 +107,25 @@ def test_what_does_not_fit_its_network_is_refused_before_any_work(
     assert stopped.value.code == 2 and said in capsys.readouterr().err
 
 
-def test_a_policy_without_a_density_is_refused(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
-    finetuned = cli(*TINY, "composition=resample", "baseline=none", name="resampled")
+def test_all_jobs_of_a_sweep_have_to_fit_its_network(
+    launch: Launch, cloned: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launch(*adopt(cloned), "network.actor.hidden=[64,64],[32,32]", code=2, short=FINETUNE)
+    said = capsys.readouterr().err
+    assert "network.actor.hidden=[32, 32] is not possible: [64, 64]" in said and "no job was started" in said
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        (["composition=resample"], "residual or resample: the density of rql π_final of"),
+        (["env=cartpole"], "amortized with a policy whose density is known, unlike rql π_final of"),
+    ],
+)
+def test_a_policy_without_a_density_is_refused(
+    chosen: list[str], said: str, cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finetuned = cli(*TINY, *chosen, "baseline=none", name="resampled")
     with pytest.raises(SystemExit):
-        cli(*FINETUNE, *adopt(finetuned, "final"), SMALL)
-    assert "residual or resample: rql π_final of" in capsys.readouterr().err
+        cli(*TINY, *chosen, *adopt(finetuned, "final"))
+    assert said in capsys.readouterr().err

@@ -206,6 +206,7 @@ def bad_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         (["prior=python", "prior.target=bad_priors:ragged", "prior.trusted=true"], "gives list, which is no array of"),
         (["prior=python", "prior.target=bad_priors:Chunks", "prior.trusted=true"], "its chunk is 'three', where a"),
         (["prior=torchscript", "prior.path=x", "composition=amortized"], "composition=amortized is not possible"),
+        (["prior=run", "prior.run=x", "composition=resample", "cql=light"], "cql.alpha=0.0003 is not possible: 0 with"),
         (["prior=run", "prior.run=x", "policy=flow"], "policy.name=flow is not possible: auto with prior=run"),
         (["prior=run", "prior.run=x", "baseline=mean"], "baseline=mean is not possible: none without a data set"),
         (["prior=process", "prior.command=x", "prior.max_restarts=-1"], "prior.max_restarts=-1 is not possible: at"),

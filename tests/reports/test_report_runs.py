@@ -28,7 +28,7 @@ def test_what_a_run_achieved(tmp_path: Path) -> None:
     assert found.ends == {"bc": 100.0, "offline": 112.0, "online": 170.0}
     assert (found.baseline, found.final, found.jump) == (100.0, 170.0, 58.0)
     assert found.areas == {"online": pytest.approx(((112 + 60) / 2 * 50 + (60 + 170) / 2 * 50) / 100)}
-    assert found.over_baseline(found.areas["online"]) == pytest.approx(0.5)
+    assert found.areas_over_baseline == {"online": pytest.approx(0.5)}
     assert found.worst == {"offline": -30.0, "online": -40.0}
 
 
@@ -41,6 +41,7 @@ def test_the_worst_evaluation_is_found_beside_the_baseline_in_the_same_episodes(
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     found = outcome(read_run(path.parent), returns)
     assert found.worst == {"offline": -30.0, "online": 5.0} and found.dip == 5.0 and found.gain == 70.0
+    assert found.areas_over_baseline == {"online": pytest.approx(((12 + 5) / 2 * 50 + (5 + 115) / 2 * 50) / 100)}
 
 
 def test_each_run_is_found_once_with_what_became_of_it(sweep: Path) -> None:
