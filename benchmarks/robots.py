@@ -5,8 +5,9 @@
 
 FOLDER holds the runs, which are made one after the other; those that are there already are not made again. Both
 policies of a run play the same episodes, at their mode and from starts and goals that the run never met. The intervals
-are those of Wilson at 95 % over all episodes of all seeds, which takes them for independent. The minutes are those of
-the longest run, on one core, from the demonstrations to the films.
+are those of Wilson at 95 % over all episodes of all seeds, which takes them for independent. "Worst − clone" is the
+lowest evaluation on the way less the clone in the same episodes, in points, of each seed; "last / best" is of the
+evaluations of a run. The minutes are those of the longest run, on one core, from the demonstrations to the films.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from clones import presets
 from omegaconf import OmegaConf
-from runs import run, summary
+from runs import evaluations, run, summary
 from scipy.stats import binomtest
 
 import rql
@@ -38,6 +39,12 @@ def success(made: Path, seed: int, episodes: int) -> tuple[float, float]:
     return rates["bc"], rates["final"]
 
 
+def on_the_way(made: Path) -> tuple[float, float]:
+    """The lowest evaluation online less the clone in the same episodes, and the last as a share of the best."""
+    gains, rates = ([value for _, value in evaluations(made, "online", name)] for name in ("gain", "success_rate"))
+    return min(gains), rates[-1] / max(rates)
+
+
 def rows(folder: Path, names: list[str], seeds: int, episodes: int) -> Iterator[str]:
     """A row for each preset, when it is measured."""
     for name in names:
@@ -47,7 +54,9 @@ def rows(folder: Path, names: list[str], seeds: int, episodes: int) -> Iterator[
         each = ", ".join(f"{before:.0%} → {after:.0%}" for before, after in zip(clones, finetuned, strict=True))
         minutes = max(summary(made)["wall_seconds"] for made in runs) / 60
         means = f"{share(list(clones), episodes)} | {share(list(finetuned), episodes)}"
-        yield f"| {name} | {steps:,} | {means} | {each} | {minutes:.0f} |"
+        worst, last = zip(*(on_the_way(made) for made in runs), strict=True)
+        way = f"{', '.join(f'{100 * gain:+.0f}' for gain in worst)} | {', '.join(f'{share:.2f}' for share in last)}"
+        yield f"| {name} | {steps:,} | {means} | {each} | {way} | {minutes:.0f} |"
 
 
 def main() -> None:
@@ -58,8 +67,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--episodes", type=int, default=100)
     options = parser.parse_args()
-    print("| preset | environment steps | clone | finetuned | each seed | minutes |")
-    print("|---|---|---|---|---|---|")
+    print("| preset | environment steps | clone | finetuned | each seed | worst − clone | last / best | minutes |")
+    print("|---|---|---|---|---|---|---|---|")
     for row in rows(options.folder, options.only, options.seeds, options.episodes):
         print(row, flush=True)
 
