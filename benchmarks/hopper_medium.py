@@ -1,4 +1,4 @@
-"""The preset `hopper_medium` on five seeds: every evaluation, and the worst beside the clone in the same episodes.
+"""The preset `hopper_medium` on ten seeds: every evaluation, and the worst beside the clone in the same episodes.
 
 python benchmarks/hopper_medium.py FOLDER [overrides …]
 Overrides go to every run, for instance dataset.id=rql/hopper/medium-v0.
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from runs import evaluations, run_all, summary
 
-SEEDS = range(5)
+SEEDS = range(10)
 LATE = 15_000
 """Environment steps from which on the mean of evaluations is printed."""
 
