@@ -22,9 +22,15 @@ from runs import run_all
 import rql
 from rql.envs.two_ways import BRIDGE, EDGE, GOAL, ID, WIDTH
 
-POLICIES = ("squashed_gaussian", "mixture", "flow")
 NARROW = "composition.width=0.05"
 """Noise of samples, which would leave a bridge otherwise."""
+POLICIES = {
+    "squashed_gaussian": ["policy=squashed_gaussian", NARROW],
+    "mixture": ["policy=mixture", NARROW],
+    "flow": ["policy=flow", NARROW],
+    "amortized_gaussian": ["policy=squashed_gaussian", "composition=amortized"],
+}
+DRAWN = ("squashed_gaussian", "mixture", "flow")
 STAGES = {"bc": "clone", "final": "finetuned"}
 FRESH = 10_000
 """The seed of the first start, which training never met."""
@@ -90,12 +96,12 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
-    chosen = {
-        options.folder / f"{policy}-{seed}": [*("experiment=two_ways", f"policy={policy}", f"seed={seed}", NARROW)]
-        for policy in POLICIES
+    jobs = {
+        options.folder / f"{policy}-{seed}": ["experiment=two_ways", f"seed={seed}", *chosen]
+        for policy, chosen in POLICIES.items()
         for seed in range(options.seeds)
     }
-    made = dict(zip(chosen, run_all(chosen), strict=True))
+    made = dict(zip(jobs, run_all(jobs), strict=True))
     print("| π_BC | | mode arrives | samples arrive | of them on the left |\n|---|---|---|---|---|")
     for policy in POLICIES:
         runs = [made[options.folder / f"{policy}-{seed}"] for seed in range(options.seeds)]
@@ -103,8 +109,8 @@ def main() -> None:
             print(f"| {policy} | {name} | {row(runs, which, options.episodes)} |", flush=True)
     if options.figure:
         matplotlib.use("agg")
-        figure, axes = pyplot.subplots(2, len(POLICIES), figsize=(9, 6.2), layout="constrained")
-        for column, policy in enumerate(POLICIES):
+        figure, axes = pyplot.subplots(2, len(DRAWN), figsize=(9, 6.2), layout="constrained")
+        for column, policy in enumerate(DRAWN):
             for line, (which, name) in enumerate(STAGES.items()):
                 shown = ways(options.folder / f"{policy}-0", which, False, options.episodes)
                 draw(axes[line, column], shown, f"{policy}, {name}")

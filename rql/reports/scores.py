@@ -39,16 +39,12 @@ class Outcome:
     @property
     def gain(self) -> float | None:
         """`final` less the run's own baseline."""
-        return self.over_baseline(self.final)
+        return None if self.baseline is None else self.final - self.baseline
 
     @property
     def dip(self) -> float | None:
         """The lowest evaluation of the last stage less the run's own baseline in the same episodes."""
         return list(self.worst.values())[-1] if self.worst else None
-
-    def over_baseline(self, value: float | None) -> float | None:
-        """A value less the baseline; None where there is no baseline, or no value."""
-        return None if value is None or self.baseline is None else value - self.baseline
 
 
 @dataclass(frozen=True)

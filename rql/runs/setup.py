@@ -53,7 +53,8 @@ class Setup:
         """Of that policy; empty where there is none, or it is not known."""
         if self.prior is None:
             return ""
-        return self.prior.digest if self.config.asks_prior or not self.prior.density else self.prior.density.digest
+        adopted = self.prior.density if self.config.adopts_prior else None
+        return adopted.digest if adopted else self.prior.digest
 
     @property
     def introduction(self) -> str:

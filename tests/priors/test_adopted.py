@@ -12,6 +12,7 @@ from opened_priors import FINETUNE
 import rql
 from rql.agents.loading import open_agent
 from rql.envs.make import inspect_env
+from rql.envs.spaces import ContinuousSpec
 from rql.priors.base import open_prior
 
 ADOPT = ("prior=run", "prior.mode=sample", "composition=amortized", "bc.updates=0", "baseline=none")
@@ -77,7 +78,8 @@ def test_its_density_is_that_of_what_it_samples(cloned: Path) -> None:
     actions = torch.linspace(-0.999, 0.999, 2_001)
     density = prior.density.log_prob(torch.from_numpy(obs).expand(len(actions), -1), actions.unsqueeze(-1)).exp()
     assert float(torch.trapezoid(density, actions)) == pytest.approx(1.0, abs=5e-3)
-    high = float(env.action_space.high[0])  # type: ignore[attr-defined]
+    assert isinstance(spaces.action, ContinuousSpec)
+    high = float(spaces.action.high[0])
     assert drawn.mean() / high == pytest.approx(float(torch.trapezoid(density * actions, actions)), abs=0.02)
 
 
