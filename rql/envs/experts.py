@@ -10,14 +10,15 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from rql.config.data import EnvConfig
+from rql.envs.maze_expert import MazeExpert
 from rql.envs.ogbench_expert import OGBenchExpert
 from rql.envs.two_ways import TwoWaysExpert
 from rql.envs.wrapper import Wrapper
 
-META_WORLD, TWO_WAYS = "rql/MetaWorld", "rql/TwoWays"
+META_WORLD, TWO_WAYS, MAZE = "rql/MetaWorld", "rql/TwoWays", "PointMaze"
 TABLETOP = ("cube-", "scene-", "puzzle-")
-"""How the ids of environments with an expert begin: Meta-World's, the toy's, and OGBench's with things on a table."""
-WITH_EXPERT = "those of Meta-World, rql/TwoWays-v0 and OGBench's cube, scene and puzzle with a single task"
+"""How the ids of environments with an expert begin: Meta-World's, the toy's, gymnasium-robotics' point mazes, and OGBench's with things on a table."""
+WITH_EXPERT = "those of Meta-World, PointMaze, rql/TwoWays-v0 and OGBench's cube, scene and puzzle with a single task"
 """Which environments have one, for messages."""
 
 
@@ -33,7 +34,7 @@ class Expert(Protocol):
 
 def has_expert(config: EnvConfig) -> bool:
     """Whether the environment comes with an expert."""
-    own = config.id.startswith((META_WORLD, TWO_WAYS))
+    own = config.id.startswith((META_WORLD, TWO_WAYS, MAZE))
     return own or (config.id.startswith(TABLETOP) and "-singletask-" in config.id)
 
 
@@ -41,6 +42,8 @@ def expert_of(config: EnvConfig, env: gymnasium.Env[Any, Any]) -> Expert:
     """The expert of an environment that has one."""
     if config.id.startswith(TWO_WAYS):
         return TwoWaysExpert()
+    if config.id.startswith(MAZE):
+        return MazeExpert(env)
     return MetaWorldExpert(config.kwargs["env_name"]) if config.id.startswith(META_WORLD) else OGBenchExpert(env)
 
 
