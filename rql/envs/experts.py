@@ -17,7 +17,8 @@ from rql.envs.wrapper import Wrapper
 
 META_WORLD, TWO_WAYS, MAZE = "rql/MetaWorld", "rql/TwoWays", "PointMaze"
 TABLETOP = ("cube-", "scene-", "puzzle-")
-"""How the ids of environments with an expert begin: Meta-World's, the toy's, gymnasium-robotics' point mazes, and OGBench's with things on a table."""
+"""How the ids of environments with an expert begin: Meta-World's, the toy's, gymnasium-robotics' point mazes, and
+OGBench's with things on a table."""
 WITH_EXPERT = "those of Meta-World, PointMaze, rql/TwoWays-v0 and OGBench's cube, scene and puzzle with a single task"
 """Which environments have one, for messages."""
 
