@@ -23,6 +23,8 @@ from rql.utils.errors import ConfigError
 
 T = TypeVar("T")
 
+_stored: dict[tuple[str | None, str], type[Any]] = {}
+
 
 def register_schemas(folders: Sequence[Path] = ()) -> None:
     """Make the schemas known to Hydra, so that a typo or a wrong type is an error as the configuration is composed.
@@ -32,13 +34,19 @@ def register_schemas(folders: Sequence[Path] = ()) -> None:
     """
     searched = [configuration_folder(), *folders]
     register_listing()
-    store = ConfigStore.instance()
-    store.store(name="schema", node=schema.Config)
+    _store(None, "schema", schema.Config)
     for group, named in choices().items():
         for name, choice in named.items():
-            store.store(group=f"schema/{group}", name=name, node=choice.schema)
+            _store(f"schema/{group}", name, choice.schema)
             if not any((folder / group / f"{name}.yaml").exists() for folder in searched):
-                store.store(group=group, name=name, node=choice.schema)
+                _store(group, name, choice.schema)
+
+
+def _store(group: str | None, name: str, node: type[Any]) -> None:
+    """Store a dataclass, if that is not what is stored there: to convert all of them anew takes a tenth of a second."""
+    if _stored.get((group, name)) is not node:
+        ConfigStore.instance().store(group=group, name=name, node=node)
+        _stored[group, name] = node
 
 
 def load(composed: DictConfig) -> schema.Config:
