@@ -23,8 +23,6 @@ from rql.utils.errors import ConfigError
 
 T = TypeVar("T")
 
-_stored: dict[tuple[str | None, str], type[Any]] = {}
-
 
 def register_schemas(folders: Sequence[Path] = ()) -> None:
     """Make the schemas known to Hydra, so that a typo or a wrong type is an error as the configuration is composed.
@@ -43,10 +41,14 @@ def register_schemas(folders: Sequence[Path] = ()) -> None:
 
 
 def _store(group: str | None, name: str, node: type[Any]) -> None:
-    """Store a dataclass, if that is not what is stored there: to convert all of them anew takes a tenth of a second."""
-    if _stored.get((group, name)) is not node:
-        ConfigStore.instance().store(group=group, name=name, node=node)
-        _stored[group, name] = node
+    """Store a dataclass, unless it is there already: to convert all of them anew takes longer than a short run."""
+    store = ConfigStore.instance()
+    place = store.repo
+    for part in group.split("/") if group else ():
+        place = place.get(part, {})
+    known = place.get(f"{name}.yaml")
+    if known is None or OmegaConf.get_type(known.node) is not node:
+        store.store(group=group, name=name, node=node)
 
 
 def load(composed: DictConfig) -> schema.Config:
