@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
 from rql.envs.success import success_of
@@ -65,6 +64,8 @@ def _play(
 
 def sheet(title: str, strips: Sequence[Strip]) -> bytes:
     """The rows of one policy below its title, as a PNG; a frame around a row says whether it succeeded."""
+    from matplotlib import get_data_path  # slow to import
+
     height = round(WIDTH * strips[0].frames[0].shape[0] / strips[0].frames[0].shape[1])
     row = height + LINE + GAP
     image = Image.new("RGB", (FRAMES * (WIDTH + GAP) + GAP, LINE + 2 * GAP + len(strips) * row), PAPER)

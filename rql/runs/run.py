@@ -22,7 +22,6 @@ from rql.data.load import minari_root, resolve_env
 from rql.data.sources.minari import journal_path
 from rql.data.writing import continue_set, describe_set, finish_set, leave
 from rql.evaluation.evaluator import Evaluator
-from rql.reports.curve import draw_curve
 from rql.reports.table import results_table
 from rql.runs.attempt import Attempt, Trainers
 from rql.runs.baseline import CompareWithBaseline
@@ -240,6 +239,8 @@ def open_journal(setup: Setup, run_id: str, start: Checkpoint | None) -> Journal
 
 def finish(config: Config, record: LocalRecord, recorder: Record, wandb: WandbView, display: Display) -> Summary:
     """Write the summary, draw the curve and print the table; the summary."""
+    from rql.reports.curve import draw_curve  # imports matplotlib, which training need not wait for
+
     directory = record.directory
     wall_seconds = round(record.position().seconds, 3)
     recorder.summary |= {"wall_seconds": wall_seconds, "seed": config.seed}

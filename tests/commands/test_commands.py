@@ -41,6 +41,18 @@ for arguments in {asked}:
     assert answer.returncode == 0, answer.stderr
 
 
+def test_updates_as_they_are_written_wait_for_neither_the_compiler_nor_matplotlib() -> None:
+    code = """
+import sys, torch, rql.runs.run
+from rql.optim.adam import descend, learned
+descend(learned({"p": torch.ones(1)}), lambda params: (params["p"].sum(), {}), torch.tensor(0.1))
+loaded = {"torch._dynamo", "matplotlib"} & set(sys.modules)
+assert not loaded, loaded
+"""
+    answer = of_a_process("-c", code)
+    assert answer.returncode == 0, answer.stderr
+
+
 def test_the_list_of_commands_names_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert rql_main(["--help"]) == 0
     listed = capsys.readouterr().out

@@ -7,7 +7,9 @@ import torch
 from rql_setup import same
 from torch import Tensor
 
-from rql.optim.adam import adam_step, clipped, gradient_norm, learned
+from rql.nn.network import Params
+from rql.optim.adam import Learned, Loss, Metrics, adam_step, clipped, descend, gradient_norm, learned
+from rql.utils.tree import map_leaves
 
 
 def test_adam_equals_torchs() -> None:
@@ -39,3 +41,24 @@ def test_a_gradient_beyond_its_limit_is_scaled_down_to_it_and_others_are_left() 
     assert same(clipped(gradients, torch.tensor(5.0)), gradients)
     half = clipped(gradients, torch.tensor(2.5))
     assert half["p"].tolist() == [0.0, 1.5] and half["q"].item() == 2.0
+
+
+def test_descending_is_the_same_inside_vmap() -> None:
+    weights = torch.tensor([[1.0, -2.0], [0.5, 3.0]])
+    unused = torch.ones(2, 3)
+
+    def step(weight: Tensor, more: Tensor) -> tuple[Learned, Metrics]:
+        def loss(params: Params) -> Loss:
+            value = (params["p"] ** 4).sum()
+            return value, {"loss": value}
+
+        return descend(learned({"p": weight, "unused": more}), loss, torch.tensor(0.1))
+
+    together, losses = torch.vmap(step)(weights, unused)
+    for member in range(2):
+        alone, metrics = step(weights[member], unused[member])
+        assert same(map_leaves(lambda leaf, member=member: leaf[member], together), alone)
+        assert losses["loss"][member] == metrics["loss"] == (weights[member] ** 4).sum()
+        assert not alone.params["p"].requires_grad and not metrics["loss"].requires_grad
+        assert torch.equal(alone.first_moment["p"], 0.1 * 4.0 * weights[member] ** 3)
+        assert not alone.first_moment["unused"].any()
