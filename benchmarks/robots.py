@@ -7,8 +7,8 @@ FOLDER holds the runs, which are made one after the other; those that are there 
 policies of a run play the same episodes, at their mode and from starts and goals that the run never met. The intervals
 are those of Wilson at 95 % over all episodes of all seeds, which takes them for independent. "Worst − clone" is the
 lowest evaluation on the way less the clone in the same episodes, in points, of each seed; "last / best" is of the
-evaluations of a run, and "steps to 90 %" those before the first evaluation of at least 90 %. The minutes are those of the
-longest run, on one core, from the demonstrations to the films.
+evaluations of a run, and "steps to 90 %" those before the first evaluation of at least 90 %. The minutes are those of
+the longest run, on one core, from the demonstrations to the films.
 """
 
 import argparse
