@@ -13,7 +13,7 @@ from rql.config.agents.rql import RQLConfig
 from rql.config.headline import SUCCESS
 
 RQL = AgentTable.of(RQLConfig())
-LINEAR = {"start": 0.1, "end": 1.0, "start_step": 0, "end_step": None}
+LINEAR = {"start": 0.1, "end": 1.0, "start_share": 0.0, "end_share": 1.0}
 Point = tuple[str, int, float]
 """An evaluation: stage, step and return."""
 

@@ -33,23 +33,19 @@ class RampBetaConfig(BetaConfig):
     """β moves from `start` to `end`; never down, for Q is trusted more as it learns."""
 
     start: float = at_least(MISSING, 0)
-    """β offline and until `start_step`."""
+    """β offline, and online as it starts."""
     end: float = at_least(MISSING, 0)
-    """β from `end_step` on."""
-    start_step: int = at_least(0, 0)
-    """Environment steps after the warm-up until β starts to move."""
-    end_step: int | None = at_least(None, 1)
-    """Environment steps after the warm-up until β reaches `end`; null is all of them."""
+    """β in the end."""
+    start_share: float = between(0.0, 0, 1)
+    """The share of the environment steps after the warm-up until β starts to move."""
+    end_share: float = fraction(1.0)
+    """The share of them until it reaches `end`."""
 
     def check(self, config: WholeConfig) -> Iterator[Check]:
         """Whether β goes up, and has the time to."""
         yield "beta.end", self.end, self.start <= self.end < math.inf, f"at least beta.start={self.start}"
-        if self.end_step is not None:
-            later = self.end_step > self.start_step
-            yield "beta.end_step", self.end_step, later, f"after beta.start_step={self.start_step}"
-        elif last := config.online.steps_after_warmup:
-            allowed = f"below {last}, the online.env_steps after the warm-up"
-            yield "beta.start_step", self.start_step, self.start_step < last, allowed
+        later = self.end_share > self.start_share
+        yield "beta.end_share", self.end_share, later, f"above beta.start_share={self.start_share}"
 
 
 @register("beta", "linear", "rql.method.schedules:linear_beta")
@@ -70,7 +66,7 @@ class ExponentialBetaConfig(RampBetaConfig):
     """By the same factor at every step."""
 
     start: float = positive(MISSING)
-    """β offline and until `start_step`."""
+    """β offline, and online as it starts."""
 
 
 @register("beta", "piecewise", "rql.method.schedules:piecewise_beta")
@@ -103,9 +99,9 @@ class KLBetaConfig(BetaConfig):
     budget_start: float = positive(MISSING)
     """The budget offline, and as learning online begins."""
     budget_end: float = positive(MISSING)
-    """The budget from `end_step` on; linear in between."""
-    end_step: int | None = at_least(None, 1)
-    """Environment steps after the warm-up until the budget reaches `budget_end`; null is all of them."""
+    """The budget in the end; linear in between."""
+    end_share: float = fraction(1.0)
+    """The share of the environment steps after the warm-up until the budget reaches `budget_end`."""
     rate: float = positive(0.003)
     """Relative change of β in one update when the KL is off by the whole budget."""
     max: float = positive(100.0)

@@ -30,7 +30,7 @@ def exponential(start: float, end: float, progress: float) -> float:
     return math.exp(linear(math.log(start), math.log(end), progress))
 
 
-def completed(step: int, first: int, last: int) -> float:
+def completed(step: int, first: float, last: float) -> float:
     """The share of the way from step `first` to step `last`, in [0, 1]."""
     return min(1.0, max(0.0, (step - first) / max(1, last - first)))
 
@@ -66,8 +66,8 @@ def first_kl_beta(config: KLBetaConfig, last_step: int) -> Schedule:
 
 
 def _ramp(shape: Shape, config: RampBetaConfig, last_step: int) -> Schedule:
-    end_step = last_step if config.end_step is None else config.end_step
-    return lambda step: shape(config.start, config.end, completed(step, config.start_step, end_step))
+    first, last = config.start_share * last_step, config.end_share * last_step
+    return lambda step: shape(config.start, config.end, completed(step, first, last))
 
 
 def adapt_beta(beta: Tensor, kl: Tensor, budget: Tensor, rate: Tensor, highest: Tensor) -> Tensor:

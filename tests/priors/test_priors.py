@@ -152,7 +152,7 @@ def test_candidates_of_a_prior_that_samples_are_resampled(
     cli: Cli, forms: dict[str, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = ["composition=resample", "target=soft", "composition.num_candidates=4", "prior.mode=sample", "beta=kl"]
-    budget = ["beta.budget_end=0.3", "beta.end_step=null"]
+    budget = ["beta.budget_end=0.3", "beta.end_share=1"]
     run = cli(*FINETUNE, *forms["run"], *chosen, *budget, "target.num_samples=4")
     assert 0.0 < summary_of(run)["online/ess"] <= 1.0
     for changed, said in (

@@ -33,14 +33,14 @@ ONE, THREE = (box_spaces(2, ContinuousSpec(-np.ones(d, np.float32), np.ones(d, n
 
 
 def schedule(*overrides: str, spaces: Spaces = ONE) -> RQLSchedule:
-    return RQLSchedule(compose_config("online.env_steps=1050", "online.warmup_fraction=0.05", *overrides), spaces, CPU)
+    return RQLSchedule(compose_config("online.env_steps=1052", "online.warmup_fraction=0.05", *overrides), spaces, CPU)
 
 
 def test_beta_keeps_its_first_value_and_then_moves_over_the_steps_after_the_warm_up() -> None:
-    """The warm-up takes 52 of 1,050 steps."""
-    moving = schedule("beta=linear", "beta.start=0.2", "beta.end=1", "beta.start_step=200", "beta.end_step=600")
+    """The warm-up takes 52 of 1,052 steps."""
+    moving = schedule("beta=linear", "beta.start=0.2", "beta.end=1", "beta.start_share=0.2", "beta.end_share=0.6")
     assert moving.offline().beta.item() == pytest.approx(0.2)
-    found = [moving.online(step).beta.item() for step in (0, 200, 400, 600, 998)]
+    found = [moving.online(step).beta.item() for step in (0, 200, 400, 600, 1000)]
     assert found == pytest.approx([0.2, 0.2, 0.6, 1.0, 1.0])
     assert schedule("beta=constant", "beta.value=0.7").online(500).beta.item() == pytest.approx(0.7)
     points = schedule("beta=piecewise", "beta.steps=[100,300,400]", "beta.values=[0.2,1,0.5]")
@@ -48,15 +48,15 @@ def test_beta_keeps_its_first_value_and_then_moves_over_the_steps_after_the_warm
     assert found == pytest.approx([0.2, 0.2, 0.6, 1.0, 0.75, 0.5])
     kl = schedule("beta=kl", "beta.budget_start=0.1", "beta.budget_end=0.5")
     assert kl.offline().kl_budget.item() == pytest.approx(0.1)
-    assert [kl.online(step).kl_budget.item() for step in (0, 499, 998)] == pytest.approx([0.1, 0.3, 0.5])
-    held = schedule("beta=kl", "beta.budget_start=0.1", "beta.budget_end=0.5", "beta.end_step=100")
-    assert [held.online(step).kl_budget.item() for step in (50, 100, 998)] == pytest.approx([0.3, 0.5, 0.5])
+    assert [kl.online(step).kl_budget.item() for step in (0, 500, 1000)] == pytest.approx([0.1, 0.3, 0.5])
+    held = schedule("beta=kl", "beta.budget_start=0.1", "beta.budget_end=0.5", "beta.end_share=0.1")
+    assert [held.online(step).kl_budget.item() for step in (50, 100, 1000)] == pytest.approx([0.3, 0.5, 0.5])
 
 
 @pytest.mark.parametrize(("spaces", "dims"), [(ONE, 1), (THREE, 3), (box_spaces(2, DiscreteSpec(4, 0)), 1)])
 def test_the_kl_budget_is_for_each_action_dimension(spaces: Spaces, dims: int) -> None:
     kl = schedule("beta=kl", "beta.budget_start=0.1", "beta.budget_end=0.5", spaces=spaces)
-    assert [kl.online(step).kl_budget.item() for step in (0, 998)] == pytest.approx([0.1 * dims, 0.5 * dims])
+    assert [kl.online(step).kl_budget.item() for step in (0, 1000)] == pytest.approx([0.1 * dims, 0.5 * dims])
 
 
 @pytest.mark.parametrize(("value", "said"), [(-1.0, "-1.0 1,000 online steps"), (math.nan, "nan 0 online steps")])
@@ -163,8 +163,8 @@ def test_without_data_observations_are_normalised_by_those_that_were_met_anew_wh
 
 
 def test_schedules_begin_when_the_warm_up_is_over_and_go_on_where_a_run_is_extended() -> None:
-    """The warm-up takes 10 of 40 steps, and would take 100 of 400."""
-    moving = "beta=linear", "beta.start=0.2", "beta.end=1", "beta.end_step=20"
+    """The warm-up takes 10 of 40 steps, and would take 100 of 400; β is 1 after 20 steps more, or after 200."""
+    moving = "beta=linear", "beta.start=0.2", "beta.end=1", f"beta.end_share={2 / 3}"
     config = compose_config(*ONLINE, *moving)
     longer = replace(config, online=replace(config.online, env_steps=400))
     data = transitions(TEST_SPACES)
@@ -181,7 +181,7 @@ def test_schedules_begin_when_the_warm_up_is_over_and_go_on_where_a_run_is_exten
             if step in (10, 20, 25):
                 found.append(stage.hparams().beta.item())
         extended.load(stage.saved_state())
-    assert [*found, extended.hparams().beta.item()] == pytest.approx([0.2, 0.6, 0.8, 0.8])
+    assert [*found, extended.hparams().beta.item()] == pytest.approx([0.2, 0.6, 0.8, 0.26])
 
 
 def test_updates_wait_for_a_batch_of_online_transitions() -> None:

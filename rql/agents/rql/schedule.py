@@ -24,7 +24,7 @@ class RQLSchedule:
         network = config.composition if isinstance(config.composition, NetworkCompositionConfig) else None
         baseline = config.baseline
         value_rate = baseline.learning_rate if isinstance(baseline, ValueBaselineConfig) else 0.0
-        self._budget_step = kl.end_step if kl and kl.end_step is not None else self._last_step
+        self._budget_step = self._last_step * (kl.end_share if kl else 1.0)
         self._budget = kl_budget(kl, spaces) if kl else (1.0, 1.0)
         self._fixed = RQLHyperparameters(
             bc_learning_rate=self._scalar(learning_rate_scale * config.bc.learning_rate),
