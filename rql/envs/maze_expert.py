@@ -21,15 +21,15 @@ class MazeExpert:
         self._core: Any = env.unwrapped
 
     def begin(self, obs: Any, info: dict[str, Any], rng: np.random.Generator) -> None:
-        """Look how far every cell is from the goal."""
-        self._distance = distances(self._core.maze.maze_map, self._cell(self._core.goal))
+        """Nothing to do: the way is looked for at each step, for a goal may move in the middle of an episode."""
 
     def act(self, obs: Any, info: dict[str, Any]) -> NDArray[Any]:
         """The force (2,), which may leave the bounds."""
         place, velocity = np.split(np.asarray(obs["observation"]), 2)
-        cell = self._cell(place)
-        nearest = min((cell, *neighbours(cell)), key=lambda each: self._distance.get(each, np.inf))
-        target = self._core.goal if nearest == cell else self._core.maze.cell_rowcol_to_xy(nearest)
+        goal, cell = self._core.goal, self._cell(place)
+        distance = distances(self._core.maze.maze_map, self._cell(goal))
+        nearest = min((cell, *neighbours(cell)), key=lambda each: distance.get(each, np.inf))
+        target = goal if nearest == cell else self._core.maze.cell_rowcol_to_xy(nearest)
         force: NDArray[Any] = STIFFNESS * (target - place) - DAMPING * velocity
         return force
 

@@ -10,11 +10,15 @@ from rql.envs.experts import Demonstrating
 from rql.envs.make import make_env
 from rql.envs.ogbench_expert import presses
 
-SOLVED = ["scene-singletask-task2-v0", "puzzle-3x3-singletask-task2-v0", "peg-insert-side-v3", "door-open-v3"]
+SOLVED = [
+    *("scene-singletask-task2-v0", "puzzle-3x3-singletask-task2-v0", "peg-insert-side-v3", "door-open-v3"),
+    *("PointMaze_UMaze-v3", "PointMaze_Medium_Diverse_GR-v3"),
+]
 
 
 def config_of(task: str) -> EnvConfig:
-    return EnvConfig(id="rql/MetaWorld-v3", kwargs={"env_name": task}) if task.endswith("-v3") else EnvConfig(id=task)
+    own = task.endswith("-v0") or task.startswith("PointMaze")
+    return EnvConfig(id=task) if own else EnvConfig(id="rql/MetaWorld-v3", kwargs={"env_name": task})
 
 
 def demonstrated(env: Demonstrating, seed: int) -> tuple[list[Any], bool]:
