@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from rql.__main__ import main as rql_main
 from rql.config.data import MinariDatasetConfig
-from rql.config.method import KLBetaConfig
+from rql.config.method import KLBetaConfig, LinearBetaConfig
 from rql.config.registry import choices
 from rql.config.schema import Config
 
@@ -47,7 +47,12 @@ NEEDED = {
     "prior=python": ["experiment=finetune", "prior.target=some.module:make"],
     "prior=process": ["experiment=finetune", "prior.command=some_command"],
 }
-VALUES_OF = {"dataset": MinariDatasetConfig, "beta": KLBetaConfig}
+VALUES_OF = {
+    "dataset": MinariDatasetConfig,
+    "beta": KLBetaConfig,
+    "beta=late": LinearBetaConfig,
+    "beta=strong": LinearBetaConfig,
+}
 """Of choices that are values for another one."""
 BRINGS = re.compile(r"override /dataset: (\w+)")
 """What an environment that comes with a data set says in its file."""
@@ -79,7 +84,7 @@ def test_every_choice_of_every_group_composes(overrides: list[str]) -> None:
 def test_every_preset_composes(path: Path) -> None:
     given = ["prior=run", "prior.run=some/run", "prior.mode=sample"] if path.stem == "finetune" else []
     compose_config(f"experiment={path.stem}", *given)
-    compose_config(f"experiment={path.stem}", *given, "beta=linear", "composition=resample", "target=soft", "cql=off")
+    compose_config(f"experiment={path.stem}", *given, "beta=constant", "composition=resample", "target=soft", "cql=off")
 
 
 def test_every_published_setting_has_keys_of_its_agent_and_of_the_others() -> None:

@@ -211,7 +211,7 @@ def test_what_is_wrong_with_ones_own_code_is_said_in_one_sentence(
 
 def test_help_lists_choices_from_outside(folder: Path, capsys: Any) -> None:
     rql_main(["train", "imports=[mine]", "--help"])
-    listed = "*linear, constant, cosine, entropy, entropy_discrete, exponential, kl, piecewise, power"
+    listed = "*linear, constant, cosine, entropy, entropy_discrete, exponential, kl, late, piecewise, power, strong"
     assert listed in " ".join(capsys.readouterr().out.split())
 
 
