@@ -15,7 +15,6 @@ from rql.data.batch import Batch
 from rql.envs.spaces import Spaces
 from rql.method.ensemble import minimum
 from rql.method.losses import td_loss
-from rql.method.schedules import completed, linear
 from rql.method.targets import td_target
 from rql.nn.network import Params, apply, parameters_of
 from rql.nn.normalizer import Normalizer
@@ -48,8 +47,6 @@ class TD3BCHyperparameters(NamedTuple):
     """α of TD3+BC, β1 of ReBRAC."""
     critic_weight: Tensor
     """β2 of ReBRAC; TD3+BC has none."""
-    imitation: Tensor
-    """The share of the imitation of the data that is left."""
 
 
 class TD3BC:
@@ -75,8 +72,7 @@ class TD3BC:
         self.dims, self.delay, self.exploration_noise = width, own.policy_delay, own.exploration_noise
         rates = learning_rate_scale * own.actor_learning_rate, learning_rate_scale * config.q.learning_rate
         numbers = config.q.discount, config.q.tau, own.policy_noise, own.noise_clip
-        self._hparams = TD3BCHyperparameters(*scalars(device, *rates, *numbers, *self.weights(own), 1.0))
-        self.online_share, self.last_step = own.online_share, config.online.steps_after_warmup
+        self._hparams = TD3BCHyperparameters(*scalars(device, *rates, *numbers, *self.weights(own)))
 
     def weights(self, own: Any) -> tuple[float, float]:
         """The weights of a configuration that tell TD3+BC and ReBRAC from TD3: of the policy, and of the critics."""
@@ -101,11 +97,8 @@ class TD3BC:
         return TD3BCState(statistics.normalizer, actor, actor.params, critic, critic.params, updates)
 
     def hparams(self, stage: str, step: int) -> TD3BCHyperparameters:
-        """The hyper-parameters; online the imitation of the data falls."""
-        if stage != "online":
-            return self._hparams
-        share = linear(1.0, self.online_share, completed(step, 0, self.last_step))
-        return self._hparams._replace(imitation=share * self._hparams.imitation)
+        """The hyper-parameters, constant over all steps."""
+        return self._hparams
 
     def scheduled(self, state: TD3BCState, hparams: TD3BCHyperparameters) -> TD3BCState:
         """The state as it is: nothing is scheduled."""
@@ -138,12 +131,12 @@ class TD3BC:
         return minimum(self._q(state.critic_target, state.normalizer(batch.next_obs), next_action))
 
     def policy_loss(self, params: Params, state: TD3BCState, batch: Batch, hparams: TD3BCHyperparameters) -> Loss:
-        """E[ w (π(s) − a)² − λ Q_1(s, π(s)) ], λ = α / E|Q_1|, w the share of imitation that is left."""
+        """E[ (π(s) − a)² − λ Q_1(s, π(s)) ], λ = α / E|Q_1|."""
         obs = state.normalizer(batch.obs)
         action = apply(self.actor, params, obs)
         q = self._q(state.critic.params, obs, action)[0]
         imitation = (action - batch.action).square().mean()
-        value = hparams.imitation * imitation - hparams.actor_weight / q.abs().mean().detach() * q.mean()
+        value = imitation - hparams.actor_weight / q.abs().mean().detach() * q.mean()
         return value, {"actor_loss": value, "imitation_loss": imitation, "q_policy": q.mean()}
 
     def update(

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from rql.config.agents.base import AgentConfig, StageData, StageInfo
 from rql.config.registry import register
-from rql.config.settings import at_least, between, positive
+from rql.config.settings import at_least, positive
 
 
 @dataclass
@@ -24,16 +24,12 @@ class TD3Config(AgentConfig):
     """Standard deviation of the noise on actions that are sampled."""
     actor_learning_rate: float = positive(3e-4)
     """Of the policy; Q learns at `q.learning_rate`."""
-    online_share: float = between(0.5, 0, 1)
-    """The share of the imitation of the data that is left at the last online step, linear in between."""
 
 
 @register("agent", "td3_bc", implementation="rql.agents.td3_bc:TD3BC")
 @dataclass
 class TD3BCConfig(TD3Config):
-    """TD3+BC (Fujimoto & Gu 2021): TD3 whose policy also imitates the data, online ever less (Beeson & Montana 2022);
-    for continuous actions.
-    """
+    """TD3+BC (Fujimoto & Gu 2021): TD3 whose policy also imitates the data; for continuous actions."""
 
     stages: ClassVar[tuple[StageInfo, ...]] = (
         StageInfo("offline", "TD3+BC offline", "policy", "offline", StageData.offline),
