@@ -55,8 +55,8 @@ def descend(
 def gradients_of(loss: Callable[[Params], Loss], params: Params) -> tuple[Params, Metrics]:
     """The gradient of a loss, and its metrics.
 
-    `grad_and_value` is what works inside `torch.vmap`. Outside of it takes half the time of a small update longer, and
-    seconds once, for it imports the compiler.
+    Inside `torch.vmap` it needs functorch. Elsewhere that would double the time of a small update, and begin with
+    seconds of importing the compiler.
     """
     if torch._C._functorch.maybe_current_level() is not None:
         found, (_, metrics) = grad_and_value(loss, has_aux=True)(params)
