@@ -58,7 +58,7 @@ def gradients_of(loss: Callable[[Params], Loss], params: Params) -> tuple[Params
     Inside `torch.vmap` it needs functorch. Elsewhere that would double the time of a small update, and begin with
     seconds of importing the compiler.
     """
-    if torch._C._functorch.maybe_current_level() is not None:
+    if torch._C._functorch.peek_interpreter_stack() is not None:
         found, (_, metrics) = grad_and_value(loss, has_aux=True)(params)
         return found, metrics
     leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
