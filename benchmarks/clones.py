@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 
 import rql
 
-ROBOTS = ("metaworld_", "ogbench_")
+ROBOTS = ("metaworld_", "ogbench_", "pointmaze_")
 SHORT = ["offline.updates=0", "online.env_steps=0", "tracking=disabled", "tracking.log_video=false"]
 UNSEEN = ["evaluation.boundary_episodes=1", "evaluation.num_envs=1"]
 """The run's own evaluation, which plays each mode, is not what counts; to make a robot takes a second or more."""

@@ -31,10 +31,13 @@ REACH = EnvConfig("rql/MetaWorld-v3", kwargs={"env_name": "reach-v3"})
 STOP = {"hopper": ("return", 900.0), "reach": ("success_rate", 0.3)}
 """The return, or the share of episodes that succeed, at which training stops."""
 FINETUNED = {
-    "hopper": ["env=hopper", "prior.algorithm=PPO", "online.env_steps=25000", "online.eval_every=2500"],
+    "hopper": [
+        *("env=hopper", "prior.algorithm=PPO", "online.env_steps=25000", "online.eval_every=2500"),
+        "beta.end_share=0.63",
+    ],
     "reach": [
         *("env=metaworld_reach", "dataset=none", "reward=raw", "online.env_steps=50000", "q.learning_rate=1e-3"),
-        *("q.tau=0.01", "composition.width=0.2", "composition.scale=0.5"),
+        *("q.tau=0.01", "composition.width=0.2", "composition.scale=0.5", "beta.end_share=0.32"),
     ],
 }
 """What each run has beside `experiment=finetune`."""

@@ -1,7 +1,7 @@
 """What finetuning adds to the clones of the robot presets, and how long a whole preset takes.
 
     pip install 'rql[manipulation]'
-    python benchmarks/robots.py FOLDER [--only metaworld_push …] [--seeds 0 1 2] [--episodes 100]
+    python benchmarks/robots.py FOLDER [--only metaworld_push …] [--seed 0 1 2] [--episodes 100]
 
 FOLDER holds the runs, which are made one after the other; those that are there already are not made again. Both
 policies of a run play the same episodes, at their mode and from starts and goals that the run never met. The intervals
@@ -72,13 +72,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--only", nargs="+", choices=presets(), default=presets())
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--episodes", type=int, default=100)
     options = parser.parse_args()
     measured = "clone | finetuned | each seed | worst − clone | last / best | steps to 90 % | minutes"
     print(f"| preset | environment steps | {measured} |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for row in rows(options.folder, options.only, options.seeds, options.episodes):
+    for row in rows(options.folder, options.only, options.seed, options.episodes):
         print(row, flush=True)
 
 

@@ -38,7 +38,7 @@ class RampBetaConfig(BetaConfig):
     """β in the end."""
     start_share: float = between(0.0, 0, 1)
     """The share of the environment steps after the warm-up until β starts to move."""
-    end_share: float = fraction(1.0)
+    end_share: float = fraction(0.25)
     """The share of them until it reaches `end`."""
 
     def check(self, config: WholeConfig) -> Iterator[Check]:

@@ -50,7 +50,8 @@ def distances(maze: list[list[Any]], goal: Cell) -> dict[Cell, int]:
     reached = [goal]
     for cell in reached:
         for beside in neighbours(cell):
-            if beside not in found and maze[beside[0]][beside[1]] != WALL:
+            inside = 0 <= beside[0] < len(maze) and 0 <= beside[1] < len(maze[0])
+            if inside and beside not in found and maze[beside[0]][beside[1]] != WALL:
                 found[beside] = found[cell] + 1
                 reached.append(beside)
     return found

@@ -64,8 +64,11 @@ def gradients_of(loss: Callable[[Params], Loss], params: Params) -> tuple[Params
     leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
     with torch.enable_grad():
         value, metrics = loss(leaves)
+    metrics = {name: metric.detach() for name, metric in metrics.items()}
+    if not value.requires_grad:  # a loss of none of the parameters
+        return {name: torch.zeros_like(leaf) for name, leaf in params.items()}, metrics
     gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
-    return dict(zip(leaves, gradients, strict=True)), {name: metric.detach() for name, metric in metrics.items()}
+    return dict(zip(leaves, gradients, strict=True)), metrics
 
 
 def clipped(gradients: Params, max_norm: Tensor) -> Params:

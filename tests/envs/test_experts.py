@@ -8,6 +8,7 @@ import pytest
 from rql.config.data import EnvConfig
 from rql.envs.experts import Demonstrating
 from rql.envs.make import make_env
+from rql.envs.maze_expert import distances
 from rql.envs.ogbench_expert import presses
 
 SOLVED = [
@@ -52,6 +53,11 @@ def test_what_an_expert_does_depends_on_the_seed_alone(task: str) -> None:
         assert np.random.random() == drawn  # what others draw from numpy's global generator is their own
         low, high = env.action_space.low, env.action_space.high  # type: ignore[attr-defined]
     assert (np.stack(first) >= low).all() and (np.stack(first) <= high).all()
+
+
+def test_the_way_through_a_maze_is_the_shortest_and_ends_at_its_walls() -> None:
+    found = distances([[0, 0, 0], [1, 1, "c"], ["g", 1, 0]], (0, 0))
+    assert found == {(0, 0): 0, (0, 1): 1, (0, 2): 2, (1, 2): 3, (2, 2): 4}
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(2, 2), (3, 3), (2, 3)])

@@ -62,3 +62,10 @@ def test_descending_is_the_same_inside_vmap() -> None:
         assert not alone.params["p"].requires_grad and not metrics["loss"].requires_grad
         assert torch.equal(alone.first_moment["p"], 0.1 * 4.0 * weights[member] ** 3)
         assert not alone.first_moment["unused"].any()
+
+
+@pytest.mark.parametrize("params", [{}, {"p": torch.ones(2)}])
+def test_a_loss_of_no_parameter_has_no_gradient(params: Params) -> None:
+    loss: Callable[[Params], Loss] = lambda _: (torch.ones(()), {"loss": torch.ones(())})  # noqa: E731
+    after, metrics = descend(learned(params), loss, torch.tensor(0.1))
+    assert same(after.params, params) and metrics["loss"] == 1.0

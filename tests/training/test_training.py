@@ -40,6 +40,8 @@ def test_beta_keeps_its_first_value_and_then_moves_over_the_steps_after_the_warm
     """The warm-up takes 52 of 1,052 steps."""
     moving = schedule("beta=linear", "beta.start=0.2", "beta.end=1", "beta.start_share=0.2", "beta.end_share=0.6")
     assert moving.offline().beta.item() == pytest.approx(0.2)
+    assert [schedule().online(step).beta.item() for step in (125, 250, 1000)] == pytest.approx([1.55, 3.0, 3.0])
+    assert [schedule("beta=late").online(step).beta.item() for step in (600, 625)] == pytest.approx([2.884, 3.0])
     found = [moving.online(step).beta.item() for step in (0, 200, 400, 600, 1000)]
     assert found == pytest.approx([0.2, 0.2, 0.6, 1.0, 1.0])
     assert schedule("beta=constant", "beta.value=0.7").online(500).beta.item() == pytest.approx(0.7)
