@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from rql.data.transitions import Transitions
 from rql.envs.spaces import ActionSpec, ObservationSpec, Spaces
 
 register_schemas()
+with suppress(ImportError):  # comes with OGBench, and closes the stream that pytest captures as Hydra sets logging up
+    importlib.import_module("absl.logging").get_absl_handler().python_handler.stream = sys.__stderr__
 ROOT = Path(__file__).parents[1]
 TINY = [
     "tracking=disabled",
