@@ -64,7 +64,7 @@ class Config:
     """CPU threads for torch. More pay for large networks on idle cores, and cost dearly on busy ones."""
     compile: Compile = setting(Compile.auto, Role.how)
     """Whether updates are compiled, which takes a C++ compiler, about 20 seconds at first and a few later, and makes
-    those of small networks three to six times as fast. `auto` does so in stages of 2,000 updates and more, `on` always,
+    those of small networks two to four times as fast. `auto` does so in stages of 2,000 updates and more, `on` always,
     `off` never; in a YAML file the latter two are quoted.
     """
     precision: Precision = setting(Precision.float32, Role.how)
