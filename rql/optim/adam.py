@@ -55,8 +55,8 @@ def descend(
 def gradients_of(loss: Callable[[Params], Loss], params: Params) -> tuple[Params, Metrics]:
     """The gradient of a loss, and its metrics.
 
-    Inside `torch.vmap` it needs functorch. Elsewhere a small update would take half as long again with it, and the first
-    one would import the compiler, for seconds.
+    Inside `torch.vmap` it needs functorch. Elsewhere a small update would take half as long again with it, and the
+    first one would import the compiler, for seconds.
     """
     if torch._C._functorch.peek_interpreter_stack() is not None:
         found, (_, metrics) = grad_and_value(loss, has_aux=True)(params)
