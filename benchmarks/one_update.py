@@ -12,6 +12,7 @@ from gymnasium import spaces as gym_spaces
 from hydra import compose, initialize_config_dir
 from torch import Tensor
 from torch.utils import _pytree as pytree
+from torch.utils.flop_counter import FlopCounterMode
 
 from rql.agents.base import Update
 from rql.agents.build import build_agent
@@ -103,6 +104,15 @@ def rql(
         return metrics
 
     return step
+
+
+def operations(method: str, hidden: list[int], device: torch.device) -> float:
+    """Floating-point operations in the matrix products of an update, in the mean over a cycle."""
+    with_ = ours(method, hidden, device)
+    with FlopCounterMode(display=False) as counter:
+        for update in with_.cycle:
+            update(with_.state, with_.batch, with_.noise(), with_.hparams)
+    return float(counter.get_total_flops()) / len(with_.cycle)
 
 
 def population(method: str, hidden: list[int], device: torch.device, count: int) -> dict[str, Step]:

@@ -1,14 +1,14 @@
-"""Updates a second, Hopper shapes, batches of 256: RQL, d3rlpy, stable-baselines3 and LeanRL's way.
+"""Updates a second, Hopper shapes, batches of 256: RQL, d3rlpy, TorchRL, stable-baselines3, LeanRL's way.
 
     pip install 'rql[sb3]' && pip install --no-deps -r benchmarks/peers.txt
     python benchmarks/updates.py [--only bc sac] [--sizes 2x64] [--device cuda] [--population 64] [--differences]
 
 All take turns on one core, ours in a process with the settings of `python run.py` and the peers in one as it comes.
 What counts is processor time, on a GPU the clock's. Batches lie ready, but for stable-baselines3, whose method draws
-its own. The networks have no layer normalisation, as the peers' have none. The last lines are what the processor makes
-of products of two 1024 × 1024 matrices. `--population` prints the rate of
-updates of so many agents at once, and of one after the other, in the place of peers'; `--differences` how far the
-metrics of compiled updates are from those of eager ones in the place of rates.
+its own. The networks have no layer normalisation, as the peers' have none. The first line is what the processor makes
+of products of two 1024 × 1024 matrices, and the last column which share of that an update of ours comes to.
+`--population` prints the rate of updates of so many agents at once, and of one after the other, in the place of peers';
+`--differences` how far the metrics of compiled updates are from those of eager ones in the place of rates.
 """
 
 import argparse
@@ -22,13 +22,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from one_update import METHODS, Step, d3rlpy, population, rql, sb3, tensors
+from one_update import METHODS, Step, d3rlpy, operations, population, rql, sb3, tensors
 
 from rql.config.choices import Compile, Precision
 from rql.config.compose import register_schemas
 from rql.utils.processor import prepare_processor
 
 SECONDS, ROUNDS = 1.0, 5
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 STEPS = (1, 10, 50, 200)
 """Updates after which the metrics of eager and compiled ones are compared."""
 SIZES = {"2x64": [64, 64], "2x256": [256, 256], "3x256": [256, 256, 256]}
@@ -50,7 +51,9 @@ def peers(method: str, hidden: list[int], device: torch.device, count: int | Non
     """An update of each peer, by name; of a population there are none."""
     if count:
         return {}
-    found = {"d3rlpy": d3rlpy(method, hidden, device)}
+    from torch_rl import torch_rl
+
+    found = {"d3rlpy": d3rlpy(method, hidden, device), "TorchRL": torch_rl(method, hidden, tensors(device))}
     if method == "sac":
         from lean import LeanSAC
 
@@ -88,8 +91,12 @@ def serve(pipe: Connection, contestants: Callable[..., dict[str, Step]], device:
         pipe.send(list(steps))
 
 
-def rows(methods: list[str], sizes: list[str], device: torch.device, count: int | None) -> Iterator[str]:
-    """The rows of the table, each when it is measured; of a population of `count`, if that is asked for."""
+def rows(
+    methods: list[str], sizes: list[str], device: torch.device, count: int | None, fastest: dict[str, float]
+) -> Iterator[str]:
+    """The rows of the table, each when it is measured; of a population of `count`, if that is asked for. `fastest` are
+    the GFLOP/s of products, by the name of the precision.
+    """
     context, pipes = get_context("spawn"), []
     for contestants in (ours, peers):
         here, there = context.Pipe()
@@ -105,7 +112,10 @@ def rows(methods: list[str], sizes: list[str], device: torch.device, count: int 
             best = max(value for name, value in middle.items() if not name.startswith("RQL") and "at once" not in name)
             for name, column in zip(names, rates.T, strict=True):
                 spread = f"{middle[name]:,.0f} ({column.min():,.0f} to {column.max():,.0f})"
-                yield f"| {size} | {method} | {name} | {spread} | {middle[name] / best:.2f} |"
+                row = f"| {size} | {method} | {name} | {spread} | {middle[name] / best:.2f} |"
+                own = operations(method, SIZES[size], device) if name.startswith("RQL") else 0.0
+                reached = own * middle[name] / 1e9 / fastest["bf16" if name.endswith("bf16") else "float32"]
+                yield row + (f" {reached:.0%} |" if own else " |")
     for pipe in pipes:
         pipe.send(None)
 
@@ -164,12 +174,12 @@ def main() -> None:
             print(row, flush=True)
         return
     than = "rate one by one" if options.population else "best peer's rate"
-    print(f"| network | update | | a second, median ({ROUNDS} rounds) | of the {than} |")
-    print("|---|---|---|---|---|")
-    for row in rows(options.only, options.sizes, options.device, options.population):
+    fastest = {name: products(dtype, options.device) for name, dtype in PRECISIONS.items()}
+    print("Products of large matrices:", ", ".join(f"{name} {value:,.0f} GFLOP/s" for name, value in fastest.items()))
+    print(f"\n| network | update | | a second, median ({ROUNDS} rounds) | of the {than} | of the products' rate |")
+    print("|---|---|---|---|---|---|")
+    for row in rows(options.only, options.sizes, options.device, options.population, fastest):
         print(row, flush=True)
-    for dtype in (torch.float32, torch.bfloat16):
-        print(f"{dtype}: {products(dtype, options.device):.1f} GFLOP/s")
 
 
 if __name__ == "__main__":
