@@ -287,4 +287,4 @@ class QConfig:
     an episode ends.
     """
     normalize: bool = True
-    """Let β multiply Q divided by a running scale, its standard deviation over the actions of π_BC."""
+    """Let β act on what the critics agree on, in units of its standard deviation over the actions of π_BC."""

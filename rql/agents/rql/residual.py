@@ -15,8 +15,9 @@ from rql.nn.network import Params, apply
 from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Learned, Metrics
 
-SCALE_RATE = 0.005
+SPREAD_RATE = 0.005
 """Weight of a new batch in the running variance of Q; higher at first, so that the mean has no bias."""
+SMALLEST_VARIANCE = 1e-12
 
 
 class RQLState(NamedTuple):
@@ -37,8 +38,10 @@ class RQLState(NamedTuple):
     """π_θ; empty where the composition needs no network."""
     average: Params
     """π̄_θ, the running average of the weights of π_θ, which acts; empty where there is no π_θ."""
-    q_scale: Tensor
-    """The root of a running mean, over states, of the variance of Q_R(s,a) over a ~ π_BC."""
+    q_variance: Tensor
+    """A running mean, over states, of the variance of the critics' mean over a ~ π_BC."""
+    q_covariance: Tensor
+    """The same of the covariance between two critics."""
     beta: Tensor
     updates: Tensor
     """Updates of the critic, a float scalar."""
@@ -76,7 +79,7 @@ class Residual:
     """The ensemble Q_R, (E, B, N)."""
     ensemble: Ensemble
     normalize_q: bool
-    """Whether β multiplies Q divided by its running scale."""
+    """Whether β multiplies Q in units of what the critics agree on."""
 
     def bc(self, state: RQLState, obs: Tensor, proposals: Tensor | None = None) -> Any:
         """π_BC(·|s) at observations (B, obs_dim); of another policy, the K actions (B, K, d) that it proposes there."""
@@ -92,8 +95,14 @@ class Residual:
         return self.ensemble.for_acting(self.values(state.critic.params, obs, actions))
 
     def effective_beta(self, state: RQLState) -> Tensor:
-        """The factor of Q in the exponent: β, divided by the scale of Q when that is normalised."""
-        return state.beta / state.q_scale.clamp_min(1e-6) if self.normalize_q else state.beta
+        """The factor of Q in the exponent: β, or β √C / V for a variance V of Q and a covariance C between critics.
+
+        (C / V) Q is the best linear estimate of what all critics see alike, and √C the standard deviation of that.
+        """
+        if not self.normalize_q:
+            return state.beta
+        variance = state.q_variance.clamp_min(SMALLEST_VARIANCE)
+        return state.beta * (agreement(state) / variance).sqrt()
 
     def measure(self, state: RQLState, obs: Tensor, weighted: WeightedActions) -> Metrics:
         """π_final on weighted actions that stand for π_BC at observations (B, obs_dim)."""
@@ -105,7 +114,14 @@ class Residual:
         }
 
 
-def with_variance(state: RQLState, variance: Tensor) -> RQLState:
-    """The state with the scale of Q brought up to date by the variance of a batch."""
-    rate = (1.0 / (state.updates + 1.0)).clamp_min(SCALE_RATE)
-    return state._replace(q_scale=state.q_scale.square().lerp(variance, rate).sqrt())
+def agreement(state: RQLState) -> Tensor:
+    """C / V in [0, 1], the share of the variance of the critics' mean that is no noise of single critics."""
+    return (state.q_covariance / state.q_variance.clamp_min(SMALLEST_VARIANCE)).clamp(0.0, 1.0)
+
+
+def with_spread(state: RQLState, variance: Tensor, covariance: Tensor) -> RQLState:
+    """The state with the variance and covariance of a batch taken into its running means."""
+    rate = (1.0 / (state.updates + 1.0)).clamp_min(SPREAD_RATE)
+    return state._replace(
+        q_variance=state.q_variance.lerp(variance, rate), q_covariance=state.q_covariance.lerp(covariance, rate)
+    )
