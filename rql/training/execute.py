@@ -1,7 +1,6 @@
 """How updates are executed: as they are written, or compiled for this machine, and in which precision."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +14,6 @@ from rql.data.batch import Batch
 from rql.nn.linear import hidden_products_in
 from rql.optim.adam import Metrics
 from rql.utils.errors import RQLError
-from rql.utils.files import user_cache
 from rql.utils.tree import leaves_of, map_leaves
 
 COMPILED_FROM = 2_000
@@ -23,7 +21,6 @@ COMPILED_FROM = 2_000
 from a few hundred on once the cache holds what was compiled. It knows neither clock nor cache, so that the same command
 gives the same run.
 """
-CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 DTYPES = {Precision.auto: None, Precision.float32: torch.float32, Precision.bf16: torch.bfloat16}
 logger = logging.getLogger(__name__)
 
@@ -98,26 +95,25 @@ class Executor:
 
     def _made(self, update: Update[Any], *arguments: Any) -> Ready:
         """Compile an update."""
-        from rql.training.compiled import CompiledUpdate, tensors_of, trace
+        from rql.training.compiled import CompiledUpdate
         from rql.training.graphs import CapturedUpdate
+        from rql.training.operations import operations_of, tensors_of
         from rql.training.precision import bfloat16_pays
 
-        os.environ.setdefault(CACHE_VARIABLE, str(user_cache("rql-compiled")))
-        logger.info("compiling an update; it takes about twenty seconds, and a few where it was compiled before")
-        began = time.monotonic()
-        with hidden_products_in(self.hidden or torch.bfloat16):
-            traced = trace(update, *arguments)
+        began, device = time.monotonic(), self._tensors[0].device
         if self.hidden is None:
-            self.hidden = torch.bfloat16 if bfloat16_pays(traced.graph) else torch.float32
-            if self.hidden == torch.float32:
-                traced = trace(update, *arguments)
-            else:
+            with hidden_products_in(torch.bfloat16):
+                products = operations_of(update, *arguments).bfloat16_products
+            self.hidden = torch.bfloat16 if bfloat16_pays(products, device) else torch.float32
+            if self.hidden == torch.bfloat16:
                 logger.info("hidden layers multiply in bfloat16, which is faster here (precision=float32: they do not)")
-        compiled = CompiledUpdate(traced, tensors_of(*arguments))
-        on_gpu = any(tensor.is_cuda for tensor in self._tensors)
+        with hidden_products_in(self.hidden):
+            operations = operations_of(update, *arguments)
+            compiled = CompiledUpdate(update, operations, *arguments)
+        on_gpu = device.type == "cuda"
         run = CapturedUpdate(compiled, self._tensors, tensors_of(*arguments[1:])) if on_gpu else compiled
         self.compile_seconds += time.monotonic() - began
-        return run, traced.metrics
+        return run, operations.metrics
 
     def _hold(self, state: Any) -> None:
         """Have the state where compiled updates read and write it."""

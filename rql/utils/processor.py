@@ -2,6 +2,7 @@
 
 import ctypes
 import platform
+from pathlib import Path
 
 import torch
 
@@ -9,6 +10,17 @@ MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 """Of glibc's mallopt: the size from which memory comes from the system, and how much is kept when it is given back."""
 LARGEST, KEPT = 32 << 20, 1 << 30
 """Bytes."""
+
+
+def instruction_set() -> str:
+    """What machine code may use here; machine code for one processor can fail on another."""
+    try:
+        described = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    lines = (line.partition(":") for line in described.splitlines())
+    found = next((value for name, _, value in lines if name.strip() in ("flags", "Features")), "")
+    return f"{platform.machine()} {' '.join(sorted(found.split()))}"
 
 
 def prepare_processor(threads: int) -> None:

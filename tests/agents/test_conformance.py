@@ -30,7 +30,8 @@ from rql.config.schema import Config
 from rql.data.batch import MC_RETURN, NEXT_ACTION, Batch
 from rql.envs.spaces import ContinuousSpec, DiscreteSpec, Spaces
 from rql.runs.interruption import Interruption
-from rql.training.compiled import tensors_of, trace
+from rql.training.compiled import trace
+from rql.training.operations import operations_of, tensors_of
 from rql.utils.errors import ConfigError, Preempted
 from rql.utils.tree import filled
 
@@ -132,16 +133,21 @@ def test_an_update_is_a_pure_function_that_changes_the_state(pair: tuple[str, Sp
 
 
 def test_an_update_is_traced_once_for_all_numbers(pair: tuple[str, Spaces]) -> None:
-    """Traced as `compile=on` has it; the code that is generated from it is left out, for that takes long."""
+    """Traced as `compile=on` has it, and found again by the operations; the code that is generated from it is left out,
+    for that takes long.
+    """
     if case := case_of(pair):
         for stage, state in case.stages():
             for update in set(stage.cycle):
-                traced = trace(update, *case.inputs(stage, state))
+                inputs = case.inputs(stage, state)
+                traced, operations = trace(update, *inputs), operations_of(update, *inputs)
+                assert operations.metrics == tuple(update(*inputs)[1])
                 for _ in range(2):
                     inputs = case.inputs(stage, state)
+                    assert operations_of(update, *inputs) == operations
                     expected, metrics = update(*inputs)
                     given = [tensor.clone() for tensor in tensors_of(*inputs)]
-                    (values,) = traced.graph(*given)
+                    (values,) = traced(*given)
                     torch.testing.assert_close(values, torch.stack([*metrics.values()]))
                     for a, b in zip(given, tensors_of(expected), strict=False):  # the state comes first
                         torch.testing.assert_close(a, b)
