@@ -9,7 +9,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor, fx
 
 from rql.agents.base import Update
 from rql.training.operations import Operations, tensors_of
-from rql.utils.files import user_cache
+from rql.utils.files import user_cache, write_atomically
 from rql.utils.processor import instruction_set
 from rql.utils.tree import leaves_of, map_leaves
 
@@ -28,8 +28,12 @@ OPTIONS: dict[str, Any] = {
     "aot_inductor.enable_line_tables": False,  # for debuggers; two thirds of a library
 }
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
-COMPILING = "compiling an update; it takes about twenty seconds, and no time where it was compiled before"
+SETTINGS = ("TORCHINDUCTOR_", "AOT_INDUCTOR_", "ATEN_CPU_CAPABILITY")
+"""How the names of environment variables begin that change what is compiled."""
 logger = logging.getLogger(__name__)
+
+Run = Callable[[list[Tensor]], list[Tensor]]
+"""A call of machine code: it overwrites the tensors of the state, which come first, and gives the metrics, [(n,)]."""
 
 
 class CompiledUpdate:
@@ -37,17 +41,17 @@ class CompiledUpdate:
 
     def __init__(self, update: Update[Any], operations: Operations, *arguments: Any) -> None:
         """Compile an update for arguments like these, or load what was compiled of the same operations."""
-        if any(tensor.is_cuda for tensor in tensors_of(*arguments)):
+        os.environ.setdefault(CACHE_VARIABLE, str(user_cache("rql-compiled")))
+        tensors = tensors_of(*arguments)
+        if tensors[0].is_cuda:
             self._run = _in_process(update, *arguments)
-        else:
-            library = _library(operations)
-            if not library.exists():
-                _build(library, update, *arguments)
-            self._run = torch._C._aoti.AOTIModelContainerRunnerCpu(str(library), 1).run
+            return
+        kept = Path(os.environ[CACHE_VARIABLE]) / "updates" / _key(operations)
+        self._run = _kept(kept, tensors) or _made(kept, update, *arguments)
 
     def __call__(self, state: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor | None:
         """Overwrite the tensors of the state; the metrics, (n,), if there are any."""
-        values: list[Tensor] = self._run([*state, *others])
+        values = self._run([*state, *others])
         return values[0] if values else None
 
 
@@ -72,36 +76,78 @@ def trace(update: Update[Any], *arguments: Any) -> fx.GraphModule:
         return make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*apart)
 
 
-def _library(operations: Operations) -> Path:
-    """Where the machine code of these operations lies, for this machine and this version of torch."""
-    os.environ.setdefault(CACHE_VARIABLE, str(user_cache("rql-compiled")))
-    made_for = operations.digest, torch.__version__, torch.get_num_threads(), instruction_set(), sorted(OPTIONS.items())
-    return Path(os.environ[CACHE_VARIABLE]) / "updates" / f"{hashlib.sha256(repr(made_for).encode()).hexdigest()}.so"
+def _key(operations: Operations) -> str:
+    """Of machine code for these operations, this machine and this version of torch."""
+    settings = sorted((name, value) for name, value in os.environ.items() if name.startswith(SETTINGS))
+    settings = [setting for setting in settings if setting[0] != CACHE_VARIABLE]
+    version = torch.__version__, torch.version.git_version, hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    made_for = operations.digest, version, settings, torch.get_num_threads(), instruction_set()
+    return hashlib.sha256(repr(made_for).encode()).hexdigest()
 
 
-def _build(library: Path, update: Update[Any], *arguments: Any) -> None:
-    """Compile an update to a library."""
+def _kept(folder: Path, tensors: Sequence[Tensor]) -> Run | None:
+    """The call of a library that lies in this folder, if one does that was written whole and is of use here."""
+    for library in _whole_libraries(folder):
+        try:
+            return _loaded(library, tensors)
+        except RuntimeError as error:  # of another system's C++ library, for instance
+            logger.info("%s cannot be loaded: %s", library, error)
+    return None
+
+
+def _whole_libraries(folder: Path) -> Iterator[Path]:
+    """Libraries whose name is the digest of their content; to load half of one would end the process."""
+    for library in sorted(folder.glob("*.so")):
+        if hashlib.sha256(library.read_bytes()).hexdigest() == library.stem:
+            yield library
+
+
+def _loaded(library: Path, tensors: Sequence[Tensor]) -> Run:
+    """The call of a library, after a trial.
+
+    Raises:
+        RuntimeError: if it cannot be loaded, or fails.
+    """
+    run: Run = torch._C._aoti.AOTIModelContainerRunnerCpu(str(library), 1).run
+    run([tensor.clone() for tensor in tensors])
+    return run
+
+
+def _made(folder: Path, update: Update[Any], *arguments: Any) -> Run:
+    """Compile an update, and keep the library in a folder."""
     import torch._inductor
 
-    logger.info(COMPILING)
-    graph = trace(update, *arguments)
-    library.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder, warnings.catch_warnings(), torch.no_grad():
+    logger.info("compiling an update; it takes about twenty seconds, and no time where it was compiled before")
+    graph, tensors = trace(update, *arguments), tensors_of(*arguments)
+    with tempfile.TemporaryDirectory() as aside, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
-        options = _known({**OPTIONS, "aot_inductor.output_path": str(Path(folder) / "update.so")})
-        made = torch._inductor.aot_compile(graph, tuple(tensors_of(*arguments)), options=options)
-        Path(str(made)).replace(library)
+        options = _known({**OPTIONS, "aot_inductor.output_path": str(Path(aside) / "update.so")})
+        library = Path(str(torch._inductor.aot_compile(graph, tuple(tensors), options=options)))
+        try:
+            run = _loaded(library, tensors)
+        except RuntimeError:  # an operation that libraries do not have
+            return _in_process(update, *arguments)
+        _keep(folder, library.read_bytes())
+    return run
 
 
-def _in_process(update: Update[Any], *arguments: Any) -> Any:
-    """Compile an update for a GPU, where it will be recorded and not called again."""
+def _keep(folder: Path, content: bytes) -> None:
+    """Put a library into a folder of the cache."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / f"{hashlib.sha256(content).hexdigest()}.so", content)
+    except OSError as error:
+        logger.warning("what was compiled is not kept for the next run: %s", error)
+
+
+def _in_process(update: Update[Any], *arguments: Any) -> Run:
+    """Compile an update for this process alone, as on a GPU, where it will be recorded and not called again."""
     import torch._inductor
 
-    logger.info(COMPILING)
     tensors: list[Any] = list(tensors_of(*arguments))
     with torch.no_grad():
         run: Any = torch._inductor.compile(trace(update, *arguments), tensors, options=_known(OPTIONS))
-    return lambda tensors: run(*tensors)
+    return lambda given: list(run(*given))
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:

@@ -17,9 +17,8 @@ from rql.utils.errors import RQLError
 from rql.utils.tree import leaves_of, map_leaves
 
 COMPILED_FROM = 2_000
-"""Updates of a stage from which `compile=auto` compiles them: from about here twenty seconds of compiling repay, and
-from a few hundred on once the cache holds what was compiled. It knows neither clock nor cache, so that the same command
-gives the same run.
+"""Updates of a stage from which `compile=auto` compiles them: from about here twenty seconds of compiling repay. It
+knows neither clock nor cache, so that the same command gives the same run.
 """
 DTYPES = {Precision.auto: None, Precision.float32: torch.float32, Precision.bf16: torch.bfloat16}
 logger = logging.getLogger(__name__)
@@ -62,9 +61,9 @@ class Executor:
         variant = place, *noise, *(value is None for value in hparams), *[tensor.shape for tensor in others]
         self._hold(state)
         if variant not in self._ready:
-            batch, hparams = map_leaves(lambda leaf: leaf if leaf is None else leaf.contiguous(), (batch, hparams))
+            given = map_leaves(lambda leaf: leaf if leaf is None else leaf.contiguous(), (batch, noise, hparams))
             try:
-                self._ready[variant] = self._made(self._cycle[place], self._state, batch, noise, hparams)
+                self._ready[variant] = self._made(self._cycle[place], self._state, *given)
             except Exception as error:  # of the tracer, the code generator, or the C++ compiler
                 return self._without(error, place, state, batch, noise, hparams)
         run, names = self._ready[variant]
@@ -110,8 +109,7 @@ class Executor:
         with hidden_products_in(self.hidden):
             operations = operations_of(update, *arguments)
             compiled = CompiledUpdate(update, operations, *arguments)
-        on_gpu = device.type == "cuda"
-        run = CapturedUpdate(compiled, self._tensors, tensors_of(*arguments[1:])) if on_gpu else compiled
+        run = CapturedUpdate(compiled, self._tensors, tensors_of(*arguments[1:])) if device.type == "cuda" else compiled
         self.compile_seconds += time.monotonic() - began
         return run, operations.metrics
 

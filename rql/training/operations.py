@@ -18,7 +18,7 @@ from rql.utils.tree import leaves_of, map_leaves
 
 PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default}
 
-Product = tuple[torch.Size, torch.Size]
+Factors = tuple[torch.Size, torch.Size]
 """The shapes of what is multiplied."""
 
 
@@ -29,7 +29,7 @@ class Operations(NamedTuple):
     """The same for the same operations on tensors of the same shapes, with the same constants."""
     metrics: tuple[str, ...]
     """The names of the metrics, in their order."""
-    bfloat16_products: tuple[Product, ...]
+    bfloat16_products: tuple[Factors, ...]
     """Matrix products in bfloat16."""
 
 
@@ -52,12 +52,18 @@ def _memory(tensor: Tensor) -> Any:
     return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
 
 
+def _content(tensor: Tensor) -> str:
+    """The digest of all the memory that a tensor is a part of."""
+    memory = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.detach().untyped_storage())
+    return hashlib.sha256(memory.cpu().numpy().tobytes()).hexdigest()
+
+
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Takes down each operation, with the memory that it reads and writes numbered in the order of its appearance."""
 
     def __init__(self, arguments: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.digest, self.products = hashlib.sha256(), list[Product]()
+        self.digest, self.products = hashlib.sha256(), list[Factors]()
         self._numbers: dict[Any, int] = {}  # by weak references, which keep an address from being used again
         self._number(arguments)
         self.note("arguments", arguments)
@@ -94,10 +100,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return repr(value)
 
     def _place(self, tensor: Tensor) -> str:
-        number = self._numbers.get(_memory(tensor))
+        number, content = self._numbers.get(_memory(tensor)), ""
         if number is None:  # a constant, which compiled code holds
             self._number([tensor])
-            numbers = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-            return f"{hashlib.sha256(numbers).hexdigest()} {tensor.dtype} {list(tensor.shape)} {tensor.device}"
-        layout = tensor.storage_offset(), list(tensor.shape), tensor.stride()
-        return f"{number} {tensor.dtype} {layout} {tensor.device}"
+            number, content = self._numbers[_memory(tensor)], _content(tensor)
+        layout = tensor.storage_offset(), list(tensor.shape), tensor.stride(), tensor.is_conj(), tensor.is_neg()
+        return f"{number} {content} {tensor.dtype} {layout} {tensor.device}"

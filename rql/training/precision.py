@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from rql.training.operations import Product
+from rql.training.operations import Factors
 
 LARGE = 2**23
 """Multiplications in a product from which it is tried: 256 × 181 × 181. In smaller ones other work counts for more."""
@@ -16,7 +16,7 @@ that the choice is the same each time.
 ROUNDS = 5
 
 
-def bfloat16_pays(products: Sequence[Product], device: torch.device) -> bool:
+def bfloat16_pays(products: Sequence[Factors], device: torch.device) -> bool:
     """Whether the largest of these products is faster in bfloat16 than in float32."""
     largest = max(products, key=_multiplications, default=None)
     if largest is None or _multiplications(largest) < LARGE:
@@ -24,13 +24,13 @@ def bfloat16_pays(products: Sequence[Product], device: torch.device) -> bool:
     return FASTER_BY * _seconds(largest, torch.bfloat16, device) < _seconds(largest, torch.float32, device)
 
 
-def _multiplications(product: Product) -> int:
+def _multiplications(product: Factors) -> int:
     """Of one member of an ensemble, for its members are multiplied one by one."""
     left, right = product
     return int(left[-2] * left[-1] * right[-1])
 
 
-def _seconds(product: Product, dtype: torch.dtype, device: torch.device) -> float:
+def _seconds(product: Factors, dtype: torch.dtype, device: torch.device) -> float:
     """The shortest time of a product like this."""
     left, right = (torch.randn(shape, device=device).to(dtype) for shape in product)
     on_gpu, times = left.is_cuda, list[float]()

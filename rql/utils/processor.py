@@ -6,6 +6,31 @@ from pathlib import Path
 
 import torch
 
+INSTRUCTIONS = (
+    "abm",
+    "adx",
+    "aes",
+    "amx",
+    "asimd",
+    "avx",
+    "bf16",
+    "bmi",
+    "cx16",
+    "f16c",
+    "fma",
+    "fp",
+    "gfni",
+    "i8mm",
+    "movbe",
+    "pclmul",
+    "popcnt",
+    "sha",
+    "sse",
+    "ssse",
+    "sve",
+    "vaes",
+)
+"""How flags of a processor begin that a compiler makes use of; others come and go with the system."""
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 """Of glibc's mallopt: the size from which memory comes from the system, and how much is kept when it is given back."""
 LARGEST, KEPT = 32 << 20, 1 << 30
@@ -20,7 +45,7 @@ def instruction_set() -> str:
         return f"{platform.machine()} {platform.processor()}"
     lines = (line.partition(":") for line in described.splitlines())
     found = next((value for name, _, value in lines if name.strip() in ("flags", "Features")), "")
-    return f"{platform.machine()} {' '.join(sorted(found.split()))}"
+    return f"{platform.machine()} {' '.join(sorted(flag for flag in found.split() if flag.startswith(INSTRUCTIONS)))}"
 
 
 def prepare_processor(threads: int) -> None:

@@ -125,7 +125,7 @@ def test_with_a_baseline_no_update_depends_on_the_unit_of_the_reward(baseline: s
         learned.append(state)
     for one, other in zip(leaves_of(learned[0].critic), leaves_of(learned[1].critic), strict=True):
         torch.testing.assert_close(one, other)
-    for name in ("q_variance", "q_covariance"):
+    for name in ("q_scale", "q_variance", "q_covariance"):
         assert getattr(learned[0], name).item() == pytest.approx(getattr(learned[1], name).item())
 
 
@@ -180,7 +180,7 @@ def test_a_network_of_its_own_is_worth_its_kl_more_without_its_price_and_all_act
 def test_the_scale_of_q_is_recorded_where_beta_reads_it() -> None:
     agent, state, dataset = started(transitions(CONTINUOUS), "target=policy", "q.normalize=false", spaces=CONTINUOUS)
     after, metrics = updated(agent, state, drawn(dataset, 16, Draw(1, GAMMA)), times=2)
-    assert not {"q_scale", "agreement"} & metrics.keys() and after.q_variance == 1.0 and after.updates == 2.0
+    assert not {"q_scale", "agreement"} & metrics.keys() and after.q_scale == 1.0 and after.updates == 2.0
 
 
 def test_the_covariance_of_two_critics_follows_from_the_variance_of_their_mean() -> None:
@@ -197,15 +197,18 @@ def test_the_covariance_of_two_critics_follows_from_the_variance_of_their_mean()
     ("variance", "shared", "factor"),
     [(1.0, 1.0, 1.0), (4.0, 4.0, 0.5), (4.0, 1.0, 0.25), (1.0, 0.0, 0.0), (1.0, -0.5, 0.0), (0.25, 1.0, 2.0)],
 )
-def test_beta_is_in_units_of_what_the_critics_agree_on(variance: float, shared: float, factor: float) -> None:
+def test_beta_shrinks_to_units_of_what_the_critics_agree_on(variance: float, shared: float, factor: float) -> None:
     """√C / V, with C at least 0 and at most V."""
-    agent, state, _ = started(transitions(DISCRETE), "beta=constant", "beta.value=3")
-    spread = state._replace(q_variance=torch.tensor(variance), q_covariance=torch.tensor(shared))
-    assert agent.residual.effective_beta(spread).item() == pytest.approx(3.0 * factor)
+    v, c, factors = torch.tensor(variance), torch.tensor(shared), []
+    for shrink in (True, False):
+        agent, state, _ = started(transitions(DISCRETE), "beta=constant", "beta.value=3", f"q.shrink={shrink}")
+        spread = state._replace(q_scale=v.sqrt(), q_variance=v, q_covariance=c)
+        factors.append(agent.residual.effective_beta(spread).item())
+    assert factors == pytest.approx([3.0 * factor, 3.0 / variance**0.5])
 
 
 def test_critics_that_contradict_each_other_move_nobody() -> None:
-    agent, state, dataset = started(transitions(DISCRETE), "beta=constant", "beta.value=3")
+    agent, state, dataset = started(transitions(DISCRETE), "beta=constant", "beta.value=3", "q.shrink=true")
     params = opinionated(state).critic.params
     kls = {}
     for name, factor in (("agree", 1.0), ("contradict", -0.5)):

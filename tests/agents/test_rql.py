@@ -97,10 +97,12 @@ def test_q_r_is_zero_before_it_learns_and_its_scale_is_that_of_q_r_itself_afterw
     after, metrics = setup.update(state=state)
     bc = setup.agent.residual.bc(state, obs)
     first = SquashedGaussian(bc.mean[:1].unsqueeze(1), bc.log_std[:1].unsqueeze(1)).sample(setup.noise["scale"])
-    of_each = setup.agent.residual.values(after.critic.params, obs[:1], first).diff().flatten()  # of two actions
-    assert metrics["q_scale"].item() == pytest.approx(of_each.mean().abs().item() / 2**0.5, rel=1e-4)
-    covariance = (of_each.prod() / 2).item()
-    assert after.q_covariance.item() == pytest.approx(covariance, rel=1e-4) and covariance != 0
+    difference = setup.agent.residual.q(after, obs[:1], first).diff().item()
+    of_two_actions = abs(difference) / 2**0.5
+    assert metrics["q_scale"].item() == pytest.approx(of_two_actions, rel=1e-4) and difference != 0
+    of_each = setup.agent.residual.values(after.critic.params, obs[:1], first).diff().flatten()
+    assert after.q_variance.item() == pytest.approx((of_each.mean() ** 2 / 2).item(), rel=1e-4)
+    assert after.q_covariance.item() == pytest.approx((of_each.prod() / 2).item(), rel=1e-4)
 
 
 def test_the_scale_is_measured_at_states_of_all_parts_of_a_batch() -> None:
@@ -113,13 +115,10 @@ def test_the_scale_is_measured_at_states_of_all_parts_of_a_batch() -> None:
 @pytest.mark.parametrize("scale", [1e-2, 1e2])
 def test_a_normalised_q_makes_beta_independent_of_the_reward_scale(scale: float) -> None:
     setup = Setup(SPACES["discrete"])
-    alike = {name: value[:1].expand_as(value) for name, value in setup.state.target.items()}
-    states = [
-        setup.state._replace(target=params, critic=setup.state.critic._replace(params=params))
-        for params in (alike, times(alike, scale))
-    ]
+    larger = times(setup.state.target, scale)
+    scaled = setup.state._replace(target=larger, critic=setup.state.critic._replace(params=larger))
     frozen = setup.hparams._replace(critic_learning_rate=torch.tensor(0.0))
-    one, other = (setup.update(state=state, hparams=frozen) for state in states)
+    one, other = (setup.update(state=state, hparams=frozen) for state in (setup.state, scaled))
     assert other[1]["q_scale"].item() == pytest.approx(scale * one[1]["q_scale"].item(), rel=1e-3)
     kls = [setup.agent.diagnose(state, setup.batch, {})["kl"].item() for state, _ in (one, other)]
     assert kls[0] > 1e-3 and kls[1] == pytest.approx(kls[0], rel=1e-3)

@@ -1,5 +1,7 @@
 """What a compiled update is found by: the same for the same operations, and another for any other."""
 
+import hashlib
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rql.config.choices import Compile, Precision
+from rql.training.compiled import _keep, _kept
 from rql.training.execute import Executor
 from rql.training.operations import operations_of
 
@@ -66,6 +69,22 @@ def test_another_type_shape_or_layout_is_another_update(state: Tensor) -> None:
     assert digest(result_of(), state) != digest(result_of())
 
 
+@pytest.mark.parametrize(
+    "views",
+    [
+        lambda bounds: bounds.unbind(),
+        lambda bounds: (bounds[:1], bounds[1:]),
+        lambda bounds: (bounds.T.contiguous().T[0], bounds[1]),
+    ],
+)
+def test_a_constant_is_known_by_all_of_its_memory(views: Callable[[Tensor], Any]) -> None:
+    def clamped(high: float) -> Callable[..., Result]:
+        low, top = views(torch.tensor([[-1.0, -1.0, -1.0], [high, high, high]]))
+        return lambda state, batch: (torch.clamp(state * batch, low, top), {})
+
+    assert digest(clamped(1.0)) == digest(clamped(1.0)) != digest(clamped(7.0))
+
+
 def test_gradients_are_operations_too() -> None:
     def descended(power: int) -> Callable[..., Result]:
         def update(state: Tensor, batch: Tensor) -> Result:
@@ -78,6 +97,22 @@ def test_gradients_are_operations_too() -> None:
 
     digests = [digest(descended(power)) for power in (2, 2, 3)]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_library_that_is_damaged_or_of_another_system_is_not_loaded(tmp_path: Path, caplog: Any) -> None:
+    content = b"no library"
+    whole = tmp_path / f"{hashlib.sha256(content).hexdigest()}.so"
+    whole.write_bytes(content)
+    (tmp_path / f"{'0' * 64}.so").write_bytes(content[:4])
+    with caplog.at_level(logging.INFO):
+        assert _kept(tmp_path, []) is None and f"{whole} cannot be loaded" in caplog.text
+    assert caplog.text.count("cannot be loaded") == 1
+
+
+def test_what_cannot_be_kept_is_said(tmp_path: Path, caplog: Any) -> None:
+    (tmp_path / "file").touch()
+    _keep(tmp_path / "file" / "updates", b"")
+    assert "what was compiled is not kept for the next run: " in caplog.text
 
 
 def doubled(state: Tensor, batch: Any, noise: Any, hparams: Any) -> Result:

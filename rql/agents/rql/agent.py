@@ -98,6 +98,7 @@ class RQL:
             target=critic.params,
             actor=actor,
             average=actor.params,
+            q_scale=torch.ones((), device=device),
             q_variance=torch.ones((), device=device),
             q_covariance=torch.ones((), device=device),
             beta=torch.tensor(self.schedule.first_beta, device=device),
@@ -169,7 +170,7 @@ class RQL:
         metrics |= of_critic | {"beta": state.beta}
         if self.residual.normalize_q:
             state = with_spread(state, *self._spread(state, batch, noise))
-            metrics |= {"q_scale": state.q_variance.sqrt(), "agreement": agreement(state)}
+            metrics |= {"q_scale": state.q_scale, "agreement": agreement(state)}
         return state._replace(updates=state.updates + 1.0), metrics
 
     def act_bc(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
@@ -240,16 +241,18 @@ class RQL:
         metrics = {"target": state.returns.std * target.mean()}
         return target - self.baseline.value(state, state.normalizer(batch.obs)), metrics
 
-    def _spread(self, state: RQLState, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor]:
-        """The variance of the critics' mean over a ~ π_BC, and their covariance, in the mean over states of a batch."""
+    def _spread(self, state: RQLState, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
+        """The variances over a ~ π_BC of Q as actions are chosen by it and of the critics' mean, and the covariance of
+        two critics; in the mean over states of a batch.
+        """
         obs, proposals = self.actions.states_for_scale(state.normalizer(batch.obs)), batch.extra.get(PROPOSALS)
         if proposals is not None:
             proposals = self.actions.states_for_scale(proposals)
         weighted = self.composition.scale_actions(self.residual.bc(state, obs, proposals), noise)
         values = self.residual.values(state.critic.params, obs, weighted.actions)
-        of_each = self.actions.variance(values, weighted.log_weight).mean()
-        of_mean = self.actions.variance(values.mean(0), weighted.log_weight).mean()
-        return of_mean, covariance(of_mean, of_each, len(values))
+        several = values, values.mean(0), self.residual.ensemble.for_acting(values)
+        of_each, of_mean, of_q = (self.actions.variance(q, weighted.log_weight).mean() for q in several)
+        return of_q, of_mean, covariance(of_mean, of_each, len(values))
 
     def _update_critic(
         self, state: RQLState, batch: Batch, target: Tensor, noise: Noise, hparams: RQLHyperparameters

@@ -38,6 +38,8 @@ class RQLState(NamedTuple):
     """π_θ; empty where the composition needs no network."""
     average: Params
     """π̄_θ, the running average of the weights of π_θ, which acts; empty where there is no π_θ."""
+    q_scale: Tensor
+    """The root of a running mean, over states, of the variance of Q_R(s,a) over a ~ π_BC."""
     q_variance: Tensor
     """A running mean, over states, of the variance of the critics' mean over a ~ π_BC."""
     q_covariance: Tensor
@@ -79,7 +81,9 @@ class Residual:
     """The ensemble Q_R, (E, B, N)."""
     ensemble: Ensemble
     normalize_q: bool
-    """Whether β multiplies Q in units of what the critics agree on."""
+    """Whether β multiplies Q divided by its running scale."""
+    shrink_q: bool
+    """Whether it multiplies that by the root of the critics' agreement too."""
 
     def bc(self, state: RQLState, obs: Tensor, proposals: Tensor | None = None) -> Any:
         """π_BC(·|s) at observations (B, obs_dim); of another policy, the K actions (B, K, d) that it proposes there."""
@@ -95,14 +99,13 @@ class Residual:
         return self.ensemble.for_acting(self.values(state.critic.params, obs, actions))
 
     def effective_beta(self, state: RQLState) -> Tensor:
-        """The factor of Q in the exponent: β, or β √C / V for a variance V of Q and a covariance C between critics.
+        """The factor of Q in the exponent: β, divided by the scale of Q when that is normalised, and shrunk with it.
 
-        (C / V) Q is the best linear estimate of what all critics see alike, and √C the standard deviation of that.
+        For a variance V of Q and a covariance C between critics, (C / V) Q is the best linear estimate of what all of
+        them see, and √C the standard deviation of that: β √C / V = (β / √V) √(C / V).
         """
-        if not self.normalize_q:
-            return state.beta
-        variance = state.q_variance.clamp_min(SMALLEST_VARIANCE)
-        return state.beta * (agreement(state) / variance).sqrt()
+        beta = state.beta / state.q_scale.clamp_min(1e-6) if self.normalize_q else state.beta
+        return beta * agreement(state).sqrt() if self.shrink_q else beta
 
     def measure(self, state: RQLState, obs: Tensor, weighted: WeightedActions) -> Metrics:
         """π_final on weighted actions that stand for π_BC at observations (B, obs_dim)."""
@@ -119,9 +122,11 @@ def agreement(state: RQLState) -> Tensor:
     return (state.q_covariance / state.q_variance.clamp_min(SMALLEST_VARIANCE)).clamp(0.0, 1.0)
 
 
-def with_spread(state: RQLState, variance: Tensor, covariance: Tensor) -> RQLState:
-    """The state with the variance and covariance of a batch taken into its running means."""
+def with_spread(state: RQLState, of_q: Tensor, of_mean: Tensor, shared: Tensor) -> RQLState:
+    """The state with the variances of Q and of the critics' mean, and their covariance, of a batch in its means."""
     rate = (1.0 / (state.updates + 1.0)).clamp_min(SPREAD_RATE)
     return state._replace(
-        q_variance=state.q_variance.lerp(variance, rate), q_covariance=state.q_covariance.lerp(covariance, rate)
+        q_scale=state.q_scale.square().lerp(of_q, rate).sqrt(),
+        q_variance=state.q_variance.lerp(of_mean, rate),
+        q_covariance=state.q_covariance.lerp(shared, rate),
     )
