@@ -25,7 +25,8 @@ from rql.training.execute import Executor
 
 OBS, DIMS, BATCH = 11, 3, 256
 PLAIN = ["env=hopper", "network.actor.layer_norm=false", "network.critic.layer_norm=false", "compile=off"]
-SAC_LIKE = ["baseline=none", "composition=amortized", "target=policy", "target.num_samples=2", "beta=constant"]
+SAC_LIKE = ["baseline=none", "composition=amortized", "target=policy", "target.num_samples=1", "beta=constant"]
+SAC_LIKE += ["q.normalize=false"]
 METHODS = {
     "bc": ("bc", ["agent=bc"]),
     "sac": ("offline", [*SAC_LIKE, "cql=off"]),

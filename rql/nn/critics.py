@@ -3,6 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from rql.nn.linear import EnsembleLinear
+
+MANY = 8
+"""Actions a state from which it pays to multiply the state by its part of the first layer apart."""
+
 
 class DiscreteCritics(nn.Module):
     """Q(s, ·) for all discrete actions at once."""
@@ -29,8 +34,13 @@ class ContinuousCritics(nn.Module):
     def forward(self, obs: Tensor, actions: Tensor) -> Tensor:
         """obs (B, obs_dim) and actions (B, N, d), or (E, B, N, d) with some for each critic, → (E, B, N)."""
         *_, batch, number, _ = actions.shape
+        if number >= MANY and isinstance(self.net, nn.Sequential) and isinstance(self.net[0], EnsembleLinear):
+            values: Tensor = self.net[0].side_by_side(obs, actions)
+            for layer in list(self.net)[1:]:
+                values = layer(values)
+            return values.view(self.size, batch, number)
         pairs = torch.cat([obs.unsqueeze(1).expand(*actions.shape[:-1], -1), actions], dim=-1)
-        values: Tensor = self.net(pairs.reshape(-1, batch * number, pairs.shape[-1]).expand(self.size, -1, -1))
+        values = self.net(pairs.reshape(-1, batch * number, pairs.shape[-1]).expand(self.size, -1, -1))
         return values.view(self.size, batch, number)
 
 

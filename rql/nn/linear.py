@@ -79,3 +79,16 @@ class EnsembleLinear(nn.Module):
         """(size, rows, inputs) → (size, rows, outputs)."""
         product = self._product(x, self.weight)
         return product + self.bias.to(product.dtype)
+
+    def side_by_side(self, common: Tensor, own: Tensor) -> Tensor:
+        """Of `common` (B, c) with each of its N rows in `own` (…, B, N, o), c + o inputs: (size, B · N, outputs).
+
+        What rows have in common is multiplied once for all of them.
+        """
+        size, _, outputs = self.weight.shape
+        *_, batch, number, inputs = own.shape
+        for_common, for_own = self.weight[:, :-inputs], self.weight[:, -inputs:]
+        once = self._product(common.expand(size, -1, -1), for_common)
+        once = once + self.bias.to(once.dtype)
+        each = self._product(own.reshape(-1, batch * number, inputs).expand(size, -1, -1), for_own)
+        return (each.view(size, batch, number, outputs) + once.unsqueeze(2)).view(size, batch * number, outputs)

@@ -7,6 +7,7 @@ from torch.nn.functional import layer_norm, linear, relu
 
 from rql.agents.networks import actor_net, critic_net
 from rql.config.registry import choices
+from rql.nn.critics import MANY, ContinuousCritics
 
 INPUTS, OUTPUTS, SIZE = 3, 2, 4
 
@@ -41,6 +42,21 @@ def test_an_ensemble_is_its_members_side_by_side(kind: str) -> None:
             name: value[member].T if name.endswith("weight") else value[member, 0] for name, value in weights.items()
         }
         torch.testing.assert_close(torch.func.functional_call(actor, alone, (obs,)), together[member])
+
+
+@pytest.mark.parametrize("kind", sorted(choices()["network/critic"]))
+@pytest.mark.parametrize("shape", [(6,), (SIZE, 6)], ids=["actions for all", "actions for each critic"])
+def test_the_values_of_many_actions_are_those_of_each_alone(kind: str, shape: tuple[int, ...]) -> None:
+    config = compose_config(f"network/critic={kind}", "network.critic.hidden=[5,7]").network
+    critics = ContinuousCritics(critic_net(config.critic, SIZE, INPUTS + 2, 1), SIZE)
+    obs, actions = torch.randn(6, INPUTS), torch.randn(*shape, MANY, 2, requires_grad=True)
+    together = critics(obs, actions)
+    alone = torch.cat([critics(obs, actions[..., [i], :]) for i in range(MANY)], dim=-1)
+    torch.testing.assert_close(together, alone)
+    learned, weight = (actions, *critics.parameters()), torch.randn_like(alone)
+    gradients = (torch.autograd.grad((values * weight).sum(), learned) for values in (together, alone))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def _layers(net: torch.nn.Module) -> list[tuple[torch.Tensor, torch.Tensor]]:
