@@ -23,7 +23,7 @@ from rql.utils.tree import filled, from_storable, named_leaves, to_storable
 AGENT_FILE, BEST_FILE = "agent.pt", "best.pt"
 END = "-end"
 """Suffix of the checkpoints at the end of a stage."""
-FORMAT = 10
+FORMAT = 9
 """Counted up with every change of what is written; files of another format are refused."""
 
 S = TypeVar("S")

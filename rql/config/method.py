@@ -288,11 +288,3 @@ class QConfig:
     """
     normalize: bool = True
     """Let β multiply Q divided by a running scale, its standard deviation over the actions of π_BC."""
-    shrink: bool = False
-    """Let it multiply that by √(C / V) too, where C / V is the share of the variance in which the critics agree. A β
-    that follows a KL budget makes up for that, and is left alone.
-    """
-
-    def check(self, config: WholeConfig) -> Iterator[Check]:
-        """Whether the share is measured."""
-        yield "q.shrink", self.shrink, self.normalize or not self.shrink, "false where q.normalize=false"

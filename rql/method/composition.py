@@ -18,7 +18,7 @@ def kl_from_prior(q: Tensor, log_weight: Tensor, beta: Tensor) -> Tensor:
 
 
 def prior_variance(q: Tensor, log_weight: Tensor) -> Tensor:
-    """The variance of Q(s,a) (..., B, N) over a ~ π_BC, on weighted actions: (..., B).
+    """The variance of Q(s,a) over a ~ π_BC, on weighted actions: (B,).
 
     To second order KL(π_final ‖ π_BC) = ½ β² Var Q, so that β in units of its root means the same for rewards
     of any scale.
@@ -29,7 +29,7 @@ def prior_variance(q: Tensor, log_weight: Tensor) -> Tensor:
 
 
 def sample_variance(q: Tensor, log_weight: Tensor) -> Tensor:
-    """The same on actions that are a sample: divided by 1 − Σ w_i², it has no bias where all weights are 1/N."""
+    """The same on actions that are a sample: divided by 1 − Σ w_i², it has no bias where all weights are 1/N. (B,)."""
     return prior_variance(q, log_weight) / (1.0 - (2.0 * log_weight).exp().sum(-1)).clamp_min(1e-6)
 
 

@@ -21,14 +21,6 @@ def random_minimum(q: Tensor, uniform: Tensor, size: int) -> Tensor:
     return q.index_select(0, uniform.argsort()[:size]).amin(0)
 
 
-def covariance(variance_of_mean: Tensor, mean_variance: Tensor, size: int) -> Tensor:
-    """C, the covariance between two of E members, from the variance V of their mean and the mean variance v of each.
-
-    V = C + (v − C) / E. The variance of one alone is taken for C.
-    """
-    return (size * variance_of_mean - mean_variance) / (size - 1) if size > 1 else variance_of_mean
-
-
 @dataclass(frozen=True)
 class Ensemble:
     """How the values of E critics become one: by their minimum, their mean, or the minimum of some drawn at random."""

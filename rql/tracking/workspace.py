@@ -10,7 +10,7 @@ from rql.config.headline import HeadlineInfo
 from rql.utils.errors import RQLError
 from rql.utils.extras import remedy
 
-METHOD = ("beta", "kl", "overestimation", "q_scale", "agreement", "td_error", "critic_gradient_norm")
+METHOD = ("beta", "kl", "overestimation", "q_scale", "td_error", "critic_gradient_norm")
 """Metrics that say how the training goes, where an agent has them."""
 
 

@@ -65,7 +65,7 @@ class DiscreteActions:
         return enumerate_prior(bc)
 
     def variance(self, q: Tensor, log_weight: Tensor) -> Tensor:
-        """The variance of Q (..., B, N) over π_BC on weighted actions: (..., B)."""
+        """The variance of Q over π_BC (B,) on weighted actions."""
         return prior_variance(q, log_weight)
 
     def space(self, policy: Categorical, noise: Noise) -> WeightedActions:
@@ -166,7 +166,7 @@ class ContinuousActions:
         return sample_prior(bc, noise["scale"])
 
     def variance(self, q: Tensor, log_weight: Tensor) -> Tensor:
-        """The variance of Q (..., B, N) over π_BC on weighted actions: (..., B)."""
+        """The variance of Q over π_BC (B,) on weighted actions."""
         return sample_variance(q, log_weight)
 
     def space(self, policy: ContinuousDistribution, noise: Noise) -> WeightedActions:

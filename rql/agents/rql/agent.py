@@ -13,14 +13,13 @@ from rql.agents.base import AgentPolicy, Diagnosis, Noise, TrainingStage, unchan
 from rql.agents.rql.actions import ActionModel
 from rql.agents.rql.baseline import NoBaseline
 from rql.agents.rql.composition import Amortized, Resampled, single_mode
-from rql.agents.rql.residual import Residual, RQLHyperparameters, RQLState, agreement, with_spread
+from rql.agents.rql.residual import Residual, RQLHyperparameters, RQLState, with_variance
 from rql.agents.rql.schedule import RQLSchedule
 from rql.agents.statistics import Statistics
 from rql.config.agents.base import StageInfo
 from rql.data.batch import ACTION_MASK, NEXT_PROPOSALS, Batch
 from rql.data.columns import PROPOSALS
 from rql.method.actions import WeightedActions
-from rql.method.ensemble import covariance
 from rql.method.losses import cql_loss, td_loss
 from rql.method.schedules import adapt_beta
 from rql.method.targets import td_target
@@ -99,8 +98,6 @@ class RQL:
             actor=actor,
             average=actor.params,
             q_scale=torch.ones((), device=device),
-            q_variance=torch.ones((), device=device),
-            q_covariance=torch.ones((), device=device),
             beta=torch.tensor(self.schedule.first_beta, device=device),
             updates=torch.zeros((), device=device),
         )
@@ -169,8 +166,8 @@ class RQL:
         state, of_critic = self._update_critic(state, batch, target, noise, hparams)
         metrics |= of_critic | {"beta": state.beta}
         if self.residual.normalize_q:
-            state = with_spread(state, *self._spread(state, batch, noise))
-            metrics |= {"q_scale": state.q_scale, "agreement": agreement(state)}
+            state = with_variance(state, self._variance(state, batch, noise))
+            metrics["q_scale"] = state.q_scale
         return state._replace(updates=state.updates + 1.0), metrics
 
     def act_bc(self, state: RQLState, obs: Tensor, noise: Noise, deterministic: bool) -> Tensor:
@@ -241,18 +238,14 @@ class RQL:
         metrics = {"target": state.returns.std * target.mean()}
         return target - self.baseline.value(state, state.normalizer(batch.obs)), metrics
 
-    def _spread(self, state: RQLState, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
-        """The variances over a ~ π_BC of Q as actions are chosen by it and of the critics' mean, and the covariance of
-        two critics; in the mean over states of a batch.
-        """
+    def _variance(self, state: RQLState, batch: Batch, noise: Noise) -> Tensor:
+        """The mean variance of Q_R(s,a) over a ~ π_BC at states of a batch."""
         obs, proposals = self.actions.states_for_scale(state.normalizer(batch.obs)), batch.extra.get(PROPOSALS)
         if proposals is not None:
             proposals = self.actions.states_for_scale(proposals)
         weighted = self.composition.scale_actions(self.residual.bc(state, obs, proposals), noise)
-        values = self.residual.values(state.critic.params, obs, weighted.actions)
-        several = values, values.mean(0), self.residual.ensemble.for_acting(values)
-        of_each, of_mean, of_q = (self.actions.variance(q, weighted.log_weight).mean() for q in several)
-        return of_q, of_mean, covariance(of_mean, of_each, len(values))
+        q = self.residual.q(state, obs, weighted.actions)
+        return self.actions.variance(q, weighted.log_weight).mean()
 
     def _update_critic(
         self, state: RQLState, batch: Batch, target: Tensor, noise: Noise, hparams: RQLHyperparameters

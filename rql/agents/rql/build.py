@@ -55,13 +55,12 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
     prior = _prior(config, spaces, policy)
     critics = starting_at_zero(build_critics(config.network.critic, spaces, device))
     _check_zero(critics, spaces, device)
-    adaptive, critic_updates = isinstance(config.beta, KLBetaConfig), max(1, int(config.online.utd))
-    shrink = config.q.shrink and not adaptive
-    residual = Residual(prior, critics, ensemble_of(config.network.critic), config.q.normalize, shrink)
+    residual = Residual(prior, critics, ensemble_of(config.network.critic), config.q.normalize)
     actions = _actions(config, spaces, prior)
     composition = _composition(config, spaces, residual, actions, policy, device)
     baseline = _baseline(config, spaces, device)
     schedule = RQLSchedule(config, spaces, device, learning_rate_scale)
+    adaptive, critic_updates = isinstance(config.beta, KLBetaConfig), max(1, int(config.online.utd))
     next_value = _next_value(config, spaces)
     stages = config.table.stages
     return RQL(residual, baseline, actions, composition, next_value, adaptive, schedule, critic_updates, stages)

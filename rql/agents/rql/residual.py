@@ -15,9 +15,8 @@ from rql.nn.network import Params, apply
 from rql.nn.normalizer import Normalizer
 from rql.optim.adam import Learned, Metrics
 
-SPREAD_RATE = 0.005
+SCALE_RATE = 0.005
 """Weight of a new batch in the running variance of Q; higher at first, so that the mean has no bias."""
-SMALLEST_VARIANCE = 1e-12
 
 
 class RQLState(NamedTuple):
@@ -40,10 +39,6 @@ class RQLState(NamedTuple):
     """π̄_θ, the running average of the weights of π_θ, which acts; empty where there is no π_θ."""
     q_scale: Tensor
     """The root of a running mean, over states, of the variance of Q_R(s,a) over a ~ π_BC."""
-    q_variance: Tensor
-    """A running mean, over states, of the variance of the critics' mean over a ~ π_BC."""
-    q_covariance: Tensor
-    """The same of the covariance between two critics."""
     beta: Tensor
     updates: Tensor
     """Updates of the critic, a float scalar."""
@@ -82,8 +77,6 @@ class Residual:
     ensemble: Ensemble
     normalize_q: bool
     """Whether β multiplies Q divided by its running scale."""
-    shrink_q: bool
-    """Whether it multiplies that by the root of the critics' agreement too."""
 
     def bc(self, state: RQLState, obs: Tensor, proposals: Tensor | None = None) -> Any:
         """π_BC(·|s) at observations (B, obs_dim); of another policy, the K actions (B, K, d) that it proposes there."""
@@ -99,13 +92,8 @@ class Residual:
         return self.ensemble.for_acting(self.values(state.critic.params, obs, actions))
 
     def effective_beta(self, state: RQLState) -> Tensor:
-        """The factor of Q in the exponent: β, divided by the scale of Q when that is normalised, and shrunk with it.
-
-        For a variance V of Q and a covariance C between critics, (C / V) Q is the best linear estimate of what all of
-        them see, and √C the standard deviation of that: β √C / V = (β / √V) √(C / V).
-        """
-        beta = state.beta / state.q_scale.clamp_min(1e-6) if self.normalize_q else state.beta
-        return beta * agreement(state).sqrt() if self.shrink_q else beta
+        """The factor of Q in the exponent: β, divided by the scale of Q when that is normalised."""
+        return state.beta / state.q_scale.clamp_min(1e-6) if self.normalize_q else state.beta
 
     def measure(self, state: RQLState, obs: Tensor, weighted: WeightedActions) -> Metrics:
         """π_final on weighted actions that stand for π_BC at observations (B, obs_dim)."""
@@ -117,16 +105,7 @@ class Residual:
         }
 
 
-def agreement(state: RQLState) -> Tensor:
-    """C / V in [0, 1], the share of the variance of the critics' mean that is no noise of single critics."""
-    return (state.q_covariance / state.q_variance.clamp_min(SMALLEST_VARIANCE)).clamp(0.0, 1.0)
-
-
-def with_spread(state: RQLState, of_q: Tensor, of_mean: Tensor, shared: Tensor) -> RQLState:
-    """The state with the variances of Q and of the critics' mean, and their covariance, of a batch in its means."""
-    rate = (1.0 / (state.updates + 1.0)).clamp_min(SPREAD_RATE)
-    return state._replace(
-        q_scale=state.q_scale.square().lerp(of_q, rate).sqrt(),
-        q_variance=state.q_variance.lerp(of_mean, rate),
-        q_covariance=state.q_covariance.lerp(shared, rate),
-    )
+def with_variance(state: RQLState, variance: Tensor) -> RQLState:
+    """The state with the scale of Q brought up to date by the variance of a batch."""
+    rate = (1.0 / (state.updates + 1.0)).clamp_min(SCALE_RATE)
+    return state._replace(q_scale=state.q_scale.square().lerp(variance, rate).sqrt())
