@@ -5,6 +5,7 @@ import gc
 import importlib
 import json
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from rql.config.schema import Config
 from rql.data.columns import collected_fields, lay_out
 from rql.data.transitions import Transitions
 from rql.envs.spaces import ActionSpec, ObservationSpec, Spaces
+from rql.training.compiled import CACHE_VARIABLE
 
 register_schemas()
 with suppress(ImportError):  # comes with OGBench, and closes the stream that pytest captures as Hydra sets logging up
@@ -95,6 +97,8 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("minari")))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        base = tmp_path_factory.getbasetemp()  # of this worker; what one of them compiles is there for all
+        patch.setenv(CACHE_VARIABLE, str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"))
         patch.setenv("WANDB_MODE", "offline")
         patch.delenv("WANDB_API_KEY", raising=False)
         torch.set_num_threads(1)

@@ -2,6 +2,10 @@
 
 import logging
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -72,6 +76,28 @@ def test_a_term_that_comes_or_goes_is_compiled_and_timed_too() -> None:
     assert seconds[0] < seconds[1] < seconds[2] == seconds[3]
 
 
+def first_sum() -> list[float]:
+    """Of an executor that compiles."""
+    executor = Executor([adding], Compile.on, Precision.auto, 1)
+    state, _ = executor.update(0, torch.zeros(2), BATCH, {"0": NOTHING + 1.0}, ())
+    found: list[float] = state.tolist()
+    return found
+
+
+def test_another_process_loads_what_was_compiled_and_needs_no_compiler() -> None:
+    assert first_sum() == [1.0, 1.0]
+    code = "import sys, test_execute as t; print(t.first_sum(), 'torch._inductor' in sys.modules)"
+    paths = os.pathsep.join([*(str(Path(__file__).parents[up]) for up in (0, 1)), *sys.path])
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == "[1.0, 1.0] False"
+
+
 class Pair(NamedTuple):
     a: Tensor
     b: Tensor
@@ -102,26 +128,36 @@ def deep(state: Tensor, batch: Batch, noise: Any, hparams: Any) -> tuple[Tensor,
     return hidden_product(state, noise["other"]).float(), {}
 
 
-@pytest.mark.parametrize(("width", "faster_by", "bf16"), [(256, 0.0, True), (256, math.inf, False), (64, 0.0, False)])
 def test_large_products_are_in_bfloat16_where_that_is_faster_and_a_run_that_goes_on_keeps_to_it(
-    monkeypatch: Any, width: int, faster_by: float, bf16: bool
+    monkeypatch: Any,
 ) -> None:
-    monkeypatch.setattr(precision, "FASTER_BY", faster_by)
+    monkeypatch.setattr(precision, "FASTER_BY", 0.0)
     executor = Executor([deep], Compile.on, Precision.auto, 1)
     assert executor.saved_state()["bf16"] is None
     generator = torch.Generator().manual_seed(0)
-    one, other = (torch.randn(width, width, generator=generator) for _ in range(2))
+    one, other = (torch.randn(256, 256, generator=generator) for _ in range(2))
     found, _ = executor.update(0, one, BATCH, {"other": other}, ())
-    expected = (one.bfloat16() @ other.bfloat16()).float() if bf16 else one @ other
-    torch.testing.assert_close(found, expected, rtol=2**-7 if bf16 else 1e-4, atol=1e-3)
-    assert torch.equal(found, found.bfloat16().float()) is bf16
-    assert executor.saved_state() == {"compiled": True, "bf16": bf16}
+    torch.testing.assert_close(found, (one.bfloat16() @ other.bfloat16()).float(), rtol=2**-7, atol=1e-3)
+    assert torch.equal(found, found.bfloat16().float())
+    assert executor.saved_state() == {"compiled": True, "bf16": True}
     resumed = Executor([deep], Compile.on, Precision.auto, 1)
     resumed.load(executor.saved_state())
     assert resumed.hidden == executor.hidden
     told = Executor([deep], Compile.on, Precision.float32, 1)
     told.load({"compiled": True, "bf16": True})
     assert told.hidden == torch.float32
+
+
+def test_products_that_are_small_or_no_faster_are_not_in_bfloat16(monkeypatch: Any) -> None:
+    monkeypatch.setattr(precision, "FASTER_BY", 0.0)
+    shapes = (torch.Size([256, width]) for width in (181, 182))
+    small, large = ((rows, torch.Size([rows[1], rows[1]])) for rows in shapes)
+    device = torch.device("cpu")
+    assert [precision.bfloat16_pays(products, device) for products in ([], [small], [small, large])] == [
+        *(False, False, True)
+    ]
+    monkeypatch.setattr(precision, "FASTER_BY", math.inf)
+    assert not precision.bfloat16_pays([large], device)
 
 
 @pytest.mark.parametrize("hidden", ["float32", "bf16"])

@@ -2,8 +2,6 @@
 
 import hashlib
 import logging
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rql.config.choices import Compile, Precision
 from rql.training.compiled import _keep, _kept
-from rql.training.execute import Executor
 from rql.training.operations import operations_of
 
 BATCH = torch.arange(6.0).view(2, 3)
@@ -113,25 +109,3 @@ def test_what_cannot_be_kept_is_said(tmp_path: Path, caplog: Any) -> None:
     (tmp_path / "file").touch()
     _keep(tmp_path / "file" / "updates", b"")
     assert "what was compiled is not kept for the next run: " in caplog.text
-
-
-def doubled(state: Tensor, batch: Any, noise: Any, hparams: Any) -> Result:
-    return 2.0 * state, {"sum": state.sum()}
-
-
-def first_update() -> list[float]:
-    """Of an executor that compiles."""
-    executor = Executor([doubled], Compile.on, Precision.float32, 1)
-    nothing = (torch.zeros(1),) * 6
-    from rql.data.batch import Batch
-
-    state, metrics = executor.update(0, torch.tensor([1.0, 2.0]), Batch(*nothing), {}, ())
-    return [*state.tolist(), metrics["sum"].item()]
-
-
-def test_another_process_loads_what_was_compiled_and_needs_no_compiler() -> None:
-    assert first_update() == [2.0, 4.0, 3.0]
-    code = "import sys, test_operations as t; print(t.first_update(), 'torch._inductor' in sys.modules)"
-    here = Path(__file__).parent
-    ran = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[2.0, 4.0, 3.0] False"
