@@ -86,7 +86,8 @@ def first_sum() -> list[float]:
 
 def test_another_process_loads_what_was_compiled_and_needs_no_compiler() -> None:
     assert first_sum() == [1.0, 1.0]
-    code = "import sys, test_execute as t; print(t.first_sum(), 'torch._inductor' in sys.modules)"
+    code = f"import sys, torch, test_execute as t; torch.set_num_threads({torch.get_num_threads()}); "
+    code += "print(t.first_sum(), 'torch._inductor' in sys.modules)"
     paths = os.pathsep.join([*(str(Path(__file__).parents[up]) for up in (0, 1)), *sys.path])
     ran = subprocess.run(
         [sys.executable, "-c", code],
