@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from runs import run_all, summary
 
-AGENTS = ("bc", "awac", "iql", "td3_bc", "rebrac", "cql", "cal_ql", "edac", "sac", "resfit", "rql")
+AGENTS = ("bc", "awac", "iql", "td3_bc", "rebrac", "cql", "cal_ql", "edac", "sac", "resfit", "expo", "rql")
 TASKS = {
     "pendulum": ["evaluation.boundary_episodes=50"],
     "hopper": [

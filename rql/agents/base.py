@@ -90,14 +90,15 @@ def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.rand(shape, generator=generator, device=generator.device)
 
 
-def action_noise(spec: ActionSpec, count: int, generator: torch.Generator) -> Noise:
+def action_noise(spec: ActionSpec, count: int, generator: torch.Generator, further: int = 0) -> Noise:
     """The random numbers, under "action", with which a distribution samples an action at each of `count` observations.
 
-    Uniform and (count, number of actions) where actions are discrete, else standard normal and (count, width).
+    Uniform and (count, number of actions) where actions are discrete, else standard normal and (count, width), with so
+    many `further` ones as it takes.
     """
     if isinstance(spec, DiscreteSpec):
         return {"action": uniform((count, spec.count), generator)}
-    return {"action": normal((count, spec.width), generator)}
+    return {"action": normal((count, spec.width + further), generator)}
 
 
 def scalars(device: torch.device, *values: float) -> tuple[Tensor, ...]:

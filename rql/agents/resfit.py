@@ -79,7 +79,7 @@ class ResFiT:
         cloning, online = ResFiTConfig.stages
         cycle = (*[self.update_critic] * (self.critic_updates - 1), self.update)
         return [
-            TrainingStage(cloning, (self.clone.update,)),
+            TrainingStage(cloning, (self.clone.update,), self.clone.update_noise),
             TrainingStage(online, cycle, self.update_noise, warmup_policy="bc"),
         ]
 
@@ -87,7 +87,7 @@ class ResFiT:
     def policies(self) -> Mapping[str, AgentPolicy[ResFiTState]]:
         """π_BC, and π."""
         return {
-            "bc": AgentPolicy(self.clone.act, self.clone.act_noise, parameters=lambda state: state.bc.params),
+            "bc": self.clone.policies["bc"],
             "policy": AgentPolicy(self.act, self.act_noise, self.value),
         }
 
@@ -164,7 +164,7 @@ class ResFiT:
 
     def _base(self, state: ResFiTState, obs: Tensor) -> Tensor:
         """b (B, d), the mode of π_BC at normalised observations."""
-        base: Tensor = apply(self.clone.policy, state.bc.params, obs).mode()
+        base: Tensor = self.clone.prior.at(state.bc.params, obs, None).mode()
         return base
 
     def _corrected(self, state: ResFiTState, params: Params, obs: Tensor) -> Tensor:

@@ -131,12 +131,7 @@ class SAC:
         actor, of_actor = descend(state.actor, actor_loss, hparams.actor_learning_rate)
         excess = of_actor["entropy"] - hparams.target_entropy
 
-        def temperature_loss(params: Params) -> Loss:
-            """α (H(π) − H̄), equation 18."""
-            value = params["log"].exp() * excess
-            return value, {"temperature_loss": value}
-
-        temperature, of_temperature = descend(state.temperature, temperature_loss, hparams.temperature_learning_rate)
+        temperature, of_temperature = tempered(state.temperature, excess, hparams.temperature_learning_rate)
         state = state._replace(actor=actor, temperature=temperature)
         return state, metrics | of_actor | of_temperature | {"temperature": alpha}
 
@@ -196,6 +191,16 @@ class SAC:
         """Q of each critic (E, B) at normalised observations (B, obs_dim) and actions (B, d)."""
         values: Tensor = apply(self.critics, params, obs, action.unsqueeze(1))
         return values.squeeze(-1)
+
+
+def tempered(temperature: Learned, excess: Tensor, rate: Tensor) -> tuple[Learned, Metrics]:
+    """One step of log α down α (H(π) − H̄), equation 18; `excess` is H(π) − H̄."""
+
+    def loss(params: Params) -> Loss:
+        value = params["log"].exp() * excess
+        return value, {"temperature_loss": value}
+
+    return descend(temperature, loss, rate)
 
 
 def fitted(q: Tensor, target: Tensor) -> Loss:

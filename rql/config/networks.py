@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from rql.config.choices import Aggregate, PolicyClass
 from rql.config.method import without_density
-from rql.config.registry import choice_of, register
+from rql.config.registry import register
 from rql.config.settings import Check, WholeConfig, at_least, finite, positive, section
 
 SAMPLED = (PolicyClass.flow, PolicyClass.mixture)
-"""Policies that are composed by their samples."""
+"""Policies of which agents know samples, and no density that could be composed."""
 
 
 @dataclass
@@ -34,11 +34,8 @@ class PolicyConfig:
         """Whether there is something between the two."""
         low, high = self.log_std_min, self.log_std_max
         yield "policy.log_std_min", low, -math.inf < low < high, f"a number below policy.log_std_max={high}"
-        if self.name in SAMPLED:
-            agent, name = choice_of("agent", config.agent).name, self.name.name
-            composed = "composition" in config.agent.reads
-            yield "policy.name", name, composed, f"auto with agent={agent}; rql composes {name} by its samples"
-            yield from without_density(f"policy={name}", config)
+        if self.name in SAMPLED and "composition" in config.agent.reads:
+            yield from without_density(f"policy={self.name.name}", config)
 
 
 @dataclass

@@ -34,6 +34,21 @@ class SquashedGaussianPolicy(nn.Module):
         return SquashedGaussian(mean, _in_range(raw, self.log_std_min, self.log_std_max))
 
 
+class EditPolicy(nn.Module):
+    """π(e|s,b) over [−1, 1]^d: a squashed Gaussian of what is added to an action b of another policy."""
+
+    def __init__(self, net: nn.Module, log_std_min: float, log_std_max: float) -> None:
+        """`net` maps observations and actions side by side to 2 d numbers, as that of a `SquashedGaussianPolicy`."""
+        super().__init__()
+        self.policy = SquashedGaussianPolicy(net, log_std_min, log_std_max)
+
+    def forward(self, obs: Tensor, action: Tensor) -> SquashedGaussian:
+        """(B, obs_dim) and N actions for each, (B, N, d), → mean and log-std (B, N, d)."""
+        pairs = torch.cat([obs.unsqueeze(1).expand(*action.shape[:-1], -1), action], dim=-1)
+        edits: SquashedGaussian = self.policy(pairs)
+        return edits
+
+
 class MixturePolicy(nn.Module):
     """π(a|s) over [−1, 1]^d: squashed Gaussians, of which one is drawn (Bishop 1994)."""
 

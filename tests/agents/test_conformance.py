@@ -219,6 +219,7 @@ OF_AGENT = {
     "iql": ["agent.expectile=0.9", "agent.temperature=10", "agent.actor_learning_rate=0.01"],
     "td3_bc": ["agent.alpha=10", "agent.actor_learning_rate=0.003"],
     "sac": ["agent.actor_learning_rate=0.01", "agent.initial_temperature=0.1"],
+    "expo": ["agent.scale=2", "agent.actor_learning_rate=0.01", "agent.initial_temperature=0.1"],
     "resfit": ["agent.scale=2", "agent.noise=0.3", "agent.actor_learning_rate=0.01"],
 }
 

@@ -1,5 +1,7 @@
 """`policy=flow` and `policy=mixture`: clones of several ways, composed by their samples."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from conftest import TINY, Cli, summary_of
@@ -73,6 +75,18 @@ def test_a_flow_is_finetuned(composition: str, cli: Cli) -> None:
     assert {"bc/return", "offline/return", "online/return"} <= summary_of(run).keys()
 
 
+@pytest.mark.parametrize("policy", ["policy=flow policy.flow_steps=3", "policy=mixture"])
+def test_other_agents_clone_in_the_same_way_and_finetune_it(policy: str, cli: Cli, tmp_path: Path) -> None:
+    chosen, found = [*TINY, *policy.split(), "composition=residual", "cql=off", "offline.updates=0"], {}
+    for agent in ("rql", "bc", "resfit", "expo"):
+        run = tmp_path / agent
+        cli(*chosen, f"agent={agent}", f"hydra.run.dir={run}")
+        found[agent] = summary_of(run)
+    for key in ("bc/loss", "bc/return"):
+        assert len({summary[key] for summary in found.values()}) == 1
+    assert [agent for agent, summary in found.items() if "online/return" in summary] == ["rql", "resfit", "expo"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
@@ -81,9 +95,7 @@ def test_a_flow_is_finetuned(composition: str, cli: Cli) -> None:
             "composition=amortized is not possible: residual or resample: policy=flow is composed by its samples",
         ),
         (["policy=flow", "composition=resample", "target=soft", "cql=strong"], "cql.alpha=5.0 is not possible: 0 with"),
-        (["policy=flow", "composition=residual", "agent=bc"], "policy.name=flow is not possible: auto with agent=bc"),
         (["policy=flow", "composition=residual", "env=cartpole", "cql=off"], "for the actions are discrete"),
-        (["policy=mixture", "agent=bc", "composition=residual"], "policy.name=mixture is not possible: auto with"),
         (["policy=mixture", "composition=residual", "policy.components=1"], "policy.components=1 is not possible"),
     ],
 )

@@ -8,19 +8,16 @@ from torch import nn
 from rql.agents.networks import (
     build_correction,
     build_critics,
-    build_flow,
-    build_mixture,
-    build_policy,
     build_value,
     ensemble_of,
     uniform_policy,
 )
+from rql.agents.prior import ClonedPrior, build_prior
 from rql.agents.rql.actions import ActionModel, ContinuousActions, DiscreteActions, SampledActions
 from rql.agents.rql.agent import RQL, NextValue
 from rql.agents.rql.baseline import NoBaseline, ValueBaseline
 from rql.agents.rql.composition import Amortized, Resampled
 from rql.agents.rql.correction import Corrected
-from rql.agents.rql.prior import ClonedPrior, FlowPrior, GivenPrior, MixturePrior
 from rql.agents.rql.residual import Residual
 from rql.agents.rql.schedule import RQLSchedule, kl_budget
 from rql.config.choices import PolicyClass
@@ -51,42 +48,19 @@ def build(config: Config, spaces: Spaces, device: torch.device, learning_rate_sc
         RQLError: if a network of one's own registers another layer last than that of its output.
     """
     _check_kl_budget(config, spaces)
-    policy = _policy(config, spaces, device)
-    prior = _prior(config, spaces, policy)
+    clone = build_prior(config, spaces, device)
+    prior = ClonedPrior(uniform_policy(spaces)) if config.policy.name is PolicyClass.uniform else clone
     critics = starting_at_zero(build_critics(config.network.critic, spaces, device))
     _check_zero(critics, spaces, device)
     residual = Residual(prior, critics, ensemble_of(config.network.critic), config.q.normalize)
     actions = _actions(config, spaces, prior)
-    composition = _composition(config, spaces, residual, actions, policy, device)
+    composition = _composition(config, spaces, residual, actions, clone.network, device)
     baseline = _baseline(config, spaces, device)
     schedule = RQLSchedule(config, spaces, device, learning_rate_scale)
     adaptive, critic_updates = isinstance(config.beta, KLBetaConfig), max(1, int(config.online.utd))
     next_value = _next_value(config, spaces)
     stages = config.table.stages
     return RQL(residual, baseline, actions, composition, next_value, adaptive, schedule, critic_updates, stages)
-
-
-def _policy(config: Config, spaces: Spaces, device: torch.device) -> nn.Module:
-    """The network of π_BC, and of π_θ where that begins as its copy; it has no parameters where one is asked that is
-    there already.
-    """
-    if config.asks_prior:
-        return nn.Identity()
-    if config.policy.name is PolicyClass.flow:
-        return build_flow(config.network.actor, spaces, device)
-    if config.policy.name is PolicyClass.mixture:
-        return build_mixture(config.policy, config.network.actor, spaces, device)
-    return build_policy(config.policy, config.network, spaces, device)
-
-
-def _prior(config: Config, spaces: Spaces, policy: nn.Module) -> ClonedPrior:
-    if config.asks_prior:
-        return GivenPrior(policy)
-    if config.policy.name is PolicyClass.flow:
-        return FlowPrior(policy, config.policy.flow_steps, spaces.action.width)
-    if config.policy.name is PolicyClass.mixture:
-        return MixturePrior(policy)
-    return ClonedPrior(uniform_policy(spaces) if config.policy.name is PolicyClass.uniform else policy)
 
 
 def _composition(

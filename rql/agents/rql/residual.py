@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from rql.agents.rql.prior import ClonedPrior
+from rql.agents.prior import ClonedPrior
 from rql.agents.statistics import ReturnStatistics
 from rql.method.actions import WeightedActions
 from rql.method.composition import effective_sample_share, kl_from_prior

@@ -7,8 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from rql.agents.base import Noise, normal, uniform
+from rql.agents.networks import build_flow, build_mixture, build_policy
+from rql.config.choices import PolicyClass
+from rql.config.schema import Config
 from rql.data.batch import NEXT_PROPOSALS
 from rql.data.columns import PROPOSALS
+from rql.envs.spaces import Spaces
 from rql.method.losses import bc_loss, flow_loss
 from rql.nn.distributions import Flow, Proposals
 from rql.nn.network import Params, apply, parameters_of
@@ -96,3 +100,20 @@ class GivenPrior(ClonedPrior):
         """What it proposes."""
         assert proposals is not None
         return Proposals(proposals)
+
+
+def build_prior(config: Config, spaces: Spaces, device: torch.device) -> ClonedPrior:
+    """π_BC of the class that `policy` names, or of the policy that is asked. Weights are drawn from torch's global
+    generator.
+
+    Raises:
+        ConfigError: if the policy class does not suit the actions, or the network does not fit into memory.
+    """
+    if config.asks_prior:
+        return GivenPrior(nn.Identity())
+    if config.policy.name is PolicyClass.flow:
+        velocity = build_flow(config.network.actor, spaces, device)
+        return FlowPrior(velocity, config.policy.flow_steps, spaces.action.width)
+    if config.policy.name is PolicyClass.mixture:
+        return MixturePrior(build_mixture(config.policy, config.network.actor, spaces, device))
+    return ClonedPrior(build_policy(config.policy, config.network, spaces, device))
