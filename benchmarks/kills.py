@@ -56,7 +56,7 @@ SERVED = ["prior=process", f"prior.command='{SERVER}'", "bc.updates=0", "offline
 CHUNKS = ["policy=flow", "composition=residual", "cql=off", "chunk.length=4", "chunk.execute=3"]
 OVERRIDES = {
     "pendulum": ["env=pendulum", "dataset.episodes=4", "env.num_envs=2", "online.noise_correlation=0.9"],
-    "cartpole": ["env=cartpole", "dataset.episodes=4"],
+    "cartpole": ["env=cartpole", "dataset.episodes=4", "env.vectorization=subprocess", "online.overlap=true"],
     "hopper": ["env=hopper", "dataset.id=rql-kills/hopper-v0", *COLLECTED],
     "iql": ["agent=iql", "env=cartpole", "dataset.episodes=4"],
     "td3_bc": ["agent=td3_bc", "env=pendulum", "dataset.episodes=4"],

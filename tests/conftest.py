@@ -92,6 +92,12 @@ def transitions_of(
     return Transitions("test", lay_out(steps, lengths), lengths)
 
 
+def stepped(envs: Any, *arguments: Any) -> Any:
+    """What one step of training environments brings, or of a collector in them, with nothing done meanwhile."""
+    envs.send(*arguments)
+    return envs.receive()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

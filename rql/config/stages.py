@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from rql.config.choices import Vectorization
 from rql.config.method import ResampleConfig
 from rql.config.settings import Check, Role, WholeConfig, at_least, between, fraction, positive, setting
 
@@ -43,6 +44,10 @@ class OnlineConfig:
     """Updates to an environment step. Of several, the last is one of π_θ and of an adaptive β too, the others of Q_R
     alone.
     """
+    overlap: bool = False
+    """Make the updates of a step while the environments make it, in processes of their own
+    (env.vectorization=subprocess): then they lack its transitions, which the next ones have.
+    """
     noise_correlation: float = between(0.0, 0, 0.999)
     """Of the random numbers of an action in training with those of the one before, in each episode; continuous actions
     only. Each action is distributed as before, and the way it strays lasts for about 1/(1−ρ) steps.
@@ -57,9 +62,11 @@ class OnlineConfig:
     """A Minari id under which the episodes of this stage are kept."""
 
     def check(self, config: WholeConfig) -> Iterator[Check]:
-        """Whether what is correlated decides the actions."""
+        """Whether what is correlated decides the actions, and environments can step meanwhile."""
         free = not (self.noise_correlation and isinstance(config.composition, ResampleConfig))
         yield "online.noise_correlation", self.noise_correlation, free, "0 where composition=resample draws candidates"
+        apart = config.env.vectorization is Vectorization.subprocess
+        yield "online.overlap", self.overlap, apart or not self.overlap, "false unless env.vectorization=subprocess"
 
     @property
     def first_update(self) -> int:

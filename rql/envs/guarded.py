@@ -72,6 +72,8 @@ class GuardedEnvs:
         each = [partial(_made, make, index, os.getpid()) for index in range(count)]
         cls = SyncVectorEnv if config.vectorization is Vectorization.sync else AsyncVectorEnv
         self._envs: SyncVectorEnv | AsyncVectorEnv = cls(each, autoreset_mode=autoreset)
+        self._sent: Any = None
+        self._broken: Exception | None = None
 
     def reset(self, seed: Any, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin episodes, as `VectorEnv.reset` does.
@@ -96,10 +98,30 @@ class GuardedEnvs:
             EnvFailedError: if one of them failed.
         """
 
+        self.send(action)
+        return self.receive()
+
+    def send(self, action: Any) -> None:
+        """Have each begin a step, in a process of its own if it has one; whatever goes wrong, `receive` says it."""
+        self._sent, self._broken = action, None
+        if isinstance(self._envs, AsyncVectorEnv):
+            try:
+                self._envs.step_async(action)
+            except Exception as error:  # of the pipe to a process that has ended
+                self._broken = error
+
+    def receive(self) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """What the steps that were begun brought, as `VectorEnv.step` gives it.
+
+        Raises:
+            EnvFailedError: if one of them failed.
+        """
+
         def work() -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+            if self._broken is not None:
+                raise self._broken
             if isinstance(self._envs, SyncVectorEnv):
-                return self._envs.step(action)
-            self._envs.step_async(action)
+                return self._envs.step(self._sent)
             self._wait(self._envs)
             return self._envs.step_wait()
 

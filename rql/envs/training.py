@@ -47,15 +47,19 @@ class TrainingEnvs:
         except EnvFailedError as error:
             return self._restart(error)
 
-    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """One step of each.
+    def send(self, action: Any) -> None:
+        """Have each begin a step."""
+        self._envs.send(action)
+
+    def receive(self) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """What the steps that were begun brought.
 
         Raises:
             RestartError: if one of them failed.
             RQLError: if that happened more than `env.max_restarts` times, or always does.
         """
         try:
-            return self._envs.step(action)
+            return self._envs.receive()
         except EnvFailedError as error:
             raise RestartError(self._restart(error)) from error
 

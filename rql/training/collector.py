@@ -58,16 +58,23 @@ class Collector:
         self._obs: NDArray[Any] | None = None
         """As they are kept."""
         self._returns = np.zeros(envs.num_envs)
+        self._sent: tuple[NDArray[Any], Any] | None = None
+        """The actions of the steps that were begun, and as the environments have them."""
 
-    def step(self, state: Any, policy: str) -> Collected:
-        """One step of every environment. Where they had to be restarted, it brings nothing."""
+    def send(self, state: Any, policy: str) -> None:
+        """Choose an action in every environment, and have them begin a step."""
         if self._obs is None:
             self._begin(self._envs.reset())
-        assert self._obs is not None
         action = self._actions(state, policy)
-        native_action = self._spaces.action.to_env(action)
+        self._sent = action, self._spaces.action.to_env(action)
+        self._envs.send(self._sent[1])
+
+    def receive(self) -> Collected:
+        """What the steps that were begun brought; nothing, where the environments had to be restarted."""
+        assert self._obs is not None and self._sent is not None
+        action, native_action = self._sent
         try:
-            native, reward, terminated, truncated, infos = self._envs.step(native_action)
+            native, reward, terminated, truncated, infos = self._envs.receive()
         except RestartError as restarted:
             self._begin(restarted.obs)
             return Collected(None, [])

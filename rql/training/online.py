@@ -66,12 +66,16 @@ class OnlineTrainer(Trainer):
         self._normalized = 0
 
     def advance(self) -> Progress | None:
-        """Make one step of every environment, and the updates that follow it."""
+        """Make one step of every environment, and the updates after it, or with `online.overlap` meanwhile."""
         before, self.step = self.step, self.step + self.envs.num_envs
         hparams = self.hparams()
         self.state = self.agent.scheduled(self.state, hparams)
+        self._collector.send(self.state, (self.stage.warmup_policy if self._fresh else None) or self.info.policy)
+        if self._config.online.overlap:
+            self._learn(hparams)
         self._collect()
-        self._learn(hparams)
+        if not self._config.online.overlap:
+            self._learn(hparams)
         progress = self.due_progress(before, self._facts())
         if progress is not None and self._returns:
             progress.metrics["train_return"] = sum(self._returns) / len(self._returns)
@@ -121,9 +125,7 @@ class OnlineTrainer(Trainer):
         return max(0, self.step - self._warm_until)
 
     def _collect(self) -> None:
-        acting = self.stage.warmup_policy if self._fresh else None
-        collected = self._collector.step(self.state, acting or self.info.policy)
-        before = self.replay.whole
+        collected, before = self._collector.receive(), self.replay.whole
         if collected.step is None:
             self.replay.cut()
         else:

@@ -1,7 +1,5 @@
 """`policy=flow` and `policy=mixture`: clones of several ways, composed by their samples."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from conftest import TINY, Cli, summary_of
@@ -76,12 +74,10 @@ def test_a_flow_is_finetuned(composition: str, cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("policy", ["policy=flow policy.flow_steps=3", "policy=mixture"])
-def test_other_agents_clone_in_the_same_way_and_finetune_it(policy: str, cli: Cli, tmp_path: Path) -> None:
+def test_other_agents_clone_in_the_same_way_and_finetune_it(policy: str, cli: Cli) -> None:
     chosen, found = [*TINY, *policy.split(), "composition=residual", "cql=off", "offline.updates=0"], {}
     for agent in ("rql", "bc", "resfit", "expo"):
-        run = tmp_path / agent
-        cli(*chosen, f"agent={agent}", f"hydra.run.dir={run}")
-        found[agent] = summary_of(run)
+        found[agent] = summary_of(cli(*chosen, f"agent={agent}", name=agent))
     for key in ("bc/loss", "bc/return"):
         assert len({summary[key] for summary in found.values()}) == 1
     assert [agent for agent, summary in found.items() if "online/return" in summary] == ["rql", "resfit", "expo"]

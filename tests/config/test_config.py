@@ -204,6 +204,7 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["composition=residual", "composition.width=0"], ["composition.width=0", "in (0, 1]"]),
     (["composition=residual", "policy=uniform", "baseline=none"], ["composition=residual", "where policy=uniform"]),
     (["env=cartpole", "online.noise_correlation=0.5"], ["online.noise_correlation=0.5", "CartPole-v1 are discrete"]),
+    (["online.overlap=true"], ["online.overlap=True", "false unless env.vectorization=subprocess"]),
     (["composition=resample", "online.noise_correlation=0.5"], ["online.noise_correlation=0.5", "0 where composition"]),
     (["online.stop_return=3", "online.eval_every=0"], ["online.eval_every=0", "stop_return"]),
     (["online.stop_success=0.9"], ["online.stop_success=0.9", "null unless env.headline=success"]),

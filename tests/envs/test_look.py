@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from conftest import stepped
 from gymnasium import spaces as gym_spaces
 
 from rql.config.choices import Headline, Vectorization
@@ -165,7 +166,7 @@ def test_what_always_fails_is_tried_three_times(caplog: Any) -> None:
         with pytest.raises(RQLError, match=said):
             while True:
                 try:
-                    envs.step(np.zeros(1, np.int64))
+                    stepped(envs, np.zeros(1, np.int64))
                 except RestartError:
                     continue
         assert envs.restarts == 3 and caplog.text.count("running episodes are dropped") == 2

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from agent_states import first_state
-from conftest import compose_config
+from conftest import compose_config, stepped
 from gymnasium import spaces as gym_spaces
 from gymnasium.vector import AutoresetMode
 
@@ -115,7 +115,7 @@ def test_environments_in_processes_are_restarted(how: str, times: int, tmp_path:
             try:
                 while steps < 12:
                     try:
-                        envs.step(np.zeros(2, np.int64))
+                        stepped(envs, np.zeros(2, np.int64))
                         steps += 1
                     except RestartError as error:
                         assert error.obs.tolist() == [[0.0], [0.0]]
@@ -173,5 +173,5 @@ def test_processes_of_environments_leave_signals_to_the_run() -> None:
         time.sleep(0.1)
         state = envs.saved_state()
         assert state["envs"] is not None and envs.restarts == 0
-        envs.step(np.ones(2, np.int64))
+        stepped(envs, np.ones(2, np.int64))
     assert not any(process.is_alive() for process in processes)

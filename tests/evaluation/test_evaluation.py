@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from agent_states import first_state, started
-from conftest import compose_config
+from conftest import compose_config, stepped
 from counter_env import CONFIG, TEST_SPACES
 from gymnasium.vector import AutoresetMode
 from made_data import CPU, transitions
@@ -141,7 +141,7 @@ def test_collected_transitions_are_whole_and_their_flags_survive(num_envs: int) 
     state = started(agent, TEST_SPACES, transitions(TEST_SPACES))
     with closing(TrainingEnvs(replace(CONFIG, num_envs=num_envs), 3)) as envs:
         collector = Collector(agent, envs, TEST_SPACES, torch.Generator().manual_seed(0), None)
-        steps = [collector.step(state, "final") for _ in range(60)]
+        steps = [stepped(collector, state, "final") for _ in range(60)]
     made = [one.step for one in steps if one.step is not None]
     obs, reward, terminated = (np.concatenate([s.columns[n] for s in made]) for n in ("obs", "reward", "terminated"))
     next_obs, length, step = np.concatenate([s.following["obs"] for s in made]), obs[:, 0], obs[:, 1]

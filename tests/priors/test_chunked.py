@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from agent_states import first_state
-from conftest import ROOT, TINY, Cli, compose_config, summary_of
+from conftest import ROOT, TINY, Cli, compose_config, stepped, summary_of
 from counter_env import CONFIG, TEST_SPACES
 from made_data import CPU
 from opened_priors import FINETUNE, command, opened
@@ -48,7 +48,7 @@ def test_chunks_of_a_prior_with_a_memory_are_carried_out_through_10_000_steps(tm
         collector = Collector(agent, envs, TEST_SPACES, draws, None, 0.0, proposer, config.chunk)
         state = first_state(agent, replace(TEST_SPACES, action=deciding(config, TEST_SPACES).action))
         for _ in range(10_000 // ENVS + 1):
-            collected = collector.step(state, "bc")
+            collected = stepped(collector, state, "bc")
             assert collected.step is not None
             replay.append(collected.step)
     assert strict.asked > 10_000

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from agent_states import first_state
-from conftest import compose_config, transitions_of
+from conftest import compose_config, stepped, transitions_of
 from counter_env import CONFIG, TEST_SPACES, Counter
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from made_data import CPU
@@ -67,7 +67,7 @@ def test_a_prior_with_a_memory_is_led_through_10_000_steps_of_episodes_of_either
     with closing(TrainingEnvs(replace(CONFIG, num_envs=ENVS), seed=0)) as envs:
         collector, state = collecting(prior, envs, config)
         for step in range(10_000 // ENVS):
-            collected = collector.step(state, "final")
+            collected = stepped(collector, state, "final")
             assert collected.step is not None
             replay.append(collected.step)
             if step % 500 == 0:
@@ -110,7 +110,7 @@ def test_a_buffer_that_was_saved_proposes_as_before(tmp_path: Path) -> None:
     with closing(TrainingEnvs(replace(CONFIG, num_envs=2), seed=1)) as envs:
         collector, state = collecting(prior, envs, config_of(tmp_path))
         for _ in range(150):
-            collected = collector.step(state, "final")
+            collected = stepped(collector, state, "final")
             assert collected.step is not None
             replay.append(collected.step)
     again = ReplayBuffer(collected_fields(TEST_SPACES, (1, 1)), 200, 2, 2, CPU)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from agent_states import first_state
-from conftest import compose_config
+from conftest import compose_config, stepped
 from made_data import CPU
 from torch import Tensor
 
@@ -48,7 +48,7 @@ def test_the_actions_of_an_episode_stray_together(correlation: float) -> None:
     state = first_state(agent, spaces)
     with closing(TrainingEnvs(config.env, 0)) as envs:
         collector = Collector(agent, envs, spaces, torch.Generator().manual_seed(0), None, correlation)
-        made = [collector.step(state, "bc").step for _ in range(1000)]
+        made = [stepped(collector, state, "bc").step for _ in range(1000)]
     columns = [step.columns for step in made if step is not None]
     obs, action = (torch.cat([torch.from_numpy(one[name]) for one in columns]) for name in ("obs", "action"))
     policy = agent.residual.bc(state, state.normalizer(obs.float()))

@@ -3,6 +3,7 @@
 import math
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from made_data import CPU, transitions
 
 from rql.agents.build import build_agent
 from rql.agents.rql.schedule import RQLSchedule
+from rql.config.data import EnvConfig
 from rql.config.method import LinearBetaConfig
 from rql.config.schema import Config
 from rql.data.batch import RewardTransform
@@ -109,10 +111,15 @@ def finetune(config: Config) -> tuple[list[Progress], Trainer]:
     agent, data = build_agent(config, TEST_SPACES, CPU), transitions(TEST_SPACES)
     state = started(agent, TEST_SPACES, data)
     dataset = Dataset(data, CPU)
-    with closing(TrainingEnvs(replace(CONFIG, num_envs=config.env.num_envs), 0)) as envs:
+    with closing(TrainingEnvs(_counters(config), 0)) as envs:
         return followed(
             OnlineTrainer(agent, agent.stages[-1], state, dataset, envs, TEST_SPACES, RewardTransform(), None, config)
         )
+
+
+def _counters(config: Config) -> EnvConfig:
+    """The counting environment, as many and run as a configuration says."""
+    return replace(CONFIG, num_envs=config.env.num_envs, vectorization=config.env.vectorization)
 
 
 def followed(trainer: Trainer) -> tuple[list[Progress], Trainer]:
@@ -131,6 +138,21 @@ def test_updates_follow_the_utd_ratio_after_the_warm_up(num_envs: int, utd: floa
     reports, trainer = finetune(compose_config(*ONLINE, f"online.utd={utd}", f"env.num_envs={num_envs}"))
     assert trainer.state.updates.item() == trainer.updates == updates
     assert [report.step for report in reports if report.evaluate] == [20, 40]
+    assert reports[-1].metrics["replay_size"] == 40
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_updates_that_overlap_lack_the_step_that_is_being_made(overlap: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    had, update = list[tuple[int, int]](), OnlineTrainer.update
+
+    def noted(self: OnlineTrainer, hparams: Any) -> None:
+        had.append((self.step, self.replay.appended))
+        update(self, hparams)
+
+    monkeypatch.setattr(OnlineTrainer, "update", noted)
+    config = compose_config(*ONLINE, "env.vectorization=subprocess", f"online.overlap={overlap}")
+    reports, _ = finetune(config)
+    assert had == [(step, step - overlap) for step in range(11, 41)]
     assert reports[-1].metrics["replay_size"] == 40
 
 
