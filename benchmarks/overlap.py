@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 from runs import run, summary
 
-SHORT = ["online.env_steps=2500", "online.eval_every=0", "bc.updates=100", "tracking.log_video=false"]
-ENDS = ["evaluation.boundary_episodes=1", "compile=on"]
-HOPPER = ["agent=sac", "env=hopper", "dataset=none", "replay=online_only", "network=medium", "baseline=none"]
+SHORT = ["online.env_steps=2500", "online.eval_every=0", "evaluation.boundary_episodes=1", "compile=on"]
+CLONED = ["bc.updates=100", "tracking.log_video=false"]
 TASKS = {
-    "hopper": HOPPER,
-    "metaworld_push": ["experiment=metaworld_push"],
-    "ogbench_cube_single": ["experiment=ogbench_cube_single"],
+    "hopper": ["experiment=scratch", "env=hopper", "agent=sac", "network=medium"],
+    "metaworld_push": ["experiment=metaworld_push", *CLONED],
+    "ogbench_cube_single": ["experiment=ogbench_cube_single", *CLONED],
 }
 WAYS = {
     "updates after a step": ["env.vectorization=sync"],
@@ -41,7 +40,7 @@ def main() -> None:
         for number in range(ROUNDS):
             for way, overrides in WAYS.items():
                 folder = options.folder / f"{task}-{way.replace(' ', '_')}-{number}"
-                made = run(folder, [*TASKS[task], *SHORT, *ENDS, *overrides])
+                made = run(folder, [*TASKS[task], *SHORT, *overrides])
                 rates[way].append(summary(made)["env_steps_per_second"])
         first = np.median(rates["updates after a step"])
         for way, found in rates.items():
