@@ -8,8 +8,10 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ OPTIONS: dict[str, Any] = {
     "aot_inductor.enable_line_tables": False,  # for debuggers; two thirds of a library
 }
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+KEPT_DAYS = 90
+"""After which a library that nobody loaded is removed when another comes."""
 SETTINGS = ("TORCHINDUCTOR_", "AOT_INDUCTOR_", "ATEN_CPU_CAPABILITY")
 """How the names of environment variables begin that change what is compiled."""
 logger = logging.getLogger(__name__)
@@ -89,9 +93,13 @@ def _kept(folder: Path, tensors: Sequence[Tensor]) -> Run | None:
     """The call of a library that lies in this folder, if one does that was written whole and is of use here."""
     for library in _whole_libraries(folder):
         try:
-            return _loaded(library, tensors)
+            run = _loaded(library, tensors)
         except RuntimeError as error:  # of another system's C++ library, for instance
             logger.info("%s cannot be loaded: %s", library, error)
+            continue
+        with suppress(OSError):  # of a cache that may only be read
+            library.touch()
+        return run
     return None
 
 
@@ -138,6 +146,18 @@ def _keep(folder: Path, content: bytes) -> None:
         write_atomically(folder / f"{hashlib.sha256(content).hexdigest()}.so", content)
     except OSError as error:
         logger.warning("what was compiled is not kept for the next run: %s", error)
+    with suppress(OSError):
+        _forget(folder.parent)
+
+
+def _forget(cache: Path) -> None:
+    """Remove the libraries that were not loaded for long, and folders that are empty then."""
+    oldest = time.time() - KEPT_DAYS * 86_400
+    for library in cache.glob("*/*.so"):
+        if library.stat().st_mtime < oldest:
+            library.unlink(missing_ok=True)
+            with suppress(OSError):  # it holds another
+                library.parent.rmdir()
 
 
 def _in_process(update: Update[Any], *arguments: Any) -> Run:

@@ -3,8 +3,10 @@
 import logging
 import math
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ from rql.data.batch import Batch
 from rql.nn.linear import hidden_product
 from rql.runs.interruption import Interruption
 from rql.training import precision
+from rql.training.compiled import CACHE_VARIABLE, _keep
 from rql.training.execute import COMPILED_FROM, Executor
 from rql.utils.errors import Preempted, RQLError
 
@@ -97,6 +100,22 @@ def test_another_process_loads_what_was_compiled_and_needs_no_compiler() -> None
         check=True,
     )
     assert ran.stdout.strip() == "[1.0, 1.0] False"
+
+
+def test_what_nobody_loaded_for_long_is_forgotten_when_something_new_is_kept(tmp_path: Path, monkeypatch: Any) -> None:
+    assert first_sum() == [1.0, 1.0]
+    cache = shutil.copytree(Path(os.environ[CACHE_VARIABLE]) / "updates", tmp_path / "updates")
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    (cache / "other").mkdir(exist_ok=True)
+    (cache / "other" / "library.so").touch()
+    long_ago = time.time() - 91 * 86_400
+    for library in cache.glob("*/*.so"):
+        os.utime(library, (long_ago, long_ago))
+    assert first_sum() == [1.0, 1.0]  # which loads one of them
+    (loaded,) = (library for library in cache.glob("*/*.so") if library.stat().st_mtime > long_ago + 1.0)
+    _keep(cache / "new", b"code")
+    assert {folder.name for folder in cache.iterdir()} == {loaded.parent.name, "new"}
+    assert [path.read_bytes() for path in (cache / "new").iterdir()] == [b"code"]
 
 
 class Pair(NamedTuple):
