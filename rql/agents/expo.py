@@ -18,7 +18,7 @@ from rql.data.batch import Batch
 from rql.envs.spaces import Spaces
 from rql.method.actions import WeightedActions
 from rql.method.targets import td_target
-from rql.nn.network import Params, apply, parameters_of
+from rql.nn.network import Params, apply, parameters_of, starting_at_zero
 from rql.nn.normalizer import Normalizer
 from rql.nn.policies import EditPolicy
 from rql.optim.adam import Learned, Loss, Metrics, descend, learned
@@ -50,7 +50,6 @@ class EXPOHyperparameters(NamedTuple):
     edit_learning_rate: Tensor
     critic_learning_rate: Tensor
     temperature_learning_rate: Tensor
-    max_gradient_norm: Tensor
     discount: Tensor
     tau: Tensor
     target_entropy: Tensor
@@ -58,7 +57,7 @@ class EXPOHyperparameters(NamedTuple):
 
 class EXPO:
     """Learns Q of the policy that takes the best by Q of N actions b_i ~ π_base(·|s) and of N edited ones, b_i + c e_i
-    with e_i ~ π_edit(·|s, b_i) in (−1, 1)^d.
+    with e_i ~ π_edit(·|s, b_i) in (−1, 1)^d. Q is 0 at first, and of actions that are as good it is the first one.
     """
 
     needs: frozenset[str] = frozenset()
@@ -74,13 +73,13 @@ class EXPO:
         self.dims = continuous_actions(config, spaces).width
         self.clone: Any = BC(config, spaces, device, learning_rate_scale)
         self.editor = _editor(config, own, spaces, device)
-        self.critics, self.ensemble = build_critics(critic, spaces, device), ensemble_of(critic)
+        self.critics, self.ensemble = starting_at_zero(build_critics(critic, spaces, device)), ensemble_of(critic)
         self.critic_updates, self.scale, self.count = max(1, int(config.online.utd)), own.scale, own.candidates
         self.draws, self.first_temperature = self.dims + self.clone.prior.further_draws, own.initial_temperature
         half = torch.randn((self.count // 2, self.draws), generator=torch.Generator().manual_seed(0))
-        self._mode_draws = torch.cat([torch.zeros((1, self.draws)), half, -half])[: self.count]
+        self._mode_draws = torch.cat([half, -half])[: self.count - 1]
         rates = config.bc.learning_rate, own.actor_learning_rate, config.q.learning_rate, own.temperature_learning_rate
-        numbers = config.q.max_gradient_norm, config.q.discount, config.q.tau, own.target_entropy * self.dims
+        numbers = config.q.discount, config.q.tau, own.target_entropy * self.dims
         self._hparams = EXPOHyperparameters(*scalars(device, *(learning_rate_scale * rate for rate in rates), *numbers))
 
     @property
@@ -131,7 +130,8 @@ class EXPO:
     ) -> tuple[EXPOState, Metrics]:
         """One update of Q and Q̄: E[ (r + γ Q̄(s', a') − Q(s,a))² ] with a' of the policy that acts."""
         next_obs = state.normalizer(batch.next_obs)
-        action = _best(self._candidates(state, next_obs, noise["next_base"], noise["next_edit"]))
+        next_base = self._base(state, next_obs).unsqueeze().sample(noise["next_base"])
+        action = _best(self._candidates(state, next_obs, next_base, noise["next_edit"]))
         next_value = self.ensemble.for_target(self._q(state.target, next_obs, action.unsqueeze(1)), noise).squeeze(-1)
         target = td_target(batch.reward, batch.terminated, next_value, hparams.discount**batch.steps)
         obs = state.normalizer(batch.obs)
@@ -139,7 +139,7 @@ class EXPO:
         def loss(params: Params) -> Loss:
             return fitted(self._q(params, obs, batch.action.unsqueeze(1)).squeeze(-1), target)
 
-        critic, metrics = descend(state.critic, loss, hparams.critic_learning_rate, hparams.max_gradient_norm)
+        critic, metrics = descend(state.critic, loss, hparams.critic_learning_rate)
         bar = polyak(state.target, critic.params, hparams.tau)
         state = state._replace(critic=critic, target=bar, updates=state.updates + 1.0)
         return state, metrics | {"target": target.mean()}
@@ -150,7 +150,7 @@ class EXPO:
         """One update of Q, of π_edit down E[ α log π_edit(e|s,b) − Q(s, b + c e) ], of α, and of π_base down L_BC."""
         state, metrics = self.update_critic(state, batch, noise, hparams)
         obs, alpha = state.normalizer(batch.obs), state.temperature.params["log"].exp()
-        base = self._base(state, obs, noise["base"])
+        base = self._base(state, obs).unsqueeze().sample(noise["base"])
 
         def loss(params: Params) -> Loss:
             edits = apply(self.editor, params, obs, base)
@@ -172,13 +172,18 @@ class EXPO:
         """Actions (B, d) at observations (B, obs_dim): the best of the candidates by Q."""
         if deterministic:
             return _best(self.rank(state, obs, noise))
-        return _best(self._candidates(state, state.normalizer(obs), noise["base"], noise["edit"]))
+        obs = state.normalizer(obs)
+        base = self._base(state, obs).unsqueeze().sample(noise["base"])
+        return _best(self._candidates(state, obs, base, noise["edit"]))
 
     def rank(self, state: EXPOState, obs: Tensor, noise: Noise) -> WeightedActions:
-        """Candidates at fixed places around the mode of π_base, with the mode of the edits of each, and their Q."""
+        """The mode of π_base and fixed draws of it, with the mode of the edits of each, and their Q."""
+        obs = state.normalizer(obs)
+        base = self._base(state, obs)
         # a shape, where `len` would fix the size of the batch in an exported policy
         draws = self._mode_draws.to(obs).expand(obs.shape[0], -1, -1)
-        return self._candidates(state, state.normalizer(obs), draws, torch.zeros_like(draws[..., : self.dims]))
+        actions = torch.cat([base.mode().unsqueeze(1), base.unsqueeze().sample(draws)], dim=1)
+        return self._candidates(state, obs, actions, torch.zeros_like(actions))
 
     def act_noise(self, count: int, generator: torch.Generator) -> Noise:
         """The random numbers of the candidates at `count` observations."""
@@ -190,17 +195,15 @@ class EXPO:
         q = self._q(state.critic.params, state.normalizer(obs), action.unsqueeze(1))
         return self.ensemble.for_acting(q).squeeze(-1)
 
-    def _candidates(self, state: EXPOState, obs: Tensor, of_base: Tensor, of_edit: Tensor) -> WeightedActions:
-        """N actions of π_base at normalised observations and N edited ones, (B, 2N, d), with their Q as weights."""
-        base = self._base(state, obs, of_base)
-        edited = self._edited(base, apply(self.editor, state.edit.params, obs, base).sample(of_edit))
+    def _candidates(self, state: EXPOState, obs: Tensor, base: Tensor, noise: Tensor) -> WeightedActions:
+        """N actions (B, N, d) at normalised observations and N edited ones, (B, 2N, d), with their Q as weights."""
+        edited = self._edited(base, apply(self.editor, state.edit.params, obs, base).sample(noise))
         actions = torch.cat([base, edited], dim=1)
         return WeightedActions(actions, self.ensemble.for_acting(self._q(state.critic.params, obs, actions)))
 
-    def _base(self, state: EXPOState, obs: Tensor, noise: Tensor) -> Tensor:
-        """Actions of π_base (B, N, d) at normalised observations, one for each of `noise` (B, N, draws)."""
-        base: Tensor = self.clone.prior.at(state.base.params, obs, None).unsqueeze().sample(noise)
-        return base
+    def _base(self, state: EXPOState, obs: Tensor) -> Any:
+        """π_base(·|s) at normalised observations."""
+        return self.clone.prior.at(state.base.params, obs, None)
 
     def _edited(self, base: Tensor, edit: Tensor) -> Tensor:
         """b + c e, in the space."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rql.config.choices import Aggregate, PolicyClass
 from rql.config.method import without_density
-from rql.config.registry import register
+from rql.config.registry import choice_of, register
 from rql.config.settings import Check, WholeConfig, at_least, finite, positive, section
 
 SAMPLED = (PolicyClass.flow, PolicyClass.mixture)
@@ -34,7 +34,15 @@ class PolicyConfig:
         """Whether there is something between the two."""
         low, high = self.log_std_min, self.log_std_max
         yield "policy.log_std_min", low, -math.inf < low < high, f"a number below policy.log_std_max={high}"
-        if self.name in SAMPLED and "composition" in config.agent.reads:
+        composed, agent = "composition" in config.agent.reads, choice_of("agent", config.agent).name
+        uniform = self.name is PolicyClass.uniform
+        yield (
+            "policy.name",
+            "uniform",
+            composed or not uniform,
+            f"another with agent={agent}, which clones",
+        )
+        if composed and self.name in SAMPLED:
             yield from without_density(f"policy={self.name.name}", config)
 
 

@@ -63,7 +63,8 @@ class OnlineConfig:
 
     def check(self, config: WholeConfig) -> Iterator[Check]:
         """Whether what is correlated decides the actions, and environments can step meanwhile."""
-        free = not (self.noise_correlation and isinstance(config.composition, ResampleConfig))
+        chosen = "composition" in config.agent.reads and isinstance(config.composition, ResampleConfig)
+        free = not (self.noise_correlation and chosen)
         yield "online.noise_correlation", self.noise_correlation, free, "0 where composition=resample draws candidates"
         apart = config.env.vectorization is Vectorization.subprocess
         yield "online.overlap", self.overlap, apart or not self.overlap, "false unless env.vectorization=subprocess"

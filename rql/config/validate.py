@@ -72,5 +72,7 @@ def _of_several(config: Config) -> Iterator[Check]:
         yield "env.num_envs", envs, envs <= steps, f"at most online.env_steps={steps}"
         batch = config.batch_size
         first = f"at least batch_size={batch}, what the first update online waits for"
-        yield "online.env_steps", steps, steps >= batch or not config.online.utd, first
+        late = envs if config.online.overlap else 0
+        enough = f"{first}, and env.num_envs={envs} more, which come after the last one" if late else first
+        yield "online.env_steps", steps, steps >= batch + late or not config.online.utd, enough
         yield "replay.capacity", capacity, capacity >= batch or not config.online.utd, first

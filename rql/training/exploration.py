@@ -33,7 +33,9 @@ class CorrelatedNoise:
         if not self.correlation or ACTION not in noise:
             return noise
         fresh = noise[ACTION]
-        last = torch.full_like(fresh, torch.nan) if self.last is None else self.last
+        if self.last is None or self.last.shape != fresh.shape:  # a warm-up policy may have drawn more numbers
+            self.last = torch.full_like(fresh, torch.nan)
+        last = self.last
         going_on = self.correlation * last + (1.0 - self.correlation**2) ** 0.5 * fresh
         self.last = torch.where(last.isnan(), fresh, going_on)
         return {**noise, ACTION: self.last}

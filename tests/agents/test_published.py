@@ -1,37 +1,18 @@
 """The published agents: their losses against values that are computed by hand, and what each has for itself."""
 
 import math
-from functools import reduce
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from agent_states import first_state, without_zeros
-from conftest import box_spaces, with_agent
+from agent_states import without_zeros
+from small_agents import DIMS, DISCOUNT, OBS, ROWS, agent_of, drawn, two_step_batch
 from torch import Tensor
-from torch.distributions import Normal, TanhTransform, TransformedDistribution
+from torch.distributions import Normal
 from torch.func import functional_call
 
-from rql.agents.build import build_agent
 from rql.config.choices import Aggregate
 from rql.data.batch import MC_RETURN, NEXT_ACTION, Batch
-from rql.envs.spaces import ContinuousSpec
-
-OBS, DIMS, ROWS, DISCOUNT = 3, 2, 6, 0.9
-SPACES = box_spaces(OBS, ContinuousSpec(-np.ones(DIMS, np.float32), np.ones(DIMS, np.float32), (DIMS,)))
-SMALL = ["network.actor.hidden=[8]", "network.critic.hidden=[8]", f"q.discount={DISCOUNT}"]
-
-
-def agent_of(name: str, *changes: tuple[str, Any]) -> tuple[Any, Any]:
-    """An agent of random weights, and its first state."""
-    config = with_agent(name, *SMALL)
-    for key, value in changes:
-        *sections, field = key.split(".")
-        setattr(reduce(getattr, sections, config), field, value)
-    torch.manual_seed(0)
-    agent: Any = build_agent(config, SPACES, torch.device("cpu"))
-    return agent, first_state(agent, SPACES)
 
 
 def noise_of(agent: Any) -> dict[str, Tensor]:
@@ -41,23 +22,9 @@ def noise_of(agent: Any) -> dict[str, Tensor]:
     return noise
 
 
-def drawn(policy: Any, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Actions of a squashed Gaussian with their log densities, as torch's own distributions have them."""
-    action = (policy.mean + policy.log_std.exp() * noise).tanh()
-    law: Any = TransformedDistribution(Normal(policy.mean, policy.log_std.exp()), [TanhTransform()])
-    return action, law.log_prob(action).sum(-1)
-
-
 @pytest.fixture
 def batch() -> Batch:
-    """Transitions of two steps. The first episode ended, the second was cut off."""
-    draws = torch.Generator().manual_seed(1)
-    obs, next_obs = (torch.randn(ROWS, OBS, generator=draws) for _ in range(2))
-    action, following = (torch.rand(ROWS, DIMS, generator=draws) * 1.8 - 0.9 for _ in range(2))
-    reward, terminated = torch.randn(ROWS, generator=draws), torch.eye(ROWS)[0]
-    goes_on = 1.0 - terminated - torch.eye(ROWS)[1]
-    extra = {MC_RETURN: 5.0 * reward, NEXT_ACTION: following, f"{NEXT_ACTION}_mask": goes_on}
-    return Batch(obs, action, reward, next_obs, terminated, torch.full((ROWS,), 2.0), extra)
+    return two_step_batch()
 
 
 def test_rebrac_pays_for_the_distance_to_the_next_action_where_there_is_one(batch: Batch) -> None:
@@ -232,66 +199,3 @@ def test_resfit_lets_its_critics_learn_before_its_correction(batch: Batch) -> No
         changed = [not torch.equal(after.actor.params[name], value) for name, value in state.actor.params.items()]
         assert any(changed) is moves
         assert not torch.equal(after.critic_target["net.0.weight"], state.critic_target["net.0.weight"])
-
-
-def expo_of(*changes: tuple[str, Any]) -> tuple[Any, Any, dict[str, Tensor]]:
-    """EXPO, a state whose policies and critics all differ from their first ones, and the noise of an update."""
-    drawing = ("network.critic.aggregate", Aggregate.random_min), ("network.critic.ensemble_size", 5)
-    agent, first = agent_of("expo", *drawing, ("agent.scale", 0.4), ("agent.candidates", 3), *changes)
-    base = {name: 1.5 * value for name, value in first.bc.params.items()}
-    target = {name: 2.0 * value for name, value in first.target.items()}
-    noise = agent.update_noise(ROWS, agent.hparams("online", 0), torch.Generator().manual_seed(2))
-    return agent, first._replace(base=first.base._replace(params=base), target=target), noise
-
-
-def expo_chosen(agent: Any, state: Any, obs: Tensor, of_base: Tensor, of_edit: Tensor) -> list[Tensor]:
-    """The best by Q of three actions of the base policy and their three edits, row by row."""
-    found = []
-    for row in range(len(obs)):
-        here, candidates = obs[row : row + 1], []
-        policy = functional_call(agent.clone.prior.network, state.base.params, (here,))
-        for number in range(3):
-            base = (policy.mean + policy.log_std.exp() * of_base[row, number]).tanh()
-            edits = functional_call(agent.editor, state.edit.params, (here, base.unsqueeze(1)))
-            edit = (edits.mean + edits.log_std.exp() * of_edit[row, number]).tanh()[0]
-            candidates += [base, (base + 0.4 * edit).clamp(-1.0, 1.0)]
-        q = [functional_call(agent.critics, state.critic.params, (here, one.unsqueeze(1))).mean() for one in candidates]
-        found.append(candidates[int(torch.stack(q).argmax())])
-    return found
-
-
-def test_expo_backs_up_what_it_would_do_and_does_what_q_values_most(batch: Batch) -> None:
-    agent, state, noise = expo_of()
-    action = torch.cat(expo_chosen(agent, state, batch.next_obs, noise["next_base"], noise["next_edit"]))
-    q = functional_call(agent.critics, state.target, (batch.next_obs, action.unsqueeze(1))).squeeze(-1)
-    value = q[noise["subset"].argsort()[:2]].amin(0)
-    target = batch.reward + DISCOUNT**2 * (1.0 - batch.terminated) * value
-    error = agent.critics(batch.obs, batch.action.unsqueeze(1)).squeeze(-1) - target
-    _, metrics = agent.update(state, batch, noise, agent.hparams("online", 0))
-    assert metrics["td_loss"].item() == pytest.approx(error.square().mean(1).sum().item(), rel=1e-4)
-    acting = {name: noise[f"next_{name}"] for name in ("base", "edit")}
-    torch.testing.assert_close(agent.policies["policy"].act(state, batch.next_obs, acting, False), action)
-    fixed = agent._mode_draws.expand(ROWS, -1, -1)
-    modes = expo_chosen(agent, state, batch.obs, fixed, torch.zeros(ROWS, 3, DIMS))
-    torch.testing.assert_close(agent.policies["policy"].act(state, batch.obs, {}, True), torch.cat(modes))
-    assert not fixed[0, 0].any()  # the mode of the base policy is a candidate
-
-
-def test_expo_edits_up_q_with_entropy_and_its_base_policy_alone_imitates(batch: Batch) -> None:
-    agent, state, noise = expo_of(("agent.initial_temperature", 0.3), ("online.utd", 2.0))
-    _, online = agent.stages
-    assert [update.__name__ for update in online.cycle] == ["update_critic", "update"]
-    after, metrics = agent.update(state, batch, noise, agent.hparams("online", 0))
-    policy = functional_call(agent.clone.prior.network, state.base.params, (batch.obs,))
-    base = (policy.mean + policy.log_std.exp() * noise["base"][:, 0]).tanh().unsqueeze(1)
-    edit, log_prob = drawn(functional_call(agent.editor, state.edit.params, (batch.obs, base)), noise["edit"])
-    edited = (base + 0.4 * edit).clamp(-1.0, 1.0)
-    q = functional_call(agent.critics, after.critic.params, (batch.obs, edited)).mean(0)
-    assert metrics["actor_loss"].item() == pytest.approx((0.3 * log_prob.view(q.shape) - q).mean().item(), rel=1e-4)
-    assert metrics["imitation_loss"].item() == pytest.approx(-policy.log_prob(batch.action).mean().item(), rel=1e-4)
-    excess = -log_prob.mean().item() + 0.5 * DIMS
-    assert metrics["temperature_loss"].item() == pytest.approx(0.3 * excess, rel=1e-4)
-    assert all(torch.equal(after.bc.params[name], value) for name, value in state.bc.params.items())
-    assert not torch.equal(after.base.params["net.0.weight"], state.base.params["net.0.weight"])
-    entered = online.enter(state)
-    assert all(torch.equal(entered.base.params[name], value) for name, value in state.bc.params.items())

@@ -204,6 +204,12 @@ REFUSED: list[tuple[list[str], list[str]]] = [
     (["composition=residual", "composition.width=0"], ["composition.width=0", "in (0, 1]"]),
     (["composition=residual", "policy=uniform", "baseline=none"], ["composition=residual", "where policy=uniform"]),
     (["env=cartpole", "online.noise_correlation=0.5"], ["online.noise_correlation=0.5", "CartPole-v1 are discrete"]),
+    (["agent=expo", "online.noise_correlation=0.5"], ["online.noise_correlation=0.5", "0 with agent=expo"]),
+    (["agent=resfit", "policy=uniform", "bc.updates=0"], ["policy.name=uniform", "another with agent=resfit"]),
+    (
+        ["env.vectorization=subprocess", "online.overlap=true", "online.env_steps=64", "batch_size=64"],
+        ["online.env_steps=64", "at least batch_size=64", "env.num_envs=1 more"],
+    ),
     (["online.overlap=true"], ["online.overlap=True", "false unless env.vectorization=subprocess"]),
     (["composition=resample", "online.noise_correlation=0.5"], ["online.noise_correlation=0.5", "0 where composition"]),
     (["online.stop_return=3", "online.eval_every=0"], ["online.eval_every=0", "stop_return"]),

@@ -126,6 +126,23 @@ def test_environments_in_processes_are_restarted(how: str, times: int, tmp_path:
         assert "running episodes are dropped" in caplog.text
 
 
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_process_that_ends_around_the_beginning_of_a_step_is_made_anew(sent: bool) -> None:
+    config = EnvConfig("CartPole-v1", num_envs=2, vectorization=Vectorization.subprocess)
+    with closing(TrainingEnvs(config, 0)) as envs:
+        envs.reset()
+        process = envs._envs._envs.processes[1]  # type: ignore[union-attr]
+        os.kill(int(process.pid or 0), signal.SIGSTOP if sent else signal.SIGKILL)
+        if not sent:
+            process.join()
+        envs.send(np.zeros(2, np.int64))
+        os.kill(int(process.pid or 0), signal.SIGKILL) if sent else None
+        with pytest.raises(RestartError) as restarted:
+            envs.receive()
+        assert restarted.value.obs.shape == (2, 4) and envs.restarts == 1
+        stepped(envs, np.zeros(2, np.int64))
+
+
 @pytest.mark.parametrize("how", ["raise", "hang", "die"])
 @pytest.mark.parametrize("times", [0, 1, 9])
 def test_an_evaluation_whose_environments_fail_is_played_again(how: str, times: int, tmp_path: Any) -> None:

@@ -39,6 +39,14 @@ def test_a_policy_that_draws_other_numbers_is_left_alone() -> None:
     assert CorrelatedNoise(0.9)(noise) is noise
 
 
+def test_a_policy_that_draws_other_numbers_than_the_one_before_begins_anew() -> None:
+    correlated = CorrelatedNoise(0.9)
+    correlated({"action": torch.ones(1, 3)})  # of a mixture, which acts in a warm-up
+    assert torch.equal(correlated({"action": torch.ones(1, 2)})["action"], torch.ones(1, 2))
+    later = correlated({"action": torch.zeros(1, 2)})["action"]
+    torch.testing.assert_close(later, torch.full((1, 2), 0.9))
+
+
 @pytest.mark.parametrize("correlation", [0.0, 0.9])
 def test_the_actions_of_an_episode_stray_together(correlation: float) -> None:
     config = compose_config()

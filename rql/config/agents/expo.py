@@ -1,11 +1,12 @@
 """Finetuning a policy that keeps imitating, by edits of its actions."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from rql.config.agents.base import CLONING, AgentConfig, StageData, StageInfo
 from rql.config.registry import register
-from rql.config.settings import at_least, between, finite, positive
+from rql.config.settings import Check, WholeConfig, at_least, between, finite, positive
 
 
 @register("agent", "expo", implementation="rql.agents.expo:EXPO")
@@ -38,3 +39,8 @@ class EXPOConfig(AgentConfig):
     """The smallest log standard deviation of a latent edit."""
     log_std_max: float = finite(2.0)
     """The largest one."""
+
+    def check(self, config: WholeConfig) -> Iterator[Check]:
+        """Whether noise decides the actions."""
+        noise = config.online.noise_correlation
+        yield "online.noise_correlation", noise, not noise, "0 with agent=expo, which chooses between candidates"
