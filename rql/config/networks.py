@@ -31,7 +31,7 @@ class PolicyConfig:
     """Gaussians of `policy=mixture`."""
 
     def check(self, config: WholeConfig) -> Iterator[Check]:
-        """Whether there is something between the two."""
+        """Whether scales have a range, and the agent can do with this family."""
         low, high = self.log_std_min, self.log_std_max
         yield "policy.log_std_min", low, -math.inf < low < high, f"a number below policy.log_std_max={high}"
         composed, agent = "composition" in config.agent.reads, choice_of("agent", config.agent).name

@@ -97,7 +97,6 @@ class GuardedEnvs:
         Raises:
             EnvFailedError: if one of them failed.
         """
-
         self.send(action)
         return self.receive()
 
